@@ -1,0 +1,47 @@
+# Every target makes the virtual environment that it needs. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+
+.PHONY: help demo test check docs bench mutants clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("amad needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing amad[demo] into $(VENV) ..."
+	$(INSTALL) '.[demo]'
+	@touch $@
+
+$(VENV)/dev-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing amad[dev] into $(VENV); PyTorch, TensorFlow and JAX take some minutes ..."
+	$(INSTALL) '.[dev]'
+	@touch $@ $(VENV)/demo-installed
+
+demo: $(VENV)/demo-installed  ## Distil a student of a small vision-language model, three ways
+	$(BIN)/amad demo
+
+test: $(VENV)/dev-installed  ## Run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(VENV)/dev-installed  ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/dev-installed  ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+bench: $(VENV)/dev-installed  ## Measure how well the kit names planted mistakes
+	$(BIN)/python benchmarks/diagnosis_power.py
+
+mutants: $(VENV)/dev-installed  ## Mutation testing of the loss modules (long)
+	$(BIN)/python tests/mutation/run.py
+
+clean:  ## Remove everything that was made
+	rm -rf $(VENV) site build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

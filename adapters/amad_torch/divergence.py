@@ -1,0 +1,38 @@
+"""Divergence: how far a teacher head is from its mixture of student heads."""
+
+import torch
+from torch import Tensor
+
+
+def squared_distance(target: Tensor, mixture: Tensor, eps: float) -> Tensor:
+    """Eq. 4: ``|t - m|²``, in [0, 2] for L2-normalised maps. No logarithm: ``eps`` is unused."""
+    return (target - mixture).square().sum(dim=-1)
+
+
+def kl_divergence(target: Tensor, mixture: Tensor, eps: float) -> Tensor:
+    """Eq. 9: ``Σ p log(p / max(m, eps))``, teacher first.
+
+    Exact [D]: ``0 log 0 = 0``, and ``+inf`` where ``p > 0`` meets ``max(m, eps) = 0``.
+    """
+    holds = target > 0
+    # A difference of logarithms: the derivative of log(p/m) passes through p/m², which overflows.
+    logarithm = target.where(holds, 1.0).log() - _floored(mixture, eps).where(holds, 1.0).log()
+    return (target * logarithm).sum(dim=-1)
+
+
+def jensen_shannon_divergence(target: Tensor, mixture: Tensor, eps: float) -> Tensor:
+    """``½ Σ p log(p / h) + ½ Σ m log(m / h)`` with ``h = (p + m)/2``; in [0, log 2].
+
+    Beyond the paper. ``eps`` is a floor on ``m`` and ``h`` inside the logarithms; it keeps the
+    derivative finite and moves the value by no more than ``eps`` a cell.
+    """
+    # Without a floor the derivative of an empty cell is -inf; the value does not need one.
+    eps = max(eps, torch.finfo(mixture.dtype).tiny)
+    half = (target + mixture) / 2
+    logarithm = _floored(mixture, eps).log() - _floored(half, eps).log()
+    return (kl_divergence(target, half, eps) + (mixture * logarithm).sum(dim=-1)) / 2
+
+
+def _floored(values: Tensor, eps: float) -> Tensor:
+    # Not clamp: at and below the floor the derivative is 0, and clamp passes it at equality.
+    return values.where(values > eps, eps)

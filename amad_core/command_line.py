@@ -1,0 +1,52 @@
+"""The ``amad`` command: verify a port, exchange vectors, run the demo."""
+
+import sys
+
+_INSTALL_HINT = (
+    "amad: the command line needs the extra 'verify' ('demo' for amad demo), and {name!r} is not "
+    "installed.\nInstall it with: pip install 'amad[verify]'"
+)
+
+
+def main() -> None:
+    """Run the command line; exit with 2 and a hint where its extra is not installed."""
+    try:
+        import typer
+    except ModuleNotFoundError as error:
+        print(_INSTALL_HINT.format(name=error.name), file=sys.stderr)
+        raise SystemExit(2) from None
+
+    from amad_core import __version__
+    from amad_core.conformance.command import verify
+    from amad_core.conformance.vectors.command import vectors_app
+    from amad_demo.command import demo
+
+    app = typer.Typer(
+        name="amad",
+        help="Attention Map Alignment Distillation: verify a port of the loss, or see it work.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    def show_version(wanted: bool) -> None:
+        if wanted:
+            typer.echo(f"amad {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def _options(
+        version: bool = typer.Option(
+            False, "--version", help="Print the version and exit.", callback=show_version
+        ),
+    ) -> None:
+        pass
+
+    app.command("verify")(verify)
+    app.add_typer(vectors_app, name="vectors")
+    app.command("demo")(demo)
+    app()
+
+
+if __name__ == "__main__":
+    main()

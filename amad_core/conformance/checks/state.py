@@ -1,0 +1,73 @@
+"""What a single result cannot show: changed arguments, randomness, memory."""
+
+import numpy as np
+
+from amad_core.conformance.checks.result import FAILED, PASSED, CheckResult, skipped
+from amad_core.conformance.checks.values import designed_cases
+from amad_core.conformance.judgement import Judgement
+from amad_core.conformance.subject import Subject
+from amad_core.conformance.tolerance import within
+
+_IMMUTABLE = ("tensorflow", "jax")
+
+
+def check_inputs(subject: Subject) -> CheckResult:
+    """No call so far has changed an argument."""
+    if subject.port.description.framework in _IMMUTABLE:
+        return skipped("arrays of this framework cannot be changed")
+    if not subject.judged:
+        subject.judge(designed_cases(subject, masked=False)[0])
+    judged = list(subject.judged.values())
+    changed = [judgement for judgement in judged if judgement.answer.changed]
+    if not changed:
+        return CheckResult(PASSED, cases=len(judged))
+    first = min(changed, key=lambda judgement: judgement.case.student.size)
+    return CheckResult(
+        FAILED,
+        f"{first.case.name}: {' and '.join(first.answer.changed)} changed in place during the call",
+        len(judged),
+        len(changed),
+        first,
+        "inputs-changed-in-place",
+    )
+
+
+def check_repeated(subject: Subject) -> CheckResult:
+    """The first case again, after all the others, and once more."""
+    case = designed_cases(subject, masked=False)[0]
+    before = subject.judge(case)
+    if before.answer.trouble is not None:
+        return skipped("there is no result to repeat")
+    later = [subject.judge_unnamed(case, gradients=False) for _ in range(3)]
+    if all(_same(before, after) for after in later):
+        return CheckResult(PASSED, cases=1)
+    among_themselves = all(_same(later[0], after) for after in later)
+    values = [before, *later]
+    said = ", ".join(_value(judgement) for judgement in values)
+    return CheckResult(
+        FAILED,
+        f"{case.name}: the same input gave {said}",
+        1,
+        1,
+        before,
+        "state-kept-between-calls" if among_themselves else "random-result",
+    )
+
+
+def _same(one: Judgement, other: Judgement) -> bool:
+    """Whether two losses differ by rounding at most."""
+    found, again = one.answer.observation.value, other.answer.observation.value
+    if found is None or again is None or found.shape != again.shape:
+        return False
+    if found.shape != one.tolerance.value.shape:
+        return bool(np.array_equal(found, again, equal_nan=True))
+    both_nan = np.isnan(found) & np.isnan(again)
+    numbers = [np.where(both_nan, 0.0, array) for array in (again, found)]
+    return within(numbers[0], numbers[1], one.tolerance.value)
+
+
+def _value(judgement: Judgement) -> str:
+    value = judgement.answer.observation.value
+    if value is None:
+        return "nothing"
+    return f"{float(np.sum(value)):.8g}"

@@ -1,0 +1,77 @@
+"""Which known mistakes a case exposes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from amad_core.conformance.case import Case, Observation
+from amad_core.conformance.mistakes import MISTAKES, Mistake, Version
+from amad_core.conformance.mistakes.mistake import GRADIENTS, TEACHER_GRADIENT
+from amad_core.conformance.pipeline import observe, stages_with, value_of
+from amad_core.conformance.tolerance import Tolerance, exceeds, tolerance
+
+DTYPE = "float32"
+"""What a flag promises holds for a port in this dtype or a wider one."""
+
+MARGIN = 2.0
+"""An exposed mistake is off by this many tolerances or more."""
+
+
+class Exposure(NamedTuple):
+    """Names of the mistakes that a case exposes.
+
+    Attributes:
+        by_value: the value shows them.
+        by_gradient: only a gradient ever shows them, and it does here.
+    """
+
+    by_value: tuple[str, ...]
+    by_gradient: tuple[str, ...]
+
+
+def exposure(case: Case, right: Observation) -> Exposure:
+    """Try every mistake in the first form that the catalogue has of it for this variant.
+
+    Args:
+        case: the case.
+        right: value and student gradient of the specification for it.
+    """
+    allowed = tolerance(case, DTYPE)
+    by_value, by_gradient = [], []
+    for mistake in MISTAKES:
+        version = first_version(mistake, case.variant)
+        if version is None:
+            continue
+        stages = stages_with(version.deviation)
+        try:
+            if _differs(value_of(case, stages), right.value, allowed.value):
+                by_value.append(mistake.name)
+            elif _only_gradients_show(mistake) and _gradient_differs(
+                observe(case, stages), right, allowed
+            ):
+                by_gradient.append(mistake.name)
+        except (ValueError, IndexError):  # such a port crashes on these sizes
+            continue
+    return Exposure(tuple(by_value), tuple(by_gradient))
+
+
+def first_version(mistake: Mistake, variant: str) -> Version | None:
+    """The plainest executable form of a mistake in a variant; ``None`` where there is none."""
+    if variant not in mistake.variants:
+        return None
+    return next((form for form in mistake.versions if variant in form.variants), None)
+
+
+def _only_gradients_show(mistake: Mistake) -> bool:
+    return mistake.found_by in (GRADIENTS, TEACHER_GRADIENT)
+
+
+def _gradient_differs(found: Observation, right: Observation, allowed: Tolerance) -> bool:
+    return bool(
+        _differs(found.grad_student, right.grad_student, allowed.gradient)
+        or np.any(found.grad_teacher)
+    )
+
+
+def _differs(found: Any, right: Any, allowed: Any) -> bool:
+    return bool(np.any(exceeds(found, right, allowed) > MARGIN))

@@ -1,0 +1,89 @@
+"""Output distillation: temperature-softened logits."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from amad_core import checks
+from amad_core.inputs import BoolArray, FloatArray
+from amad_core.peers.comparison import softmax_kl, softmax_kl_gradient
+from amad_core.peers.inputs import logits_and_positions
+from amad_core.peers.reduction import reduced
+
+
+def logits_kl(
+    *,
+    teacher: ArrayLike,
+    student: ArrayLike,
+    temperature: float = 1.0,
+    reduction: str = "mean",
+    mask: ArrayLike | None = None,
+) -> FloatArray:
+    """KL divergence of softened outputs, times temperature squared; 0 for equal logits, >= 0.
+
+    ``τ² KL(softmax(z^T/τ) ‖ softmax(z^S/τ))``, the mean over the positions of the sample that
+    count. The factor keeps the gradient's size as τ grows. A batch mean is a mean of the samples'
+    means, so every sample weighs the same however many positions it has.
+
+    TinyBERT's prediction loss is another convention: the cross-entropy instead of the divergence,
+    a mean over the ``C`` classes too, and no ``τ²``, so its gradient is this one over ``C τ²``.
+
+    Args:
+        teacher: logits ``[B, C]`` or ``[B, L, C]``, floats of any sign.
+        student: logits of the same shape.
+        temperature: τ > 0.
+        reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
+        mask: boolean, broadcastable to ``[B]`` or ``[B, L]``, true where a position counts.
+            What a masked position holds has no influence; a sample without any gives 0.
+
+    Returns:
+        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+
+    Raises:
+        TypeError: logits that are not real floats, a mask that is not boolean.
+        ValueError: other axes than stated, different shapes, an empty axis, a mask that does not
+            broadcast, NaN or infinite logits that count, a temperature of 0 or below, an unknown
+            reduction.
+
+    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2.
+    """
+    softened, valid, tau = _checked(teacher, student, mask, temperature)
+    per_position = softmax_kl(*softened, valid[..., np.newaxis])
+    axes = tuple(range(1, per_position.ndim))
+    return reduced(tau**2 * np.sum(per_position, axis=axes) / _positions(valid), reduction)
+
+
+def logits_kl_gradient(
+    *,
+    teacher: ArrayLike,
+    student: ArrayLike,
+    temperature: float = 1.0,
+    mask: ArrayLike | None = None,
+) -> Mapping[str, FloatArray]:
+    """``τ (softmax(z^S/τ) - softmax(z^T/τ))`` over the positions that count of the sample."""
+    softened, valid, tau = _checked(teacher, student, mask, temperature)
+    gradient = tau * softmax_kl_gradient(*softened, valid[..., np.newaxis])
+    shares = _positions(valid).reshape(-1, *(1,) * (gradient.ndim - 1))
+    return {"student": gradient / shares}
+
+
+def _checked(
+    teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None, temperature: float
+) -> tuple[tuple[FloatArray, FloatArray], BoolArray, float]:
+    checks.check_temperature(temperature)
+    teacher_logits, student_logits, valid = logits_and_positions(teacher, student, mask)
+    tau = float(temperature)
+    return (_softened(teacher_logits, tau), _softened(student_logits, tau)), valid, tau
+
+
+def _softened(logits: FloatArray, temperature: float) -> FloatArray:
+    # The largest logit is taken off before the division, so that no τ, however small, makes inf.
+    shifted = logits - np.max(logits, axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.maximum(shifted / temperature, np.finfo(np.float64).min / 2))
+
+
+def _positions(valid: BoolArray) -> FloatArray:
+    positions = np.sum(valid.reshape(len(valid), -1), axis=1)
+    return np.asarray(np.maximum(positions, 1), dtype=np.float64)

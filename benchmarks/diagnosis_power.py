@@ -1,0 +1,408 @@
+"""Measures how well the diagnosis detects and names mistakes.
+
+Run as ``python benchmarks/diagnosis_power.py``. It plants every entry of the catalogue in ports,
+lets the kit diagnose them, and writes rates, numbers of inputs and seconds to
+``benchmarks/results/diagnosis_power.json`` and ``.md``.
+
+A planted port is the loss's pipeline with the mistake in it, run by NumPy in float64 (gradients by
+HIPS autograd), or by PyTorch or TensorFlow in float32 with their own operations and their own
+differentiation. The diagnosis knows the same catalogue: the rates say how well mistakes **of the
+catalogue** are told apart under each framework's rounding, not how many of the mistakes that people
+make are in the catalogue.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from amad_core import VARIANTS
+from amad_core.conformance.budget import relative_distance
+from amad_core.conformance.case import Case, Observation
+from amad_core.conformance.diagnosis import diagnose
+from amad_core.conformance.discriminating import discriminating_cases
+from amad_core.conformance.evidence import Evidence, Part, Parts
+from amad_core.conformance.pipeline import SPECIFICATION, Stages, observe, stages_with
+from amad_core.conformance.search import all_parts, possible_orders
+
+TEMPERATURE = 0.7
+"""Not 1, so that mistakes in the temperature can be seen."""
+
+SEED = 1
+"""Of the inputs. Pairs are drawn with the same."""
+
+RESULTS = Path(__file__).parent / "results" / "diagnosis_power"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One planted port: what to plant, in which framework; no parts: a right port."""
+
+    framework: str
+    dtype: str
+    variant: str
+    parts: tuple[tuple[str, str], ...]
+    seed: int = SEED
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the diagnosis said of one planted port.
+
+    Attributes:
+        hidden: the port answers as one without some of its mistakes does, on every input.
+        detected, named: disagreement seen; the planted mistakes are among the explanations.
+        first: they are the first explanation.
+        listed: how many explanations fit equally well.
+        inputs: how many inputs, in their order, tell the port from every other single mistake;
+            0 where this was not measured.
+        seconds, processor_seconds: of the diagnosis, by the clock and of one core.
+        said: the first explanation.
+    """
+
+    planted: Planted
+    hidden: bool
+    detected: bool
+    named: bool
+    first: bool
+    listed: int
+    inputs: int
+    seconds: float
+    processor_seconds: float
+    said: str
+
+
+Observe = Callable[[Case, Stages], Observation]
+
+
+def _observer(framework: str, dtype: str) -> Observe:
+    if framework == "numpy":
+        return observe
+    from framework_arrays import observe_tensorflow, observe_torch
+
+    function = observe_torch if framework == "torch" else observe_tensorflow
+    return lambda case, stages: function(case, stages, dtype)
+
+
+def _observations(planted: Planted, cases: Sequence[Case], stages: Stages) -> list[Observation]:
+    """What the port answers; nothing where it crashes."""
+    observer = _observer(planted.framework, planted.dtype)
+    observed = []
+    for case in cases:
+        try:
+            observed.append(observer(case, stages))
+        except Exception:
+            observed.append(Observation(None, dtype=planted.dtype))
+    return observed
+
+
+def _parts(planted: Planted) -> Parts:
+    by_key = {(p.mistake.name, p.version.label): p for p in all_parts(planted.variant)}
+    return tuple(by_key[key] for key in planted.parts)
+
+
+def _cases(planted: Planted, parts: Parts) -> list[Case]:
+    unreduced = any(part.mistake.name == "reduction-ignored" for part in parts)
+    return discriminating_cases(
+        planted.variant,
+        temperature=TEMPERATURE,
+        reduction="none" if unreduced else "mean",
+        seed=planted.seed,
+    )
+
+
+def measure(planted: Planted) -> Outcome:
+    """Plants, observes, diagnoses."""
+    parts = _parts(planted)
+    cases = _cases(planted, parts)
+    stages = stages_with(*(part.version.deviation for part in parts))
+    observed = _observations(planted, cases, stages)
+    start, processor = time.perf_counter(), time.process_time()
+    diagnosis = diagnose(cases, observed)
+    seconds = time.perf_counter() - start
+    processor_seconds = time.process_time() - processor
+    wanted = {part.mistake.name for part in parts}
+    said = [{entry.name for entry in one.mistakes} for one in diagnosis.explanations]
+    return Outcome(
+        planted=planted,
+        hidden=_hidden(planted, parts, cases, observed),
+        detected=not diagnosis.agrees,
+        named=wanted in said,
+        first=bool(said) and said[0] == wanted,
+        listed=len(said),
+        inputs=_inputs_needed(parts, cases, observed) if len(parts) == 1 else 0,
+        seconds=seconds,
+        processor_seconds=processor_seconds,
+        said=diagnosis.explanations[0].name if diagnosis.explanations else "",
+    )
+
+
+def _hidden(
+    planted: Planted, parts: Parts, cases: Sequence[Case], observed: Sequence[Observation]
+) -> bool:
+    """Whether leaving one of the mistakes out changes nothing, or there is nothing but NaN."""
+    if not parts:
+        return False
+    if all(one.value is None or not np.isfinite(one.value).any() for one in observed):
+        return len(parts) > 1
+    fewer = [parts[:i] + parts[i + 1 :] for i in range(len(parts))]
+    return any(
+        _alike(_observations(planted, cases, _stages(rest)), observed, planted.dtype)
+        for rest in fewer
+    )
+
+
+def _stages(parts: Parts) -> Stages:
+    if not parts:
+        return SPECIFICATION
+    return stages_with(*(part.version.deviation for part in parts))
+
+
+def _alike(found: Sequence[Observation], others: Sequence[Observation], dtype: str) -> bool:
+    allowed = 1e-6 if dtype == "float64" else 1e-4
+    for one, other in zip(found, others, strict=True):
+        if (one.value is None) != (other.value is None):
+            return False
+        if one.value is None:
+            continue
+        for first, second in (
+            (one.value, other.value),
+            (one.grad_student, other.grad_student),
+            (one.grad_teacher, other.grad_teacher),
+        ):
+            if relative_distance(first, second) > allowed:
+                return False
+    return True
+
+
+def _inputs_needed(parts: Parts, cases: Sequence[Case], observed: Sequence[Observation]) -> int:
+    """Inputs until every other mistake gives another value (with those that values show)."""
+    evidence = Evidence(cases, observed)
+    if not evidence.differing:
+        return 0
+    needed = 1 + min(evidence.differing)
+    for other in all_parts(cases[0].variant):
+        if other.mistake.name in (parts[0].mistake.name, *parts[0].mistake.same_as):
+            continue
+        told = (
+            i + 1 for i in evidence.answered if not evidence.value_fits(i, evidence.value(other, i))
+        )
+        needed = max(needed, next(told, 0))
+    return needed
+
+
+def plan(pairs: int, thorough: bool) -> Iterator[Planted]:
+    """All ports to plant: singles, pairs, right ones."""
+    rng = np.random.default_rng(SEED)
+    for variant in VARIANTS:
+        parts = all_parts(variant)
+        for part in parts:
+            yield _planted("numpy", "float64", variant, part)
+            if thorough or part.version is _first_version(part, variant):
+                yield _planted("torch", "float32", variant, part)
+                yield _planted("tensorflow", "float32", variant, part)
+        for _ in range(pairs // len(VARIANTS)):
+            yield _random_pair(parts, variant, rng)
+        for seed in range(8):
+            for framework, dtype in (
+                ("numpy", "float64"),
+                ("torch", "float32"),
+                ("torch", "bfloat16"),
+                ("tensorflow", "float32"),
+                ("tensorflow", "bfloat16"),
+            ):
+                yield Planted(framework, dtype, variant, (), seed)
+
+
+def _first_version(part: Part, variant: str) -> Any:
+    return next(one for one in part.mistake.versions if variant in one.variants)
+
+
+def _planted(framework: str, dtype: str, variant: str, *parts: Part) -> Planted:
+    keys = tuple((part.mistake.name, part.version.label) for part in parts)
+    return Planted(framework, dtype, variant, keys)
+
+
+def _random_pair(parts: Sequence[Part], variant: str, rng: np.random.Generator) -> Planted:
+    """Two different mistakes, each as likely as any other, that can be made together."""
+    names = sorted({part.mistake.name for part in parts} - {"reduction-ignored"})
+    while True:
+        chosen = []
+        for name in rng.choice(names, size=2, replace=False):
+            ways = [p for p in parts if p.mistake.name == name and p.version.in_pairs]
+            chosen.append(ways[rng.integers(len(ways))])
+        for pair in possible_orders(chosen[0], chosen[1]):
+            return _planted("numpy", "float64", variant, *pair)
+
+
+def _kind(planted: Planted) -> str:
+    what = ("right", "single", "pair")[len(planted.parts)]
+    return f"{what}, {planted.framework} {planted.dtype}"
+
+
+def summarise(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+    """Rates of each kind of port."""
+    summary: dict[str, dict[str, Any]] = {}
+    for kind in sorted({_kind(one.planted) for one in outcomes}):
+        group = [one for one in outcomes if _kind(one.planted) == kind]
+        shown = [one for one in group if not one.hidden]
+        seconds = [one.seconds for one in group]
+        processor = [one.processor_seconds for one in group]
+        needed = [one.inputs for one in shown if one.inputs]
+        summary[kind] = {
+            "ports": len(group),
+            "hidden": len(group) - len(shown),
+            "detected": _rate(one.detected for one in shown),
+            "named": _rate(one.named for one in shown),
+            "named first": _rate(one.first for one in shown),
+            "named alone": _rate(one.named and one.listed == 1 for one in shown),
+            "inputs, median": float(np.median(needed)) if needed else None,
+            "inputs, largest": max(needed, default=None),
+            "seconds, median": round(float(np.median(seconds)), 2),
+            "seconds, largest": round(max(seconds), 2),
+            "processor seconds, median": round(float(np.median(processor)), 2),
+            "processor seconds, largest": round(max(processor), 2),
+        }
+    return summary
+
+
+def _rate(flags: Iterator[bool]) -> float | None:
+    values = list(flags)
+    return round(sum(values) / len(values), 4) if values else None
+
+
+def _markdown(report: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
+    lines = [
+        "# Power of the diagnosis",
+        "",
+        f"Measured on {report['date']} by `python benchmarks/diagnosis_power.py`: "
+        + ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+        + f"; {report['cores']} cores, shared with other work, hence the seconds of one core. "
+        + f"Temperature {TEMPERATURE}; {100 * report['sample']:g} % of the ports, by a seed.",
+        "",
+        "Ports are the loss's pipeline with mistakes of the catalogue in it, run natively by each "
+        "framework; so these rates say how well the catalogue's mistakes are told apart, not how "
+        "many of all possible mistakes it holds. *Hidden* ports are left out of the rates: a "
+        "mistake that changes nothing (a tiny eps), or one that the other mistake of a pair makes "
+        "invisible. *Named*: the planted mistakes are among the explanations; *first*: they are "
+        "the first; *alone*: nothing else fits. *Right* ports have no mistake: *detected* is the "
+        "rate of false alarms.",
+        "",
+        "| ports | number | hidden | detected | named | first | alone | inputs (median, largest) "
+        "| seconds (median, largest) | of one core |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, row in report["summary"].items():
+        inputs = (
+            f"{row['inputs, median']:g}, {row['inputs, largest']}"
+            if (row["inputs, median"])
+            else ""
+        )
+        named = [_percent(row[key]) for key in ("detected", "named", "named first", "named alone")]
+        if kind.startswith("right"):
+            named[1:] = ["", "", ""]
+        clock = f"{row['seconds, median']}, {row['seconds, largest']}"
+        core = f"{row['processor seconds, median']}, {row['processor seconds, largest']}"
+        lines.append(
+            f"| {kind} | {row['ports']} | {row['hidden']} | {' | '.join(named)} | {inputs} "
+            f"| {clock} | {core} |"
+        )
+    lines += ["", "## Not detected or not named", ""]
+    lines += [f"- {line}" for line in _missed(outcomes)] or ["Nothing."]
+    return "\n".join(lines) + "\n"
+
+
+def _percent(rate: float | None) -> str:
+    return "" if rate is None else f"{100 * rate:.1f} %"
+
+
+def _missed(outcomes: Sequence[Outcome]) -> list[str]:
+    lines = []
+    for one in outcomes:
+        planted = one.planted
+        right = not planted.parts
+        if one.hidden or (one.named and one.detected) or (right and not one.detected):
+            continue
+        what = " + ".join(f"{name} ({way})" if way else name for name, way in planted.parts)
+        said = one.said or "nothing"
+        state = "named" if one.detected else "detected"
+        lines.append(
+            f"{planted.framework} {planted.dtype}, {planted.variant}: {what or 'a right port'}: "
+            f"not {state}; said {said}"
+            if not right
+            else f"{planted.framework} {planted.dtype}, {planted.variant}: false alarm, said {said}"
+        )
+    return lines
+
+
+def _versions() -> dict[str, str]:
+    packages = ("amad", "numpy", "scipy", "autograd", "torch", "tensorflow")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=500, help="pairs to plant (default 500)")
+    parser.add_argument(
+        "--sample", type=float, default=1.0, help="share of the ports, drawn by a seed (default 1)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    parser.add_argument(
+        "--thorough", action="store_true", help="every way of every mistake in every framework"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS, help="results, without suffix")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Plants, measures with a progress bar, writes the results."""
+    from rich.progress import track
+
+    arguments = _arguments()
+    ports = list(plan(arguments.pairs, arguments.thorough))
+    drawn = np.random.default_rng(SEED).random(len(ports)) < arguments.sample
+    ports = [port for port, taken in zip(ports, drawn, strict=True) if taken]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        done = pool.map(measure, ports, chunksize=8)
+        outcomes = list(track(done, total=len(ports), description="Planting mistakes"))
+    report = {
+        "date": date.today().isoformat(),
+        "versions": _versions(),
+        "cores": os.cpu_count(),
+        "temperature": TEMPERATURE,
+        "summary": summarise(outcomes),
+        "sample": arguments.sample,
+        "missed": _missed(outcomes),
+    }
+    _write(arguments.output.with_suffix(".json"), json.dumps(report, indent=1) + "\n")
+    text = _markdown(report, outcomes)
+    _write(arguments.output.with_suffix(".md"), text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

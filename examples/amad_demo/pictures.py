@@ -1,0 +1,28 @@
+"""What all pictures of the demo have in common: colours, fonts, and how they are saved."""
+
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from amad_demo.files import write_atomically
+
+# Okabe and Ito's palette can be told apart with any kind of colour vision.
+METHOD_COLOURS = {"ground-truth": "#4D4D4D", "one-to-one": "#E69F00", "amad": "#0072B2"}
+METHOD_MARKERS = {"ground-truth": "o", "one-to-one": "s", "amad": "^"}
+HEAD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure of a size in inches; no window and no global state is involved."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, in full or not at all."""
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,240 @@
+"""Bad calls: the specification and both adapters refuse them in the same words."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from adapter_calls import ADAPTERS, TENSORFLOW
+
+
+class BadCall(NamedTuple):
+    """A call that has to be refused, and what the message says."""
+
+    name: str
+    error: type[Exception]
+    message: str  # what came and what was expected, naming the argument
+    changes: dict[str, Any]
+
+
+def ones(*shape: int) -> np.ndarray:
+    return np.ones(shape)
+
+
+MAPS_4 = "must have 4 axes [batch, heads, queries, keys]"
+MASK_SHAPE = "mask must broadcast to [batch, queries, keys] = [2, 5, 7]"
+VARIANTS = "'mse', 'kl', 'projected', 'token', 'js'"
+SHAPES = "(shapes [2, 4, 5, 7] and {}, axes [batch, heads, queries, keys])"
+
+BAD_CALLS = [
+    BadCall("rank 3", ValueError, f"student {MAPS_4}; got 3 axes, shape [2, 5, 7]",
+            {"student": ones(2, 5, 7)}),
+    BadCall("rank 5", ValueError, f"teacher {MAPS_4}; got 5 axes, shape [1, 2, 4, 5, 7]",
+            {"teacher": ones(1, 2, 4, 5, 7)}),
+    BadCall("no heads", ValueError,
+            "student must have at least 1 along heads; got shape [2, 0, 5, 7]",
+            {"student": ones(2, 0, 5, 7)}),
+    BadCall("no keys", ValueError,
+            "teacher must have at least 1 along keys; got shape [2, 4, 5, 0]",
+            {"teacher": ones(2, 4, 5, 0), "student": ones(2, 3, 5, 0)}),
+    BadCall("no samples", ValueError,
+            "teacher must have at least 1 along batch; got shape [0, 4, 5, 7]",
+            {"teacher": ones(0, 4, 5, 7), "student": ones(0, 3, 5, 7)}),
+    BadCall("other batch", ValueError,
+            "teacher and student must agree in batch; got teacher 2, student 3 "
+            + SHAPES.format("[3, 3, 5, 7]"), {"student": ones(3, 3, 5, 7)}),
+    BadCall("other queries", ValueError,
+            "teacher and student must agree in queries; got teacher 5, student 6 "
+            + SHAPES.format("[2, 3, 6, 7]"), {"student": ones(2, 3, 6, 7)}),
+    BadCall("other keys", ValueError,
+            "teacher and student must agree in keys; got teacher 7, student 8 "
+            + SHAPES.format("[2, 3, 5, 8]"), {"student": ones(2, 3, 5, 8)}),
+    BadCall("integer maps", TypeError,
+            "student must hold real floating-point numbers; got dtype",
+            {"student": np.ones((2, 3, 5, 7), np.int64)}),
+    BadCall("complex maps", TypeError,
+            "teacher must hold real floating-point numbers; got dtype",
+            {"teacher": np.ones((2, 4, 5, 7), np.complex128)}),
+    BadCall("boolean maps", TypeError,
+            "teacher must hold real floating-point numbers; got dtype",
+            {"teacher": np.ones((2, 4, 5, 7), bool)}),
+    BadCall("negative", ValueError, "student must be finite and non-negative where it counts; got",
+            {"student": -ones(2, 3, 5, 7)}),
+    BadCall("NaN", ValueError, "teacher must be finite and non-negative where it counts; got",
+            {"teacher": ones(2, 4, 5, 7) * np.nan}),
+    BadCall("infinite", ValueError, "student must be finite and non-negative where it counts; got",
+            {"student": ones(2, 3, 5, 7) * np.inf}),
+    BadCall("float mask", TypeError, "mask must be boolean, true where a cell counts; got dtype",
+            {"mask": ones(2, 5, 7)}),
+    BadCall("long mask", ValueError, f"{MASK_SHAPE}; got shape [2, 5, 6]",
+            {"mask": np.ones((2, 5, 6), bool)}),
+    BadCall("padding mask [B, K]", ValueError, f"{MASK_SHAPE}; got shape [2, 7]",
+            {"mask": np.ones((2, 7), bool)}),
+    BadCall("mask of 4 axes", ValueError, f"{MASK_SHAPE}; got shape [2, 1, 5, 7]",
+            {"mask": np.ones((2, 1, 5, 7), bool)}),
+    BadCall("unknown variant", ValueError, f"variant must be one of {VARIANTS}; got 'KL'",
+            {"variant": "KL"}),
+    BadCall("variant of no string", TypeError,
+            f"variant must be a string, one of {VARIANTS}; got 2 of type int", {"variant": 2}),
+    BadCall("unknown reduction", ValueError,
+            "reduction must be one of 'none', 'sum', 'mean'; got 'batchmean'",
+            {"reduction": "batchmean"}),
+    BadCall("reduction of no string", TypeError,
+            "reduction must be a string, one of 'none', 'sum', 'mean'; got None of type NoneType",
+            {"reduction": None}),
+    BadCall("temperature 0", ValueError,
+            "temperature must be finite and greater than 0; got 0", {"temperature": 0}),
+    BadCall("negative temperature", ValueError,
+            "temperature must be finite and greater than 0; got -1.5", {"temperature": -1.5}),
+    BadCall("infinite temperature", ValueError,
+            "temperature must be finite and greater than 0; got inf", {"temperature": np.inf}),
+    BadCall("temperature NaN", ValueError,
+            "temperature must be finite and greater than 0; got nan", {"temperature": np.nan}),
+    BadCall("temperature of no number", TypeError,
+            "temperature must be a real number; got 'hot' of type str", {"temperature": "hot"}),
+    BadCall("boolean temperature", TypeError,
+            "temperature must be a real number; got True of type bool", {"temperature": True}),
+    BadCall("negative eps", ValueError,
+            "eps must be finite and at least 0; got -1e-08", {"eps": -1e-8}),
+    BadCall("eps of no number", TypeError,
+            "eps must be a real number; got '0' of type str", {"eps": "0"}),
+    BadCall("no weight", ValueError,
+            "weight must be given for the variant 'projected', of shape [35, 35] "
+            "(queries * keys = 35 cells); got None", {"variant": "projected"}),
+    BadCall("no bias", ValueError,
+            "bias must be given for the variant 'projected', of shape [35] "
+            "(queries * keys = 35 cells); got None",
+            {"variant": "projected", "weight": ones(35, 35)}),
+    BadCall("small weight", ValueError,
+            "weight must have shape [35, 35] (queries * keys = 35 cells); got [7, 7]",
+            {"variant": "projected", "weight": ones(7, 7), "bias": ones(35)}),
+    BadCall("bias of 2 axes", ValueError,
+            "bias must have shape [35] (queries * keys = 35 cells); got [35, 1]",
+            {"variant": "projected", "weight": ones(35, 35), "bias": ones(35, 1)}),
+    BadCall("integer weight", TypeError,
+            "weight must hold real floating-point numbers; got dtype",
+            {"variant": "projected", "weight": np.ones((35, 35), np.int64), "bias": ones(35)}),
+    BadCall("misplaced weight", ValueError,
+            "weight belongs to the variant 'projected'; got it with 'kl'",
+            {"variant": "kl", "weight": ones(35, 35)}),
+    BadCall("misplaced bias", ValueError,
+            "bias belongs to the variant 'projected'; got it with 'mse'",
+            {"variant": "mse", "bias": ones(35)}),
+]  # fmt: skip
+
+OF_WEIGHTS = [
+    bad for bad in BAD_CALLS if set(bad.changes) <= {"teacher", "student", "mask", "temperature"}
+]
+
+
+def implementation(name: str, function: str) -> Callable[..., Any]:
+    if name == "specification":
+        import amad_core
+
+        return getattr(amad_core, function)
+    if name == "torch":
+        import torch
+
+        import amad_torch
+
+        adapter, tensor = amad_torch, torch.tensor
+    else:
+        import tensorflow as tf
+
+        import amad_tensorflow
+
+        adapter, tensor = amad_tensorflow, tf.constant
+
+    def call(**options: Any) -> Any:
+        given = {
+            key: tensor(value) if isinstance(value, np.ndarray) else value
+            for key, value in options.items()
+        }
+        return getattr(adapter, function)(**given)
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["specification", *ADAPTERS])
+@pytest.mark.parametrize("bad", BAD_CALLS, ids=lambda bad: bad.name)
+def test_loss(bad: BadCall, name: str) -> None:
+    call = {"teacher": ones(2, 4, 5, 7), "student": ones(2, 3, 5, 7)}
+    loss = implementation(name, "amad_loss")
+    loss(**call)
+    with pytest.raises(bad.error, match=re.escape(bad.message)):
+        loss(**call | bad.changes)
+
+
+@pytest.mark.parametrize("name", ["specification", *ADAPTERS])
+@pytest.mark.parametrize("bad", OF_WEIGHTS, ids=lambda bad: bad.name)
+def test_weights(bad: BadCall, name: str) -> None:
+    call = {"teacher": ones(2, 4, 5, 7), "student": ones(2, 3, 5, 7)}
+    weights = implementation(name, "alignment_weights")
+    with pytest.raises(bad.error, match=re.escape(bad.message)):
+        weights(**call | bad.changes)
+
+
+@pytest.mark.parametrize("bad", BAD_CALLS, ids=lambda bad: bad.name)
+def test_gradient_of_the_specification(bad: BadCall) -> None:
+    call = {"teacher": ones(2, 4, 5, 7), "student": ones(2, 3, 5, 7)}
+    with pytest.raises(bad.error, match=re.escape(bad.message)):
+        implementation("specification", "amad_loss_and_grad")(**call | bad.changes)
+
+
+def test_with_respect_to() -> None:
+    gradient = implementation("specification", "amad_loss_and_grad")
+    call = {"teacher": ones(2, 4, 5, 7), "student": ones(2, 3, 5, 7)}
+    for value in ("weight", "teacher"):
+        with pytest.raises(ValueError, match=f"with_respect_to must be one of .*; got '{value}'"):
+            gradient(**call, with_respect_to=value)
+    learned = {"variant": "projected", "weight": ones(35, 35), "bias": ones(35)}
+    with pytest.raises(ValueError, match="'student', 'weight', 'bias'; got 'teacher'"):
+        gradient(**call, **learned, with_respect_to="teacher")
+
+
+def test_what_came_is_found() -> None:
+    """The specification says where the first bad cell lies, or the smallest value."""
+    loss = implementation("specification", "amad_loss")
+    teacher = ones(1, 1, 2, 2)
+    for value, found in ((np.nan, "nan at index (0, 0, 1, 0)"), (-2.0, "a smallest value of -2.0")):
+        student = ones(1, 1, 2, 2)
+        student[0, 0, 1, 0] = value
+        with pytest.raises(ValueError, match=re.escape(f"where it counts; got {found}")):
+            loss(teacher=teacher, student=student)
+    learned = {"variant": "projected", "weight": np.full((4, 4), np.inf), "bias": ones(4)}
+    with pytest.raises(
+        ValueError, match=re.escape("weight must be finite; got inf at index (0, 0)")
+    ):
+        loss(teacher=teacher, student=teacher, **learned)
+
+
+def test_what_came_is_found_by_torch() -> None:
+    loss = implementation("torch", "amad_loss")
+    teacher, student = ones(1, 1, 2, 2), ones(1, 1, 2, 2)
+    student[0, 0, 1, 0] = -2.0
+    with pytest.raises(ValueError, match=re.escape("got values from -2.0 to 1.0")):
+        loss(teacher=teacher, student=student)
+    loss(teacher=teacher, student=student, check_values=False)
+    with pytest.raises(TypeError, match=re.escape("student must be a torch.Tensor; got list")):
+        loss(teacher=teacher, student=[1.0])
+    with pytest.raises(TypeError, match=re.escape("mask must be a torch.Tensor; got list")):
+        loss(teacher=teacher, student=teacher, mask=[True, True])
+
+
+@TENSORFLOW
+def test_what_came_is_found_by_tensorflow() -> None:
+    loss = implementation("tensorflow", "amad_loss")
+    teacher, student = ones(1, 1, 2, 2), ones(1, 1, 2, 2)
+    for value, found in (
+        (np.nan, "NaN"),
+        (np.inf, "values from 1.0 to inf"),
+        (-2.0, "values from -2.0 to 1.0"),
+    ):
+        student[0, 0, 1, 0] = value
+        with pytest.raises(ValueError, match=re.escape(f"where it counts; got {found}")):
+            loss(teacher=teacher, student=student)
+    loss(teacher=teacher, student=student, check_values=False)
+    for value, name in ((object(), "object"), ([[1.0], [1.0, 2.0]], "list")):
+        with pytest.raises(TypeError, match=f"student must be a tf.Tensor .* one; got {name}"):
+            loss(teacher=teacher, student=value)

@@ -1,0 +1,171 @@
+"""The PyTorch adapter in training: autograd of every kind, autocast, loss scaling."""
+
+import copy
+
+import pytest
+import torch
+
+from amad_torch import AMADLoss, alignment_weights, amad_loss
+from tests.variant_arguments import ALL, UNPROJECTED
+
+
+def maps(
+    heads: int, dtype: torch.dtype = torch.float64, shape: tuple[int, int, int] = (2, 3, 4)
+) -> torch.Tensor:
+    """Attention maps of a batch, queries and keys, the same for the same number of heads."""
+    batch, queries, keys = shape
+    generator = torch.Generator().manual_seed(heads)
+    logits = torch.randn((batch, heads, queries, keys), generator=generator, dtype=torch.float64)
+    return logits.softmax(dim=-1).to(dtype)
+
+
+def projection(
+    variant: str, dtype: torch.dtype = torch.float64, cells: int = 12
+) -> dict[str, torch.Tensor]:
+    if variant != "projected":
+        return {}
+    generator = torch.Generator().manual_seed(7)
+    weight = torch.rand((cells, cells), generator=generator, dtype=dtype)
+    return {"weight": weight, "bias": torch.full((cells,), 0.1, dtype=dtype)}
+
+
+@pytest.mark.parametrize("variant", ALL)
+def test_first_and_second_derivatives(variant: str) -> None:
+    """Against finite differences of the loss, and of its gradient."""
+    learned = projection(variant, cells=4)
+    student, teacher = (maps(heads, shape=(1, 2, 2)) for heads in (2, 3))
+    inputs = [tensor.requires_grad_() for tensor in (student, *learned.values())]
+
+    def loss(student: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
+        options = dict(zip(learned, parameters, strict=True))
+        return amad_loss(teacher=teacher, student=student, variant=variant, **options)
+
+    assert torch.autograd.gradcheck(loss, inputs)
+    assert torch.autograd.gradgradcheck(loss, inputs)
+
+
+@pytest.mark.parametrize("variant", ALL)
+def test_functional_gradients(variant: str) -> None:
+    student, teacher = maps(2), maps(3)
+
+    def loss(student: torch.Tensor) -> torch.Tensor:
+        return amad_loss(teacher=teacher, student=student, variant=variant, **projection(variant))
+
+    leaf = student.clone().requires_grad_()
+    loss(leaf).backward()
+    torch.testing.assert_close(torch.func.grad(loss)(student), leaf.grad)
+    _, tangent = torch.func.jvp(loss, (student,), (torch.ones_like(student),))
+    torch.testing.assert_close(tangent, leaf.grad.sum())
+
+
+@pytest.mark.parametrize("variant", ALL)
+def test_teacher_gets_no_gradient_and_inputs_stay(variant: str) -> None:
+    teacher, student = maps(3).requires_grad_(), maps(2).requires_grad_()
+    mask = torch.tensor([True, True, False, True])
+    inputs = {"teacher": teacher, "student": student, "mask": mask, **projection(variant)}
+    before = copy.deepcopy(inputs)
+    amad_loss(variant=variant, **inputs).backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+    assert (student.grad[..., 2] == 0).all()
+    for name, value in inputs.items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    weights = alignment_weights(teacher=teacher, student=maps(2))
+    assert not weights.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("variant", ALL)
+def test_autocast_leaves_the_loss_in_float32(variant: str, dtype: torch.dtype) -> None:
+    """To the last bit: no product of the loss is taken in half precision."""
+    student, teacher = maps(2, torch.float32), maps(3, torch.float32)
+    options = {"variant": variant, **projection(variant, torch.float32)}
+    gradients, losses = [], []
+    for enabled in (False, True):
+        leaf = student.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=dtype, enabled=enabled):
+            loss = amad_loss(teacher=teacher, student=leaf, **options)
+            weights = alignment_weights(teacher=teacher, student=leaf)
+            assert weights.dtype == torch.float32
+        assert loss.dtype == torch.float32
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(losses[1], losses[0], rtol=0, atol=0)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("variant", UNPROJECTED)
+def test_loss_scaling(variant: str) -> None:
+    """A scale of 65536, GradScaler's first, scales the gradient; nothing overflows on the way."""
+    student, teacher = maps(2, torch.float32), maps(3, torch.float32)
+    gradients = []
+    for scale in (1.0, 65536.0):
+        leaf = student.clone().requires_grad_()
+        (amad_loss(teacher=teacher, student=leaf, variant=variant) * scale).backward()
+        gradients.append(leaf.grad / scale)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("variant", ALL)
+def test_values_are_read_back_only_on_the_host(variant: str) -> None:
+    """A tensor without values, as on another device, is not looked into unless asked to."""
+    inputs = {"teacher": maps(3), "student": maps(2), **projection(variant)}
+    inputs = {name: value.to("meta") for name, value in inputs.items()}
+    assert amad_loss(variant=variant, **inputs).device.type == "meta"
+    with pytest.raises(RuntimeError, match="meta"):
+        amad_loss(variant=variant, **inputs, check_values=True)
+
+
+def test_values_are_not_read_back_while_compiling() -> None:
+    """Reading a value back would break the graph in two."""
+    torch.compiler.reset()
+    compiled = torch.compile(amad_loss, backend="eager", fullgraph=True)
+    found = compiled(teacher=maps(3), student=maps(2), variant="kl")
+    wanted = amad_loss(teacher=maps(3), student=maps(2), variant="kl")
+    torch.testing.assert_close(found, wanted)
+
+
+def test_training_reduces_the_loss() -> None:
+    """The learned projection is trained with the student, by the module's own parameters."""
+    teacher, logits = maps(3, torch.float32), torch.zeros((2, 2, 3, 4), requires_grad=True)
+    loss = AMADLoss(variant="projected", cells=12, eps=1e-6)
+    optimiser = torch.optim.Adam([logits, *loss.parameters()], lr=0.01)
+    values = []
+    for _ in range(30):
+        optimiser.zero_grad()
+        value = loss(teacher=teacher, student=logits.softmax(dim=-1))
+        value.backward()
+        optimiser.step()
+        values.append(value.item())
+    assert values[-1] < 0.8 * values[0]
+    assert not torch.equal(loss.weight, torch.eye(12))
+    assert not torch.equal(loss.bias, torch.zeros(12))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("variant", ALL)
+def test_on_an_accelerator(variant: str) -> None:
+    """Device and host agree, under autocast too, and no value check waits for the device."""
+    learned = projection(variant, torch.float32)
+    wanted = amad_loss(
+        teacher=maps(3, torch.float32),
+        student=maps(2, torch.float32),
+        variant=variant,
+        mask=torch.tensor([True, True, False, True]),
+        **learned,
+    )
+    inputs = {
+        "teacher": maps(3, torch.float32).cuda(),
+        "student": maps(2, torch.float32).cuda(),
+        "mask": torch.tensor([True, True, False, True]).cuda(),
+        **{name: value.cuda() for name, value in learned.items()},
+    }
+    with torch.autocast("cuda", dtype=torch.float16):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            found = amad_loss(variant=variant, **inputs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.cpu(), wanted, rtol=1e-4, atol=1e-5)

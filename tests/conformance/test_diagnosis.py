@@ -1,0 +1,288 @@
+"""Diagnosis: planted mistakes are named, right ports are left alone, the unknown is admitted."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from amad_core import VARIANTS
+from amad_core.conformance.case import Case, Observation
+from amad_core.conformance.diagnosis import Diagnosis, diagnose
+from amad_core.conformance.discriminating import discriminating_cases
+from amad_core.conformance.evidence import Part
+from amad_core.conformance.mistakes import mistake
+from amad_core.conformance.mistakes.temperature import _temperature as temperature
+from amad_core.conformance.pipeline import Deviation, after, observe, stages_with
+from amad_core.conformance.search import all_parts
+
+TEMPERATURE = 0.7
+
+HELLINGER: Deviation = {
+    "terms": after(lambda problem, terms: problem.arrays.sqrt(terms**2 + 0.3) + terms**2)
+}
+"""Something that is no mistake anybody has made, and no combination of two."""
+
+
+def planted(cases: Sequence[Case], *deviations: Deviation) -> list[Observation]:
+    """What a port with these deviations answers; nothing where it crashes."""
+    stages = stages_with(*deviations)
+    answers = []
+    for case in cases:
+        try:
+            answers.append(observe(case, stages))
+        except (ValueError, IndexError):
+            answers.append(Observation(None))
+    return answers
+
+
+def names(diagnosis: Diagnosis) -> list[str]:
+    return [explanation.name for explanation in diagnosis.explanations]
+
+
+def way(name: str, label: str = "") -> Deviation:
+    """One way to make a mistake: the first, or the one called ``label``."""
+    versions = mistake(name).versions
+    return next(version.deviation for version in versions if version.label == label or not label)
+
+
+def in_float32(found: Observation) -> Observation:
+    """As a port in float32 would answer: every number off by some roundings."""
+    rng = np.random.default_rng(5)
+
+    def rounded(array: np.ndarray | None) -> np.ndarray | None:
+        if array is None:
+            return None
+        noise = 1 + 2e-7 * rng.uniform(-1, 1, size=np.shape(array))
+        return np.asarray(np.float32(array * noise), dtype=np.float64)
+
+    return replace(
+        found,
+        value=rounded(found.value),
+        grad_student=rounded(found.grad_student),
+        grad_teacher=rounded(found.grad_teacher),
+        dtype="float32",
+    )
+
+
+def _sample(variant: str) -> list[Part]:
+    """Every 24th way to make a mistake, of those that are large enough to be seen."""
+    parts = [
+        part
+        for part in all_parts(variant)
+        if "eps" not in part.mistake.name
+        and part.mistake.name != "reduction-ignored"
+        and not part.version.label.startswith("1e-")
+    ]
+    return parts[sorted(VARIANTS).index(variant) :: 15]
+
+
+@pytest.mark.parametrize(
+    ("variant", "part"),
+    [(variant, part) for variant in sorted(VARIANTS) for part in _sample(variant)],
+    ids=lambda given: given if isinstance(given, str) else given.mistake.name,
+)
+def test_a_single_mistake_is_named(variant: str, part: Part) -> None:
+    cases = discriminating_cases(variant, temperature=TEMPERATURE, seed=1)
+    observed = [in_float32(found) for found in planted(cases, part.version.deviation)]
+    diagnosis = diagnose(cases, observed)
+    assert not diagnosis.agrees
+    assert part.mistake.name in names(diagnosis)
+    assert len(names(diagnosis)) <= 2
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+@pytest.mark.parametrize("rounded", [False, True])
+def test_a_right_port_is_left_alone(variant: str, rounded: bool) -> None:
+    cases = discriminating_cases(variant, temperature=TEMPERATURE, seed=2)
+    observed = planted(cases)
+    diagnosis = diagnose(cases, [in_float32(found) for found in observed] if rounded else observed)
+    assert diagnosis.agrees
+    assert diagnosis.explanations == ()
+    assert diagnosis.ratio is None
+    assert diagnosis.summary == "All values and gradients are the specification's."
+
+
+@pytest.mark.parametrize(
+    ("variant", "first", "second"),
+    [
+        ("kl", "kl-reversed", "mean-over-heads"),
+        ("kl", "weights-detached", "mask-ignored"),
+        ("mse", "softmax-over-teacher-heads", "norms-detached"),
+        ("mse", "weights-detached", "gradient-into-the-teacher"),
+        ("token", "dot-of-raw-maps", "cross-entropy-for-kl"),
+        ("js", "temperature-multiplied", "mask-after-normalisation"),
+        ("projected", "projection-without-bias", "mean-over-rows"),
+    ],
+)
+def test_a_pair_of_mistakes_is_named(variant: str, first: str, second: str) -> None:
+    cases = discriminating_cases(variant, temperature=TEMPERATURE)
+    diagnosis = diagnose(cases, planted(cases, way(first), way(second)))
+    assert {first, second} in [set(name.split(" + ")) for name in names(diagnosis)]
+    assert all(len(explanation.mistakes) == 2 for explanation in diagnosis.explanations)
+
+
+def test_a_third_mistake_too_small_to_matter_hides_nothing() -> None:
+    cases = discriminating_cases("kl", masks=False)
+    eps = way("eps-in-the-logarithm", "on both maps, factor included, 1e-08")
+    tenth = way("another-temperature", "temperature 0.1")
+    diagnosis = diagnose(cases, planted(cases, tenth, way("mean-over-heads"), eps))
+    expected = {"another-temperature", "mean-over-heads", "eps-in-the-logarithm"}
+    assert set(diagnosis.explanations[0].name.split(" + ")) == expected
+
+
+def test_what_explains_ordinary_inputs_only_says_for_which_it_fails() -> None:
+    cases = discriminating_cases("kl", masks=False)
+    by_row = way("normalised-by-row", "rows, after mixing maps as they come")
+    diagnosis = diagnose(
+        cases, planted(cases, way("dot-of-l1-maps"), by_row, way("mean-over-heads-and-rows"))
+    )
+    first = diagnosis.explanations[0]
+    assert "dot-of-l1-maps" in first.name
+    assert "mean-over-heads" in first.name
+    assert "cropped" in first.except_for
+    assert "all cases but cropped" in first.sentence
+
+
+def test_a_temperature_is_fitted() -> None:
+    cases = discriminating_cases("kl")
+    diagnosis = diagnose(cases, planted(cases, temperature(0.083)))
+    assert diagnosis.explanations[0].details == ("temperature 0.083",)
+
+
+def test_a_ratio_is_given_as_a_formula_of_sizes() -> None:
+    cases = discriminating_cases("kl")
+    diagnosis = diagnose(cases, planted(cases, way("mean-over-elements")))
+    assert "mean-over-elements" in names(diagnosis)
+    assert diagnosis.ratio is not None
+    assert diagnosis.ratio.formula == "1/(Ht Q K)"
+    assert diagnosis.ratio.first == pytest.approx(1 / (5 * 4 * 7))
+
+
+def test_cells_counted_for_rows_are_recognised_by_two_over_keys_plus_one() -> None:
+    (causal,) = [case for case in discriminating_cases("token") if case.name == "mask/causal"]
+    cases, observed = [], []
+    # Causal maps of several sizes, cut from one; the port divides by cells, and means rows.
+    for keys in (3, 5, 7):
+        case = replace(
+            causal,
+            teacher=causal.teacher[:, :, :keys, :keys],
+            student=causal.student[:, :, :keys, :keys],
+            mask=causal.mask[:, :keys, :keys],
+        )
+        factor = 2 / (keys + 1)
+        found = observe(case)
+        cases.append(case)
+        observed.append(
+            Observation(found.value * factor, found.grad_student * factor, found.grad_teacher)
+        )
+    diagnosis = diagnose(cases, observed)
+    assert diagnosis.ratio is not None
+    assert diagnosis.ratio.formula == "2/(K+1)"
+    assert "you divide by valid cells" in diagnosis.ratio.sentence
+
+
+def test_a_mistake_and_a_plain_factor_are_told_together() -> None:
+    cases = discriminating_cases("kl")
+    weighted = {"reduced": after(lambda problem, loss: 0.37 * loss)}
+    diagnosis = diagnose(cases, planted(cases, way("kl-reversed"), weighted))
+    first = diagnosis.explanations[0]
+    assert first.name == "kl-reversed"
+    assert first.factor is not None
+    assert first.factor.formula == "0.37"
+
+
+def test_a_plain_factor_alone_is_told() -> None:
+    cases = discriminating_cases("mse")
+    weighted = {"reduced": after(lambda problem, loss: 0.37 * loss)}
+    diagnosis = diagnose(cases, planted(cases, weighted))
+    assert diagnosis.ratio is not None
+    assert diagnosis.ratio.formula == "0.37"
+    assert "0.37" in diagnosis.summary
+
+
+def test_values_alone_are_enough_for_what_values_show() -> None:
+    cases = discriminating_cases("kl")
+    observed = [
+        Observation(found.value) for found in planted(cases, way("softmax-over-teacher-heads"))
+    ]
+    diagnosis = diagnose(cases, observed)
+    assert names(diagnosis) == ["softmax-over-teacher-heads"]
+    assert diagnosis.explanations[0].gradients == 0
+
+
+def test_cases_without_an_answer_are_left_out() -> None:
+    cases = discriminating_cases("kl")
+    observed = planted(cases, way("kl-reversed"))
+    observed[2] = Observation(None)
+    diagnosis = diagnose(cases, observed)
+    assert names(diagnosis) == ["kl-reversed"]
+    assert diagnosis.explanations[0].values == len(cases) - 1
+
+
+def test_no_answer_at_all_is_said() -> None:
+    cases = discriminating_cases("kl")[:3]
+    diagnosis = diagnose(cases, [Observation(None)] * 3)
+    assert not diagnosis.agrees
+    assert "No value came" in diagnosis.findings[0]
+
+
+def test_nothing_fits_is_said_with_what_is_known() -> None:
+    cases = discriminating_cases("kl", masks=False)
+    diagnosis = diagnose(cases, planted(cases, HELLINGER))
+    assert not diagnosis.agrees
+    assert diagnosis.explanations == ()
+    assert diagnosis.ratio is None
+    assert diagnosis.summary.startswith("No known mistake, and no pair of them")
+    facts = " ".join(diagnosis.findings)
+    assert "As it must be, the value does not change by permuting the student heads" in facts
+    assert "times the specification's" in facts
+
+
+def test_an_invariance_that_fails_is_found() -> None:
+    cases = discriminating_cases("kl", masks=False)
+    deviation = way("heads-paired-by-index", "i modulo Hs")
+    diagnosis = diagnose(cases, planted(cases, HELLINGER, deviation))
+    changed = [fact for fact in diagnosis.findings if fact.startswith("The value changes by")]
+    assert "permuting the student heads" in changed[0]
+
+
+def test_rounding_alone_is_told_from_mistakes() -> None:
+    cases = discriminating_cases("kl")
+    rng = np.random.default_rng(0)
+    observed = []
+    for found in planted(cases):
+        noise = 1 + 4e-3 * rng.uniform(-1, 1, size=found.grad_student.shape)
+        value = found.value * (1 + 2e-3 * rng.uniform(-1, 1))
+        observed.append(Observation(value, found.grad_student * noise, found.grad_teacher))
+    assert names(diagnose(cases, observed)) == ["low-precision-arithmetic"]
+
+
+def test_designed_inputs_are_reproducible_and_exact_in_bfloat16() -> None:
+    first, second = (
+        discriminating_cases("projected", seed=4),
+        discriminating_cases("projected", seed=4),
+    )
+    assert len({case.name for case in first}) == len(first)
+    for case, again in zip(first, second, strict=True):
+        for array, same in (
+            (case.teacher, again.teacher),
+            (case.student, again.student),
+            (case.weight, again.weight),
+            (case.bias, again.bias),
+        ):
+            np.testing.assert_array_equal(array, same)
+            mantissa, _ = np.frexp(array)
+            assert np.all(mantissa * 256 == np.round(mantissa * 256)), case.name
+
+
+def test_no_mask_is_passed_where_the_port_takes_none() -> None:
+    assert all(case.mask is None for case in discriminating_cases("kl", masks=False))
+
+
+def test_wrong_arguments_are_refused() -> None:
+    cases = discriminating_cases("kl")[:2]
+    with pytest.raises(ValueError, match="2 cases and 1 observations"):
+        diagnose(cases, [Observation(None)])
+    with pytest.raises(ValueError, match="one variant"):
+        diagnose([cases[0], replace(cases[1], variant="mse")], [Observation(None)] * 2)

@@ -1,0 +1,188 @@
+"""The report as JSON, JUnit XML, web page and text."""
+
+import json
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from port_sources import RIGHT_MSE, spoilt
+from typer import Typer
+from typer.testing import CliRunner
+
+from amad_core.conformance import check_port
+from amad_core.conformance.checks import CHECKS
+from amad_core.conformance.command import verify
+from amad_core.conformance.report_html import as_html
+from amad_core.conformance.report_junit import as_junit
+from amad_core.conformance.report_text import as_text
+
+APP = Typer()
+APP.command()(verify)
+
+TEXT = {"type": "string"}
+CHECK = {
+    "type": "object",
+    "properties": {
+        "name": {"enum": list(CHECKS)},
+        "title": TEXT,
+        "status": {"enum": ["passed", "failed", "skipped", "decision"]},
+        "detail": TEXT,
+        "cases": {"type": "integer", "minimum": 0},
+        "failed_cases": {"type": "integer", "minimum": 0},
+        "mistake": TEXT,
+        "seconds": {"type": "number", "minimum": 0},
+    },
+    "additionalProperties": False,
+}
+CHECK["required"] = list(CHECK["properties"])
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "schema": {"const": "amad-report/1"},
+        "version": TEXT,
+        "target": TEXT,
+        "verdict": {"enum": ["right", "wrong", "unusable"]},
+        "passed": {"type": "boolean"},
+        "headline": TEXT,
+        "claim": {"type": "object", "required": ["variant", "temperature", "reduction", "eps"]},
+        "port": {"type": ["object", "null"]},
+        "seed": {"type": "integer"},
+        "max_examples": {"type": "integer"},
+        "seconds": {"type": "number"},
+        "error": {"type": ["object", "null"], "required": ["kind", "message", "hint"]},
+        "checks": {"type": "array", "items": CHECK},
+        "explanations": {
+            "type": "array",
+            "items": {"type": "object", "required": ["name", "sentence", "symptom", "mend"]},
+        },
+        "hints": {"type": "array", "items": TEXT},
+        "facts": {"type": "array", "items": TEXT},
+        "worst_case": {"type": ["object", "null"]},
+        "snippet": TEXT,
+    },
+    "additionalProperties": False,
+}
+SCHEMA["required"] = list(SCHEMA["properties"])
+
+
+def no_constant(name):
+    raise AssertionError(f"{name} is no JSON")
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """One report of each verdict, and one of a port with a name and words that need escaping."""
+    folder = tmp_path_factory.mktemp("ports")
+    sources = {
+        "right": RIGHT_MSE,
+        "wrong": spoilt(RIGHT_MSE, ".mean()", ".sum()"),
+        "nan": spoilt(RIGHT_MSE, "return ", "return np.nan * "),
+        "unusable": "def loss(teacher, student):\n"
+        "    raise ValueError('<script>\\x00]]>&\\x1b[31m')\n",
+        "<b>&odd": spoilt(
+            RIGHT_MSE, "    t, s =", "    assert len(teacher) < 2, '<i>]]>'\n    t, s ="
+        ),
+    }
+    found = {}
+    for name, source in sources.items():
+        (folder / f"{name}.py").write_text(source)
+        found[name] = check_port(f"{folder}/{name}.py:loss", isolate=False, max_examples=10)
+    return found
+
+
+def test_json_follows_its_schema(reports):
+    for report in reports.values():
+        data = json.loads(json.dumps(report.to_json()), parse_constant=no_constant)
+        jsonschema.validate(data, SCHEMA)
+    assert [reports[name].verdict for name in ("right", "wrong", "unusable")] == [
+        "right",
+        "wrong",
+        "unusable",
+    ]
+
+
+def test_junit_is_xml_with_a_test_case_for_each_check(reports):
+    for report in reports.values():
+        suite = ElementTree.fromstring(as_junit(report)).find("testsuite")
+        cases = suite.findall("testcase")
+        assert len(cases) == int(suite.get("tests"))
+        assert len(suite.findall("testcase/failure")) == int(suite.get("failures"))
+        assert len(suite.findall("testcase/error")) == int(suite.get("errors"))
+        assert bool(suite.findall("testcase/failure") or suite.findall("testcase/error")) != (
+            report.passed
+        )
+    assert len(ElementTree.fromstring(as_junit(reports["wrong"])).findall(".//testcase")) == len(
+        CHECKS
+    )
+
+
+class Balanced(HTMLParser):
+    """Fails on a page whose elements are not closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append(tag)
+        assert not {"src", "href"} & {name for name, _ in attributes}, "an external resource"
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_escaped_and_needs_nothing_else(reports):
+    for report in reports.values():
+        page = Balanced()
+        page.feed(as_html(report))
+        page.close()
+        assert not page.open
+        assert not {"script", "i", "b", "link", "iframe"} & set(page.seen)
+        assert "http" not in as_html(report)
+
+
+def test_text_fits_80_columns_and_tells_the_verdict(reports):
+    for report in reports.values():
+        text = as_text(report)
+        before, _, snippet = text.partition("To see it for yourself")
+        assert max(map(len, before.splitlines())) <= 80
+        assert text.rstrip().splitlines()[-1].split()[0] == report.verdict.upper() or (
+            report.verdict == "unusable"
+        )
+        assert "\x1b" not in text
+        assert bool(snippet) == (report.verdict == "wrong")
+
+
+def test_snippet_runs_and_shows_the_disagreement(reports, capsys):
+    for name in ("wrong", "nan"):
+        snippet = reports[name].snippet
+        assert len(snippet.splitlines()) <= 12
+        exec(compile(snippet, "snippet", "exec"), {})
+        _, port, _, specification, value, *_ = capsys.readouterr().out.splitlines()
+        assert specification == "specification:"
+        assert port != value
+
+
+def test_files_are_written_and_standard_output_is_only_json(tmp_path):
+    port = tmp_path / "port.py"
+    port.write_text(spoilt(RIGHT_MSE, ".mean()", ".sum()"))
+    junit, html = tmp_path / "new" / "report.xml", tmp_path / "report.html"
+    arguments = [f"{port}:loss", "--max-examples", "5", "--json"]
+    result = CliRunner().invoke(APP, [*arguments, "--junit", str(junit), "--html", str(html)])
+    assert result.exit_code == 1
+    jsonschema.validate(json.loads(result.stdout), SCHEMA)
+    assert ElementTree.parse(junit).getroot().tag == "testsuites"
+    assert html.read_text().startswith("<!DOCTYPE html>")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "port.py", "report.html"]
+
+
+def test_report_that_cannot_be_written_is_said(tmp_path):
+    port = tmp_path / "port.py"
+    port.write_text(RIGHT_MSE)
+    arguments = [f"{port}:loss", "--max-examples", "1", "--html", str(port / "report.html")]
+    result = CliRunner().invoke(APP, arguments)
+    assert result.exit_code == 2
+    assert "cannot write" in result.output

@@ -1,0 +1,85 @@
+"""The tolerance is small enough to see mistakes and large enough for rounding."""
+
+import numpy as np
+import pytest
+
+from amad_core import amad_loss_and_grad
+from amad_core.conformance.case import Case
+from amad_core.conformance.cases import rounded
+from amad_core.conformance.tolerance import UNIT_ROUNDOFF, exceeds, tolerance, within
+
+
+def maps(rng, *shape):
+    powers = np.exp(1.5 * rng.normal(size=shape))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@pytest.fixture
+def cases():
+    rng = np.random.default_rng(1)
+    return [
+        Case(variant, maps(rng, 3, 4, 3, 5), maps(rng, 3, 2, 3, 5), variant)
+        for variant in ("mse", "kl", "js", "token")
+    ]
+
+
+def test_tolerance_is_far_below_the_smallest_mistake(cases):
+    """Mistakes change designed inputs by a percent or more; double precision allows a millionth."""
+    for case in cases:
+        value, gradient = amad_loss_and_grad(
+            teacher=case.teacher, student=case.student, variant=case.variant
+        )
+        allowed = tolerance(case)
+        assert allowed.value < 3e-6 * max(value, 1)
+        assert np.max(allowed.gradient) < 3e-6 * max(np.max(np.abs(gradient)), 1)
+
+
+def test_tolerance_grows_with_the_roundoff(cases):
+    for case in cases:
+        allowed = [float(tolerance(case, dtype).value) for dtype in UNIT_ROUNDOFF]
+        assert allowed == sorted(allowed)
+        assert allowed[-1] > 100 * allowed[0]
+
+
+def test_rounded_inputs_stay_within_the_tolerance(cases):
+    """A port that only rounds its inputs makes the smallest error of all that round anything."""
+    for case in cases:
+        right = amad_loss_and_grad(teacher=case.teacher, student=case.student, variant=case.variant)
+        for dtype in ("float32", "float16", "bfloat16"):
+            less = rounded(case, dtype)
+            found = amad_loss_and_grad(
+                teacher=less.teacher, student=less.student, variant=case.variant
+            )
+            allowed = tolerance(case, dtype)
+            assert within(found[0], right[0], allowed.value)
+            assert within(found[1], right[1], allowed.gradient)
+            assert dtype == "float32" or not within(found[1], right[1], tolerance(case).gradient)
+
+
+def test_cells_of_zero_may_have_any_finite_gradient():
+    teacher = np.array([[[[0.5, 0.5]]]])
+    student = np.array([[[[1.0, 0.0]], [[0.5, 0.5]]]])
+    allowed = tolerance(Case("zero", teacher, student, "kl")).gradient
+    assert np.isinf(allowed[0, 0, 0, 1])
+    assert np.isfinite(allowed).sum() == 3
+    gradient = np.zeros_like(student)
+    assert exceeds(gradient, gradient + 7, np.full_like(student, np.inf)).max() == 0
+    assert exceeds(gradient * np.nan, gradient, np.full_like(student, np.inf)).max() == np.inf
+
+
+def test_infinities_must_be_the_same():
+    inf = np.array(np.inf)
+    assert within(inf, inf, np.array(1.0))
+    assert not within(np.array(5.0), inf, np.array(1.0))
+    assert not within(np.array(np.nan), np.array(np.nan), np.array(1.0))
+
+
+def test_rounding_to_bfloat16_is_to_nearest_even():
+    array = np.array([1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1.00001, np.nan, -np.inf])
+    found = rounded(Case("x", array, array), "bfloat16").teacher
+    np.testing.assert_array_equal(found, [1.0, 1.0, 1 + 2**-6, 1.0, np.nan, -np.inf])
+
+
+def test_unknown_dtype_is_refused(cases):
+    with pytest.raises(ValueError, match="dtype must be one of"):
+        tolerance(cases[0], "float8")

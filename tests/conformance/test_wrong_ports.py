@@ -1,0 +1,137 @@
+"""Wrong ports fail, and each failure says what is wrong."""
+
+import pytest
+from port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
+
+from amad_core.conformance import check_port
+
+NUMPY_MISTAKES = {
+    "softmax over teacher heads": ("weights.sum(axis=-1,", "weights.sum(axis=-2,"),
+    "mean over heads": (".sum(axis=(1, 2))", ".sum(axis=2).mean(axis=1)"),
+    "element mean": (".sum(axis=(1, 2)).mean()", ".mean()"),
+    "sum over the batch": (".mean()", ".sum()"),
+    "no softmax": ("np.exp(t @ s.swapaxes(-1, -2))", "(t @ s.swapaxes(-1, -2))"),
+    "temperature": ("np.exp(t @ s", "np.exp(10 * t @ s"),
+    "distance not squared": ("** 2).sum(axis=(1, 2))", "** 2).sum(axis=2) ** 0.5).sum(axis=1)"),
+    "constant": ("return ", "return 0 * "),
+    "not a number": ("return ", "return np.nan * "),
+    "wrong shape": (".sum(axis=(1, 2)).mean()", ".sum(axis=2)"),
+    "one head mean": (
+        "weights @ s)",
+        "weights @ s.mean(axis=1, keepdims=True).repeat(s.shape[1], 1))",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", NUMPY_MISTAKES)
+def test_wrong_numpy_port_fails(port_file, mistake):
+    old, new = NUMPY_MISTAKES[mistake]
+    source = spoilt(RIGHT_MSE, old, new)
+    if mistake == "distance not squared":
+        source = source.replace("return ((t", "return (((t")
+    report = check_port(port_file(source), isolate=False, max_examples=20)
+    assert report.verdict == "wrong"
+    assert report.exit_code == 1
+    assert report.checks[0].status == "failed"
+    assert report.worst is not None
+    with pytest.raises(AssertionError, match="WRONG"):
+        report.raise_if_failed()
+
+
+TORCH_MISTAKES = {
+    "gradient": ("softmax(-1)", "softmax(-1).detach()"),
+    "teacher": ("teacher = teacher.detach()", "pass"),
+    "inputs": ("    t, s =", "    student /= student.sum(-1, keepdim=True) + 0.5\n    t, s ="),
+    "mask": ("(m.masked_fill(~mask[:, None], 0) for m", "(m for m"),
+    "garbage": ("m.masked_fill(~mask[:, None], 0)", "m * mask[:, None]"),
+    "repeat": ("    t, s =", "    student = F.dropout(student, 0.1)\n    t, s ="),
+}
+
+
+@pytest.mark.parametrize("check", TORCH_MISTAKES)
+def test_mistakes_that_only_one_check_shows(port_file, check):
+    """Values without mask are right (but for dropout): the check named is the one that fails."""
+    pytest.importorskip("torch")
+    source = spoilt(RIGHT_TORCH_KL, *TORCH_MISTAKES[check])
+    report = check_port(port_file(source), isolate=False, variant="kl", max_examples=10)
+    statuses = {result.name: result.status for result in report.checks}
+    assert report.verdict == "wrong"
+    assert statuses[check] == "failed", statuses
+    if check in ("gradient", "teacher", "mask", "garbage"):
+        assert statuses["value"] == "passed"
+
+
+def test_changed_inputs_and_randomness_are_explained(port_file):
+    pytest.importorskip("torch")
+    for check, mistake in (("inputs", "inputs-changed-in-place"), ("repeat", "random-result")):
+        source = spoilt(RIGHT_TORCH_KL, *TORCH_MISTAKES[check])
+        report = check_port(port_file(source), isolate=False, variant="kl", max_examples=5)
+        assert mistake in [explanation.name for explanation in report.explanations]
+
+
+def test_state_between_calls_is_told_from_randomness(port_file):
+    source = RIGHT_MSE.replace("def loss", "calls = []\n\ndef loss").replace(
+        "    t, s", "    calls.append(1)\n    t, s"
+    )
+    source = spoilt(source, ".mean()", ".mean() * min(len(calls), 3)")
+    report = check_port(port_file(source), isolate=False, max_examples=5)
+    assert "state-kept-between-calls" in [one.name for one in report.explanations]
+
+
+def test_another_claim_is_suggested(port_file):
+    source = spoilt(RIGHT_MSE, ".mean()", ".sum()")
+    report = check_port(port_file(source), isolate=False, max_examples=5)
+    assert any("--reduction sum" in hint for hint in report.hints)
+
+
+def test_large_floor_in_the_logarithm_is_a_mistake(port_file):
+    pytest.importorskip("torch")
+    source = spoilt(RIGHT_TORCH_KL, "mixture.clamp_min(1e-30).log()", "(mixture + 1e-6).log()")
+    report = check_port(port_file(source), isolate=False, variant="kl", max_examples=10)
+    assert report.verdict == "wrong"
+
+
+def test_wrong_under_mask_only_with_a_mask_named_otherwise(port_file):
+    pytest.importorskip("torch")
+    source = spoilt(RIGHT_TORCH_KL, *TORCH_MISTAKES["mask"]).replace("mask", "valid")
+    right = check_port(port_file(source), isolate=False, variant="kl", max_examples=5)
+    assert right.passed
+    wrong = check_port(
+        port_file(source), isolate=False, variant="kl", max_examples=5, names={"mask": "valid"}
+    )
+    assert "mask" in [check.name for check in wrong.failed]
+
+
+def test_the_smallest_wrong_input_is_small(port_file):
+    source = spoilt(RIGHT_MSE, *NUMPY_MISTAKES["mean over heads"])
+    report = check_port(port_file(source), isolate=False)
+    case = report.worst.case
+    assert case.teacher.shape[1] == 2, "one teacher head does not show it, two do"
+    assert case.student.size <= 8
+
+
+TEMPERATURES = {"multiplied": "temperature * (t @ s", "ignored": "(t @ s"}
+
+
+@pytest.mark.parametrize("mistake", TEMPERATURES)
+def test_mistakes_in_the_temperature_show_at_another_one(port_file, mistake):
+    """At temperature 1 there is nothing to see."""
+    source = spoilt(RIGHT_MSE, "student):", "student, temperature=1.0):")
+    source = spoilt(
+        source, "(t @ s.swapaxes(-1, -2))", f"({TEMPERATURES[mistake]}.swapaxes(-1, -2)))"
+    )
+    report = check_port(port_file(source), isolate=False, max_examples=3)
+    assert [check.name for check in report.failed] == ["options"]
+    assert [one.name for one in report.explanations] == [f"temperature-{mistake}"]
+
+
+def test_three_mistakes_at_once_are_told_apart(port_file):
+    """NaN on a few inputs must not hide the other two."""
+    pytest.importorskip("torch")
+    source = spoilt(RIGHT_TORCH_KL, ".sum((1, 2)).mean()", ".sum(-1).mean()")
+    source = spoilt(source, "softmax(-1)", "softmax(-1).detach()")
+    source = spoilt(source, ".clamp_min(1e-30)", "")
+    report = check_port(port_file(source), isolate=False, variant="kl", max_examples=3)
+    named = " ".join(explanation.name for explanation in report.explanations)
+    for mistake in ("zero-times-log-of-zero", "mean-over-heads", "weights-detached"):
+        assert mistake in named

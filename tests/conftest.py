@@ -1,0 +1,46 @@
+"""How hard Hypothesis looks, a quiet TensorFlow, and tests that wait for an accelerator.
+
+Run in parallel with ``pytest -n 2 --dist loadgroup``: the tests of one ``xdist_group`` share a
+process, so that TensorFlow (10 s to import) is paid once. ``HYPOTHESIS_PROFILE=thorough`` looks
+forty times as long as ``dev``; ``ci`` draws the same examples on every run.
+"""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+# Before anybody imports TensorFlow: no banners, and no threads beyond those of the test workers.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_NO_LIMITS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=50, **_NO_LIMITS)
+settings.register_profile("ci", max_examples=100, derandomize=True, print_blob=True, **_NO_LIMITS)
+settings.register_profile("thorough", max_examples=1200, **_NO_LIMITS)
+settings.register_profile(
+    "mutation",
+    max_examples=12,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    **_NO_LIMITS,
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked ``gpu`` where there is none; look for one only if such a test is here."""
+    waiting = [item for item in items if item.get_closest_marker("gpu")]
+    if waiting and not _accelerator():
+        for item in waiting:
+            item.add_marker(pytest.mark.skip(reason="no accelerator on this machine"))
+
+
+def _accelerator() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()

@@ -1,0 +1,60 @@
+"""The ports in ``examples/`` are right, judged by the kit's golden vectors."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amad_core.conformance.checks.result import DECISION, PASSED
+from amad_core.conformance.vectors.check import check_results
+
+_SCRIPT = Path(__file__).with_name("answer_vectors.py")
+_EXAMPLES = _SCRIPT.parents[2] / "examples"
+_ROOT = _SCRIPT.parents[2]
+
+# JAX compiles every shape of every variant anew: one masked case, zeros, and a floor are enough.
+_FEW = ("mask/any-cells", "head-of-zeros")
+_PORTS = {
+    "jax_port on jax": ("jax_port", "jax", _FEW),
+    "keras_ops_port on jax": ("keras_ops_port", "jax", _FEW[:1]),
+    "keras_ops_port on torch": ("keras_ops_port", "torch", ()),
+    "keras_ops_port on tensorflow": ("keras_ops_port", "tensorflow", ()),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xdist_group("tensorflow"))
+        if "tensorflow" in name
+        else name
+        for name in _PORTS
+    ],
+)
+def test_ports_are_right(name: str, tmp_path: Path) -> None:
+    module, framework, designs = _PORTS[name]
+    results = tmp_path / "results.json"
+    environment = os.environ | {
+        "KERAS_BACKEND": framework,
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, str(_SCRIPT), module, framework, str(results), *designs]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    reports = check_results(results)
+    assert len(reports) == 5
+    for report in reports:
+        assert report.passed, str(report)
+        statuses = {check.name: check.status for check in report.checks}
+        assert statuses["mask"] == statuses["teacher"] == PASSED
+        assert statuses["complete"] == (DECISION if designs else PASSED)
+        if not designs:
+            assert statuses["gradient"] == statuses["options"] == statuses["edges"] == PASSED
+
+
+@pytest.mark.parametrize("module", ["jax_port", "keras_ops_port"])
+def test_ports_are_under_60_lines(module: str) -> None:
+    assert len((_EXAMPLES / f"{module}.py").read_text().splitlines()) < 60

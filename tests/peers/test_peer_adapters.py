@@ -1,0 +1,206 @@
+"""The adapters' peers against the specification: values and gradients, every dtype, compiled."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peer_cases import NAMES, PeerCase, peer_cases, seeded_case
+from peer_oracles import oracle
+from peer_ports import ADAPTERS, Result, call, rounded
+
+from amad_core.peers import METHODS, distillation_loss_and_grad
+from tests.agreement import assert_agrees
+
+VALUE = {"float64": 1e-12, "float32": 2e-5, "bfloat16": 2e-5, "float16": 2e-5}
+"""Half precision is accumulated in float32, so its value is as good as float32's."""
+
+GRADIENT = {"float64": 1e-11, "float32": 1e-4, "bfloat16": 1e-2, "float16": 2e-3}
+"""Relative to the largest entry; a gradient comes back rounded to the dtype of its input."""
+
+
+def floored(case: PeerCase, dtype: str) -> PeerCase:
+    """The case with the floor of the adapter, where the method has one."""
+    if "eps" not in inspect.signature(METHODS[case.name].loss).parameters:
+        return case
+    kind = "float64" if dtype == "float64" else "float32"
+    return case._replace(options={**case.options, "eps": float(np.finfo(kind).tiny)})
+
+
+def assert_is_the_specifications(found: Result, case: PeerCase, dtype: str) -> None:
+    case = floored(rounded(case, dtype), dtype)
+    losses, gradients = found
+    if case.name.startswith("best_match") and _has_ties(case):
+        choices = oracle(case.name, case.teacher, case.student, case.mask, case.options)
+        for loss, possible in zip(losses, choices, strict=True):
+            nearest = min(possible, key=lambda value, loss=loss: abs(value - loss))
+            assert_agrees(loss, nearest, within=VALUE[dtype])
+        return
+    for argument, gradient in gradients.items():
+        wanted_loss, wanted = distillation_loss_and_grad(
+            **case.arguments(), reduction="none", with_respect_to=argument
+        )
+        assert_agrees(losses, wanted_loss, within=VALUE[dtype])
+        size = max(1.0, float(np.abs(wanted).max()))
+        assert_agrees(gradient, wanted, within=GRADIENT[dtype], size=size)
+
+
+def _has_ties(case: PeerCase) -> bool:
+    choices = oracle("best_match_mse", case.teacher, case.student, case.mask, {})
+    return any(len(values) > 1 for values in choices)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_torch_agrees(name: str, dtype: str, data: st.DataObject) -> None:
+    case = data.draw(peer_cases(name))
+    assert_is_the_specifications(call("torch", case, dtype), case, dtype)
+
+
+@pytest.mark.xdist_group("tensorflow")
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=4)
+@given(data=st.data())
+def test_tensorflow_agrees(name: str, data: st.DataObject) -> None:
+    case, dtype = data.draw(peer_cases(name)), data.draw(st.sampled_from(("float64", "float32")))
+    assert_is_the_specifications(call("tensorflow", case, dtype), case, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_dtype(name: str, adapter: str, dtype: str) -> None:
+    case = with_garbage(seeded_case(name, masked=True))
+    assert_is_the_specifications(call(adapter, case, dtype), case, dtype)
+
+
+@pytest.mark.parametrize("name", ["squeezing_heads", "minilmv2_relation", "best_match_kl"])
+def test_torch_compiled(name: str) -> None:
+    torch = pytest.importorskip("torch")
+
+    def compiled(loss: Any) -> Any:
+        # The graph as torch.compile traces it, without the minutes that a C++ compiler takes.
+        return torch.compile(loss, backend="aot_eager")
+
+    case = seeded_case(name, masked=True)
+    assert_is_the_specifications(call("torch", case, "float32", compiled), case, "float32")
+
+
+@pytest.mark.xdist_group("tensorflow")
+@pytest.mark.parametrize("name", ["best_match_mse", "squeezing_heads", "minilmv2_relation"])
+@pytest.mark.parametrize("xla", [False, True])
+def test_tensorflow_compiled(name: str, xla: bool) -> None:
+    tf = pytest.importorskip("tensorflow")
+
+    def compiled(run: Any) -> Any:
+        return tf.function(run, jit_compile=xla)
+
+    case = seeded_case(name, masked=True)
+    assert_is_the_specifications(call("tensorflow", case, "float32", compiled), case, "float32")
+
+
+@pytest.mark.xdist_group("tensorflow")
+@pytest.mark.parametrize("name", ["one_to_one_mse", "logits_kl", "minilm_value_relation"])
+def test_tensorflow_unknown_lengths(name: str) -> None:
+    tf = pytest.importorskip("tensorflow")
+
+    def compiled(run: Any) -> Any:
+        def call_with_unknown_lengths(**tensors: Any) -> Any:
+            specs = {
+                key: tf.TensorSpec(
+                    [None, tensor.shape[1], None, None] if tensor.shape.rank == 4 else
+                    [None] * tensor.shape.rank, tensor.dtype)
+                for key, tensor in tensors.items()
+            }  # fmt: skip
+            return tf.function(run).get_concrete_function(**specs)(**tensors)
+
+        return call_with_unknown_lengths
+
+    case = seeded_case(name, masked=True)
+    assert_is_the_specifications(call("tensorflow", case, "float32", compiled), case, "float32")
+
+
+@pytest.mark.xdist_group("tensorflow")
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 2), (7, 7), (12, 8), (8, 12)])
+def test_tensorflow_assignment_is_optimal(shape: tuple[int, int]) -> None:
+    tf = pytest.importorskip("tensorflow")
+    from scipy.optimize import linear_sum_assignment
+
+    from amad_tensorflow.peers.assignment import assignment
+
+    generator = np.random.default_rng(0)
+    cosines = generator.random((20, *shape))
+    cosines[:5] = generator.integers(0, 3, (5, *shape))  # ties
+    rows, columns = (indices.numpy() for indices in assignment(tf.constant(cosines)))
+    for sample, i, j in zip(cosines, rows, columns, strict=True):
+        assert len(set(i)) == len(set(j)) == min(shape)
+        best = sample[linear_sum_assignment(sample, maximize=True)].sum()
+        assert_agrees(sample[i, j].sum(), best, within=1e-13)
+
+
+@pytest.mark.parametrize("name", ["one_to_one_kl", "minilmv2_relation", "logits_kl"])
+def test_torch_autocast_keeps_full_precision(name: str) -> None:
+    torch = pytest.importorskip("torch")
+
+    def under_autocast(loss: Any) -> Any:
+        def run(**tensors: Any) -> Any:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return loss(**tensors)
+
+        return run
+
+    case = seeded_case(name, masked=True)
+    assert_is_the_specifications(call("torch", case, "float32", under_autocast), case, "float32")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("heads", [(12, 8), (9, 3), (4, 4)])
+def test_squeezing_any_number_of_heads(heads: tuple[int, int], adapter: str) -> None:
+    generator = np.random.default_rng(0)
+    teacher, student = (generator.dirichlet(np.ones(4), (2, number, 3)) for number in heads)
+    values = {"teacher_values": generator.standard_normal((2, heads[0], 4, 5))}
+    case = PeerCase("squeezing_heads", teacher, student, None, values)
+    assert_is_the_specifications(call(adapter, case, "float64"), case, "float64")
+
+
+def test_torch_autocast_does_not_round_the_cosines_that_match() -> None:
+    torch = pytest.importorskip("torch")
+    from amad_torch.peers import best_match_mse
+
+    teacher = torch.tensor([[[[0.7, 0.3]]]])
+    student = torch.tensor([[[[0.68, 0.32]], [[0.69, 0.31]]]])  # cosines both 1 in bfloat16
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = best_match_mse(teacher=teacher, student=student)
+    assert_agrees(loss, 1e-4, within=1e-9)  # the second head is nearer, off by 1/100
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_makes_no_nan_on_the_way(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.warns(UserWarning, match="Anomaly"), torch.autograd.detect_anomaly():
+        call("torch", with_garbage(seeded_case(name, masked=True)), "float32")
+
+
+def with_garbage(case: PeerCase) -> PeerCase:
+    """NaN and infinities wherever nothing counts."""
+    mask = np.asarray(case.mask)
+    kind = METHODS[case.name].inputs
+    if kind == "vectors":
+        hidden = ~(mask.any(axis=1) | mask.any(axis=2))[:, np.newaxis, :, np.newaxis]
+    elif kind == "logits":
+        hidden = ~mask[..., np.newaxis]
+    else:
+        hidden = ~mask[:, np.newaxis]
+    options = dict(case.options)
+    if "teacher_values" in options:
+        unused = ~mask.any(axis=1)[:, np.newaxis, :, np.newaxis]
+        options["teacher_values"] = np.where(unused, np.nan, options["teacher_values"])
+    return case._replace(
+        teacher=np.where(hidden, np.inf, case.teacher),
+        student=np.where(hidden, np.nan, case.student),
+        options=options,
+    )

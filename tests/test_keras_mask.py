@@ -1,0 +1,36 @@
+"""Keras attaches masks to attention scores; the loss must read them as cells, not as weights."""
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.xdist_group("tensorflow")
+
+
+@pytest.fixture(scope="module")
+def scores():
+    """Scores of two heads over padded sequences, as Keras's own layers make them."""
+    keras.utils.set_random_seed(0)
+    tokens = keras.Input((5,), dtype="int32")
+    embedded = keras.layers.Embedding(10, 8, mask_zero=True)(tokens)
+    attention = keras.layers.MultiHeadAttention(2, 4, kernel_initializer="random_normal")
+    _, scores = attention(embedded, embedded, return_attention_scores=True)
+    ids = np.array([[1, 2, 3, 0, 0], [1, 2, 3, 4, 0], [4, 3, 2, 1, 5]])
+    return keras.Model(tokens, scores)(ids)
+
+
+def test_the_mask_of_keras_is_the_mask_of_cells(scores):
+    from amad_tensorflow import AMADLoss, amad_loss
+
+    mask = scores._keras_mask[:, 0]
+    assert not np.all(mask.numpy()), "the layer no longer attaches a mask; this test is void"
+    teacher = np.random.default_rng(0).dirichlet(np.ones(5), size=(3, 4, 5)).astype("float32")
+    expected = amad_loss(teacher=teacher, student=scores, variant="kl", mask=mask)
+    assert float(AMADLoss(variant="kl")(teacher, scores)) == pytest.approx(float(expected))
+
+
+def test_a_mask_of_another_rank_is_refused(scores):
+    from amad_tensorflow.keras_loss import masked_maps
+
+    with pytest.raises(ValueError, match=r"y_pred carries a Keras mask that must be .* got shape"):
+        masked_maps(scores, np.ones((3, 5), dtype=bool))

@@ -1,0 +1,111 @@
+"""The specification and its adapters, side by side: same names, same order, same defaults."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import amad_core
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {
+    "torch": ROOT / "adapters" / "amad_torch",
+    "tensorflow": ROOT / "adapters" / "amad_tensorflow",
+}
+ADAPTERS = ["torch", pytest.param("tensorflow", marks=pytest.mark.xdist_group("tensorflow"))]
+MIRRORED = ("similarity", "alignment", "divergence", "projection", "loss", "inputs", "variants")
+
+FLOOR = {"eps": (0.0, None)}
+"""Stated exception: the floor is 0 in the specification, the dtype's tiny in the adapters."""
+
+ADAPTERS_ONLY = {"check_values": None}
+"""Stated exception: reading values back costs a device synchronisation."""
+
+
+def adapter(name: str):
+    return pytest.importorskip(f"amad_{name}")
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("function", ["amad_loss", "alignment_weights"])
+def test_keywords_order_and_defaults(function: str, name: str) -> None:
+    specified = inspect.signature(getattr(amad_core, function)).parameters
+    found = inspect.signature(getattr(adapter(name), function)).parameters
+    assert list(found) == [*specified, *ADAPTERS_ONLY]
+    for keyword, parameter in found.items():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        if keyword in ADAPTERS_ONLY:
+            assert parameter.default is ADAPTERS_ONLY[keyword]
+        elif keyword in FLOOR:
+            assert (specified[keyword].default, parameter.default) == FLOOR[keyword]
+        else:
+            assert parameter.default == specified[keyword].default
+
+
+def test_the_gradient_takes_what_the_loss_takes() -> None:
+    loss = inspect.signature(amad_core.amad_loss).parameters
+    both = inspect.signature(amad_core.amad_loss_and_grad).parameters
+    assert list(both) == [*loss, "with_respect_to"]
+    assert [both[name].default for name in loss] == [loss[name].default for name in loss]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_classes_have_the_options_of_the_function(name: str) -> None:
+    module = adapter(name)
+    function = inspect.signature(module.amad_loss).parameters
+    options = inspect.signature(module.AMADLoss).parameters
+    for keyword in ("variant", "temperature", "eps"):
+        assert options[keyword].default == function[keyword].default
+        assert options[keyword].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_the_module_is_called_with_keywords() -> None:
+    forward = inspect.signature(adapter("torch").AMADLoss.forward).parameters
+    assert [
+        name for name, parameter in forward.items() if parameter.kind.name == "KEYWORD_ONLY"
+    ] == [
+        "teacher",
+        "student",
+        "mask",
+    ]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_variants_are_the_same_in_the_same_order(name: str) -> None:
+    variants = __import__(f"amad_{name}.variants", fromlist=["VARIANTS"]).VARIANTS
+    assert list(variants) == list(amad_core.VARIANTS)
+    for key, variant in variants.items():
+        specified = amad_core.VARIANTS[key]
+        assert variant.projected == specified.projected
+        assert variant.heads.__name__ == specified.heads.__name__
+        assert variant.normalisation.__name__ == specified.normalisation.value.__name__
+        assert variant.divergence.__name__ == specified.divergence.value.__name__
+
+
+def functions(path: Path) -> dict[str, str]:
+    """Public functions of a file in their order, with the first line of their docstrings."""
+    return {
+        node.name: (ast.get_docstring(node) or "").splitlines()[0]
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+
+
+SPEC_ONLY = {"saturating_divide", "unscaled", "checked_array"}
+"""For the closed-form gradient, which the adapters leave to their frameworks, and for float64."""
+
+
+@pytest.mark.parametrize("folder", FOLDERS.values(), ids=FOLDERS)
+@pytest.mark.parametrize("file", MIRRORED)
+def test_files_mirror_the_specification(file: str, folder: Path) -> None:
+    """Every function of the specification has its namesake in the same file, in the same order."""
+    specified = functions(ROOT / "amad_core" / f"{file}.py")
+    found = functions(folder / f"{file}.py")
+    wanted = [
+        name for name in specified if name not in SPEC_ONLY and not name.endswith("_gradient")
+    ]
+    assert [name for name in found if name in wanted] == wanted
+    for name in wanted:
+        if file != "inputs":  # an adapter's maps have another dtype than float64
+            assert found[name] == specified[name], f"{file}.{name}: another first line"

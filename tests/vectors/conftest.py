@@ -1,0 +1,20 @@
+"""Vectors exported once, and results of a right port to start from."""
+
+from pathlib import Path
+
+import pytest
+
+from amad_core.conformance.vectors.reading import Golden, generated_vectors
+from tests.vectors.exported_once import exported_directory
+
+
+@pytest.fixture(scope="session")
+def exported() -> Path:
+    """What ``amad vectors export`` writes by default."""
+    return exported_directory()
+
+
+@pytest.fixture(scope="session")
+def golden_kl() -> Golden:
+    """The vectors of ``kl``."""
+    return generated_vectors("kl")

@@ -1,0 +1,45 @@
+"""Results files as a port would write them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from amad_core.conformance.case import Case, Observation
+from amad_core.conformance.vectors.numbers import as_json
+from amad_core.conformance.vectors.reading import Golden, GoldenCase
+
+Document = dict[str, Any]
+
+
+def results_document(
+    golden: Golden, answer: Callable[[Case], Observation], *, gradients: bool = True
+) -> Document:
+    """Every case answered."""
+    return {
+        "format": "amad-results/1",
+        "port": "a port under test",
+        "checksums": {golden.variant: golden.checksum},
+        "results": {
+            vector.id: _entry(vector, answer(vector.case), gradients) for vector in golden.cases
+        },
+    }
+
+
+def written(document: Any, path: Path) -> Path:
+    """The document in a file; text and bytes as they are."""
+    if isinstance(document, bytes):
+        path.write_bytes(document)
+    else:
+        path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+def _entry(vector: GoldenCase, observation: Observation, gradients: bool) -> Document:
+    assert observation.value is not None
+    entry: Document = {"value": as_json(observation.value)}
+    if gradients and observation.grad_student is not None:
+        entry["grad_student"] = as_json(observation.grad_student)
+    if gradients and observation.grad_teacher is not None:
+        entry["grad_teacher"] = as_json(observation.grad_teacher)
+    return entry
