@@ -15,7 +15,7 @@ from amad_tensorflow.inputs import (
     tiny,
 )
 from amad_tensorflow.projection import projected_heads
-from amad_tensorflow.similarity import cosine_similarity
+from amad_tensorflow.similarity import cosine_similarity, scaled_to_peak
 from amad_tensorflow.tracing import as_written
 from amad_tensorflow.variants import VARIANTS, Variant
 
@@ -137,7 +137,7 @@ def checked_problem(
     return Problem(
         variant=row,
         teacher=row.heads(teacher),
-        student=row.heads(student),
+        student=scaled_to_peak(row.heads(student)),
         temperature=float(temperature),
         eps=tiny(student.dtype) if eps is None else float(eps),
         valid=broadcast_mask(mask, student) if row.projected else None,
@@ -162,7 +162,8 @@ def compared_student(problem: Problem) -> Tensor:
     """The student heads that meet the teacher's: projected (eq. 10), or as they are."""
     if problem.weight is None or problem.bias is None or problem.valid is None:
         return problem.student
-    return projected_heads(problem.student, problem.weight, problem.bias, problem.valid)
+    projected = projected_heads(problem.student, problem.weight, problem.bias, problem.valid)
+    return scaled_to_peak(projected)
 
 
 def reduce_batch(losses: Tensor, reduction: str) -> Tensor:

@@ -1,5 +1,7 @@
 """Similarity: unit vectors, and the cosine between every teacher and every student head."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from amad_tensorflow.inputs import Tensor
@@ -37,6 +39,26 @@ def largest(heads: Tensor) -> Tensor:
     """
     peak = tf.stop_gradient(tf.reduce_max(heads, axis=-1, keepdims=True))
     return tf.where(peak == 0, tf.ones_like(peak), peak)
+
+
+def scaled_to_peak(heads: Tensor) -> Tensor:
+    """``v / largest(v)``, done once before both normalisations; a gradient beyond it saturates.
+
+    A gradient has the size of ``1/|v|``. Of a subnormal head it may overflow, and the parts that
+    come through the two norms would give inf - inf; here their finite sum is divided, and what is
+    too large for the dtype gives its largest number [D].
+    """
+    peak = largest(heads)
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def scaled(heads: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def gradient(upstream: Tensor) -> Tensor:
+            most = upstream.dtype.max
+            return tf.clip_by_value(upstream / peak, -most, most)
+
+        return heads / peak, gradient
+
+    return scaled(heads)
 
 
 def _divide(heads: Tensor, norm: Tensor, empty: Tensor) -> Tensor:

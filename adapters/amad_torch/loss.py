@@ -10,7 +10,7 @@ from amad_torch.alignment import aligned_maps, softmax_over_students
 from amad_torch.inputs import broadcast_mask, checked_maps, checked_parameter
 from amad_torch.precision import full_precision
 from amad_torch.projection import projected_heads
-from amad_torch.similarity import cosine_similarity
+from amad_torch.similarity import cosine_similarity, scaled_to_peak
 from amad_torch.variants import VARIANTS, Variant
 
 
@@ -131,7 +131,7 @@ def checked_problem(
     return Problem(
         variant=row,
         teacher=row.heads(teacher),
-        student=row.heads(student),
+        student=scaled_to_peak(row.heads(student)),
         temperature=float(temperature),
         eps=torch.finfo(student.dtype).tiny if eps is None else float(eps),
         valid=broadcast_mask(mask, student) if row.projected else None,
@@ -156,7 +156,8 @@ def compared_student(problem: Problem) -> Tensor:
     """The student heads that meet the teacher's: projected (eq. 10), or as they are."""
     if problem.weight is None or problem.bias is None or problem.valid is None:
         return problem.student
-    return projected_heads(problem.student, problem.weight, problem.bias, problem.valid)
+    projected = projected_heads(problem.student, problem.weight, problem.bias, problem.valid)
+    return scaled_to_peak(projected)
 
 
 def reduce_batch(losses: Tensor, reduction: str) -> Tensor:

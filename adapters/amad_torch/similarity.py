@@ -1,5 +1,8 @@
 """Similarity: unit vectors, and the cosine between every teacher and every student head."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 
@@ -36,6 +39,43 @@ def largest(heads: Tensor) -> Tensor:
     """
     peak = heads.detach().amax(dim=-1, keepdim=True)
     return peak.where(peak != 0, 1.0)
+
+
+def scaled_to_peak(heads: Tensor) -> Tensor:
+    """``v / largest(v)``, done once before both normalisations; a gradient beyond it saturates.
+
+    A gradient has the size of ``1/|v|``. Of a subnormal head it may overflow, and the parts that
+    come through the two norms would give inf - inf; here their finite sum is divided, and what is
+    too large for the dtype gives its largest number [D] (in a compiled graph, infinity).
+    """
+    if torch.compiler.is_compiling():  # which follows no function with a forward mode
+        return heads / largest(heads)
+    scaled: Tensor = _ScaledToPeak.apply(heads, largest(heads))
+    return scaled
+
+
+class _ScaledToPeak(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(heads: Tensor, peak: Tensor) -> Tensor:
+        return heads / peak
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (peak,) = ctx.saved_tensors
+        most = torch.finfo(gradient.dtype).max
+        return (gradient / peak).clamp(-most, most), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        (peak,) = ctx.saved_tensors
+        return tangent / peak
 
 
 def _divide(heads: Tensor, norm: Tensor, empty: Tensor) -> Tensor:

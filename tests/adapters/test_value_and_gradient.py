@@ -101,10 +101,6 @@ def weights_of(adapter: str, inputs: AmadInputs, temperature: float) -> FloatArr
     return amad_tensorflow.alignment_weights(**inputs._asdict(), temperature=temperature).numpy()
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="open: gradients beyond 1e303 of maps of huge scale range can be NaN in torch",
-)
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @HALF
 @given(
@@ -113,10 +109,10 @@ def weights_of(adapter: str, inputs: AmadInputs, temperature: float) -> FloatArr
     temperature=st.sampled_from([1.0, 1e-3, 1e-30, 1e300]),
     dtype=st.sampled_from(["float64", "float32"]),
 )
-def test_nothing_is_ever_nan(
+def test_nothing_is_ever_nan_or_infinite(
     adapter: str, inputs: AmadInputs, variant: str, temperature: float, dtype: str
 ) -> None:
-    """Subnormal and huge maps, any temperature: the loss is finite, a gradient is a number."""
+    """Subnormal and huge maps, any temperature: loss and gradient are finite numbers."""
     if dtype == "float32":
         most = np.finfo(np.float32).max  # what is too small becomes 0, and a head of zeros
         inputs = inputs._replace(
@@ -125,7 +121,7 @@ def test_nothing_is_ever_nan(
     options = arguments(variant, inputs.student, temperature=temperature)
     loss, gradient = call(adapter, dtype, **inputs._asdict(), **options)
     assert np.isfinite(loss)
-    assert not np.isnan(gradient).any()
+    assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

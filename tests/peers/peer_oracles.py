@@ -78,21 +78,7 @@ def _squeezing_heads(
     temperature: float = 1.0,
     eps: float = 0.0,
 ) -> float:
-    maps = [np.array([[_kept(c, cells, q, k) for k, c in enumerate(row)]
-                      for q, row in enumerate(head)]) for head in teacher]  # fmt: skip
-    columns = [k for k in range(len(teacher[0][0])) if _key_counts(cells, k)]
-    vectors = [np.zeros((len(teacher[0][0]), len(head[0]))) for head in values]
-    for vector, head in zip(vectors, values, strict=True):
-        for k in columns:
-            vector[k] = head[k]
-    while len(maps) > len(student):
-        merged_maps, merged_vectors, taken = [], [], 0
-        while taken + 1 < len(maps) and len(maps) - len(merged_maps) > len(student):
-            a = _least_squares(maps[taken : taken + 2], vectors[taken : taken + 2])
-            merged_maps.append(a * maps[taken] + (1 - a) * maps[taken + 1])
-            merged_vectors.append(vectors[taken] + vectors[taken + 1])
-            taken += 2
-        maps, vectors = merged_maps + maps[taken:], merged_vectors + vectors[taken:]
+    maps, _ = squeezed(teacher, cells, values, len(student))
 
     def soft(head: Any) -> list[Row]:
         return [[cell ** (1 / temperature) if cell > 0 else 0.0 for cell in row] for row in head]
@@ -101,6 +87,24 @@ def _squeezing_heads(
         _rows_kl(soft(t.tolist()), soft(_zeroed(s, cells)), cells, eps)
         for t, s in zip(maps, student, strict=True)
     )
+
+
+def squeezed(teacher: Any, cells: Any, values: Any, heads: int) -> tuple[list[Any], Row]:
+    """The merged teacher, and every ``a`` before it was clamped."""
+    maps = [np.array(_zeroed(head, cells)) for head in teacher]
+    vectors = [np.array([x if _key_counts(cells, k) else [0.0] * len(x)
+                         for k, x in enumerate(head)]) for head in values]  # fmt: skip
+    shares = []
+    while len(maps) > heads:
+        merged_maps, merged_vectors, taken = [], [], 0
+        while taken + 1 < len(maps) and len(maps) - len(merged_maps) > heads:
+            shares.append(_least_squares(maps[taken : taken + 2], vectors[taken : taken + 2]))
+            a = min(max(shares[-1], 0.0), 1.0)
+            merged_maps.append(a * maps[taken] + (1 - a) * maps[taken + 1])
+            merged_vectors.append(vectors[taken] + vectors[taken + 1])
+            taken += 2
+        maps, vectors = merged_maps + maps[taken:], merged_vectors + vectors[taken:]
+    return maps, shares
 
 
 def _minilm_attention(teacher: Any, student: Any, cells: Any, eps: float = 0.0) -> float:
@@ -183,7 +187,7 @@ def _least_squares(maps: Any, vectors: Any) -> float:
     if not whole.any():
         return 0.5
     solution = np.linalg.lstsq(whole[:, None], (difference @ vectors[0]).ravel(), rcond=None)
-    return float(min(max(solution[0][0], 0.0), 1.0))
+    return float(solution[0][0])
 
 
 def _resplit(heads: Any, relation_heads: int) -> list[list[Row]]:
