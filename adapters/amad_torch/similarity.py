@@ -50,7 +50,7 @@ def scaled_to_peak(heads: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling():  # which follows no function with a forward mode
         return heads / largest(heads)
-    scaled: Tensor = _ScaledToPeak.apply(heads, largest(heads))
+    scaled: Tensor = _ScaledToPeak.apply(heads, largest(heads))  # type: ignore[no-untyped-call]
     return scaled
 
 
@@ -74,7 +74,7 @@ class _ScaledToPeak(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
-        (peak,) = ctx.saved_tensors
+        peak: Tensor = ctx.saved_tensors[0]
         return tangent / peak
 
 
