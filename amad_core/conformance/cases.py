@@ -106,12 +106,13 @@ def rounded(case: Case, dtype: str) -> Case:
         return case
     arrays = {name: getattr(case, name) for name in ("teacher", "student", "weight", "bias")}
     changed: dict[str, Any] = {
-        name: _rounded(array, dtype) for name, array in arrays.items() if array is not None
+        name: rounded_array(array, dtype) for name, array in arrays.items() if array is not None
     }
     return replace(case, **changed)
 
 
-def _rounded(array: FloatArray, dtype: str) -> FloatArray:
+def rounded_array(array: FloatArray, dtype: str) -> FloatArray:
+    """The numbers of ``dtype`` next to those of the array, held in float64."""
     with np.errstate(all="ignore"):
         if dtype != "bfloat16":
             return array.astype(dtype).astype(np.float64)

@@ -38,6 +38,7 @@ class Calling:
 
     Attributes:
         accepts: which of :data:`OPTIONS` can be passed.
+        needs_mask: the port's mask has no default: it gets one where all cells count, too.
         remark: how the arguments were matched where it is not obvious; may be empty.
     """
 
@@ -45,6 +46,7 @@ class Calling:
     names: Mapping[str, str]
     accepts: frozenset[str]
     remark: str = ""
+    needs_mask: bool = False
 
     def arguments(self, given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments of one call, from ours; what it takes not is left out.
@@ -97,7 +99,8 @@ def fit(function: Callable[..., Any], convention: Convention) -> Calling:
         or option in convention.names
         or (option in parameters and parameters[option].kind in _BY_NAME)
     )
-    calling = Calling(convention, names, accepts, remark)
+    needs_mask = "mask" in accepts and _needs_mask(parameters, names, convention)
+    calling = Calling(convention, names, accepts, remark, needs_mask)
     _check_complete(parameters, calling)
     return calling
 
@@ -139,6 +142,19 @@ def _map_names(parameters: _Parameters, convention: Convention) -> tuple[Mapping
         names[ours] = found
         remarks.append(f"{found} is taken for the {ours}")
     return names, "; ".join(remarks)
+
+
+def _needs_mask(parameters: _Parameters, names: Mapping[str, str], convention: Convention) -> bool:
+    if "mask" in convention.positional:
+        place = convention.positional.index("mask")
+        parameter = dict(enumerate(parameters.values())).get(place)
+    else:
+        parameter = parameters.get(names.get("mask", "mask"))
+    return (
+        parameter is not None
+        and parameter.default is inspect.Parameter.empty
+        and parameter.kind in (*_BY_NAME, inspect.Parameter.POSITIONAL_ONLY)
+    )
 
 
 def _recognised(ours: str, parameters: _Parameters) -> str | None:

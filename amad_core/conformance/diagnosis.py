@@ -11,7 +11,7 @@ from amad_core.conformance.extension import extended_fits, fitted_fits
 from amad_core.conformance.findings import known_facts, precision_mistake
 from amad_core.conformance.mistakes import Mistake
 from amad_core.conformance.ratios import Ratio
-from amad_core.conformance.scaling import fits_with_factor, plain_ratio
+from amad_core.conformance.scaling import fits_with_factor, gradient_ratio, plain_ratio
 from amad_core.conformance.search import all_parts, pair_fits, single_fits
 
 _LISTED = 8
@@ -133,7 +133,7 @@ def diagnose(cases: Sequence[Case], observations: Sequence[Observation]) -> Diag
     findings = known_facts(evidence)
     if evidence.agrees or not evidence.answered:
         return Diagnosis(evidence.agrees and bool(evidence.answered), (), None, findings)
-    ratio = plain_ratio(evidence)
+    ratio = plain_ratio(evidence) or gradient_ratio(evidence)
     return Diagnosis(False, _explanations(evidence, ratio), ratio, findings)
 
 

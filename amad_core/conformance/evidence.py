@@ -24,6 +24,9 @@ from amad_core.conformance.pipeline import (
 from amad_core.conformance.tolerance import UNIT_ROUNDOFF, tolerance, within
 from amad_core.inputs import FloatArray
 
+CANNOT_RUN = (ValueError, IndexError, TypeError, AttributeError)
+"""What a mistake raises on shapes that a port with it would fail on, too."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -146,7 +149,7 @@ class Evidence:
             with np.errstate(all="ignore"):
                 memory = self._memories[index]
                 return np.asarray(run(stages, problem, case.teacher, case.student, memory))
-        except (ValueError, IndexError, TypeError, AttributeError):
+        except CANNOT_RUN:
             return None
 
     def value_fits(self, index: int, predicted: Any) -> bool:
@@ -174,8 +177,9 @@ class Evidence:
     def fit(self, parts: Parts) -> Fit | None:
         """How well the parts reproduce everything; ``None`` where anything does not fit.
 
-        Where the mistakes make the loss infinite and the port is finite, a floor of the port's own
-        decides (any will do): such cases are left out, as long as enough others are compared.
+        Where the mistakes make the loss infinite or NaN and the port is finite, a floor of the
+        port's own decides (any will do): such cases are left out, as long as enough others are
+        compared, and one of them is wrong.
         """
         stages = _stages(parts)
         error = 0.0
@@ -192,7 +196,9 @@ class Evidence:
                 return None
             error = max(error, relative_distance(self.observations[index].value, predicted))
             finite += bool(predicted is not None and np.isfinite(predicted).all())
-        if floored and finite < _ENOUGH:
+        if floored and (finite < _ENOUGH or set(self.differing) <= set(floored)):
+            return None
+        if floored and any(self._shown_only_by(part, floored) for part in parts):
             return None
         gradients = 0
         for index in self.wrong_gradients + [
@@ -211,7 +217,12 @@ class Evidence:
         found = self.observations[index].value
         if predicted is None or found is None or np.shape(found) != np.shape(predicted):
             return False
-        return bool(np.isinf(predicted).any() and np.isfinite(found).all())
+        return bool(not np.isfinite(predicted).all() and np.isfinite(found).all())
+
+    def _shown_only_by(self, part: Part, indices: Sequence[int]) -> bool:
+        """Whether no other case's value shows the mistake, but one of these does."""
+        loud = [index for index in self.answered if not self.silent(part, index)]
+        return bool(loud) and set(loud) <= set(indices)
 
     def _gradient_distance(self, stages: Stages, index: int) -> tuple[int, float]:
         """How many gradients were compared, and the largest relative distance of them."""
@@ -220,15 +231,17 @@ class Evidence:
             return 0, 0.0
         if found.grad_student is None and found.grad_teacher is None:
             return 0, 0.0
-        predicted = observe(self.cases[index], stages)
-        distances = [
-            relative_distance(gradient, expected)
-            for gradient, expected in (
-                (found.grad_student, predicted.grad_student),
-                (found.grad_teacher, predicted.grad_teacher),
-            )
-            if gradient is not None
-        ]
+        try:
+            predicted = observe(self.cases[index], stages)
+        except CANNOT_RUN:
+            return 0, np.inf
+        distances = []
+        if found.grad_student is not None:
+            gradients = found.grad_student, np.asarray(predicted.grad_student)
+            distances.append(self._distance_of_gradients(index, *gradients))
+        if found.grad_teacher is not None:
+            small = self.budgets[index].small_gradient
+            distances.append(relative_distance(found.grad_teacher, predicted.grad_teacher, small))
         return len(distances), max(distances)
 
     def _agrees(self, index: int) -> bool:
@@ -250,7 +263,14 @@ class Evidence:
         found = self.observations[index]
         if found.value is None or found.grad_student is None:
             return np.nan
-        return relative_distance(found.grad_student, self.specified[index][1])
+        return self._distance_of_gradients(index, found.grad_student, self.specified[index][1])
+
+    def _distance_of_gradients(self, index: int, found: FloatArray, expected: FloatArray) -> float:
+        """Of the student's, which rightly differ where its map is 0 (see the tolerance)."""
+        zeros = self.cases[index].student == 0
+        if found.shape == expected.shape == zeros.shape and np.isfinite(found).all():
+            found, expected = np.where(zeros, 0.0, found), np.where(zeros, 0.0, expected)
+        return relative_distance(found, expected, self.budgets[index].small_gradient)
 
 
 def _stages(parts: Parts) -> Stages:

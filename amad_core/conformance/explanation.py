@@ -1,29 +1,33 @@
 """From what failed to what is wrong: the diagnosis, and what it cannot see by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from amad_core.conformance.case import Case, Observation
+from amad_core.conformance.case import Case
 from amad_core.conformance.diagnosis import Diagnosis, diagnose
 from amad_core.conformance.judgement import Judgement
 from amad_core.conformance.mistakes import mistake
 from amad_core.conformance.other_claims import other_claims
 from amad_core.conformance.report import Explanation, Report
 from amad_core.conformance.subject import Subject
-from amad_core.inputs import BoolArray, FloatArray
 
 
 def explained(subject: Subject, report: Report) -> Report:
     """The report with known mistakes that give what the port gives, and with plain facts."""
     by_checks = [_from_catalogue(result.mistake) for result in report.failed if result.mistake]
-    judged = [one for one in subject.judged.values() if _tells(subject, one)]
+    told = {explanation.name for explanation in by_checks}
+    judged = _not_explained([one for one in subject.judged.values() if _tells(subject, one)], told)
+    if any(result.name == "mask" for result in report.failed):
+        # What counts though it is masked out shows on finite maps; NaN would say nothing more.
+        judged = [one for one in judged if np.isfinite(one.case.student).all()]
     if all(one.answer.observation.value is None for one in judged):
         return replace(report, explanations=tuple(by_checks))
-    diagnosis = _diagnosis(judged)
+    diagnosis = _diagnosis_of_any(judged)
     whole = bool(diagnosis.explanations) and not diagnosis.explanations[0].except_for
     found = ([] if whole else _apart_from_nan(judged)) or _from_diagnosis(diagnosis)
+    found = [explanation for explanation in found if explanation.name not in told]
     return replace(
         report,
         explanations=(*by_checks, *found),
@@ -33,6 +37,20 @@ def explained(subject: Subject, report: Report) -> Report:
         ),
         facts=diagnosis.findings,
     )
+
+
+def _not_explained(judged: Sequence[Judgement], told: Collection[str]) -> list[Judgement]:
+    """Answers without what a check alone has explained, so that it is not explained again."""
+    if "mask-by-product" in told:
+        judged = [one for one in judged if not one.case.name.startswith("garbage/")]
+    if "student-detached-for-teacher" in told:
+        judged = [_without_leak(one) for one in judged]
+    return list(judged)
+
+
+def _without_leak(judgement: Judgement) -> Judgement:
+    observation = replace(judgement.answer.observation, grad_teacher=None)
+    return replace(judgement, answer=replace(judgement.answer, observation=observation))
 
 
 def _tells(subject: Subject, judgement: Judgement) -> bool:
@@ -45,24 +63,30 @@ def _tells(subject: Subject, judgement: Judgement) -> bool:
     )
 
 
+def _diagnosis_of_any(judged: Sequence[Judgement]) -> Diagnosis:
+    """Of all answers; where that says nothing, of those that have the shape asked for."""
+    diagnosis = _diagnosis(judged)
+    shaped = [one for one in judged if _has_right_shape(one)]
+    if diagnosis.explanations or diagnosis.ratio or not 0 < len(shaped) < len(judged):
+        return diagnosis
+    return _diagnosis(shaped)
+
+
+def _has_right_shape(judgement: Judgement) -> bool:
+    found, wanted = judgement.answer.observation.value, judgement.expected.value
+    return found is None or wanted is None or found.shape == wanted.shape
+
+
 def _diagnosis(judged: Sequence[Judgement]) -> Diagnosis:
     """The diagnosis; where it fails itself, the verdict stands and the failure is reported."""
     try:
         return diagnose(
             [judgement.case for judgement in judged],
-            [_observation(judgement.case, judgement.answer.observation) for judgement in judged],
+            [judgement.answer.observation for judgement in judged],
         )
     except Exception as error:
         said = f"The diagnosis itself failed, please report it: {type(error).__name__}: {error}"
         return Diagnosis(False, (), None, (said,))
-
-
-def _observation(case: Case, observation: Observation) -> Observation:
-    """What to diagnose: without finite gradients where cells of 0 let ports rightly differ."""
-    gradient = observation.grad_student
-    if gradient is None or not np.isfinite(gradient).all() or not _zeros(case, case.student).any():
-        return observation
-    return replace(observation, grad_student=None, grad_teacher=None)
 
 
 def _from_diagnosis(diagnosis: Diagnosis) -> list[Explanation]:
@@ -100,12 +124,6 @@ def _is_finite(judgement: Judgement) -> bool:
     found = judgement.answer.observation
     arrays = (found.value, found.grad_student, found.grad_teacher)
     return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
-
-
-def _zeros(case: Case, maps: FloatArray) -> BoolArray:
-    """Cells that count and are exactly 0, ``[B, H, Q, K]``."""
-    zeros = maps == 0
-    return np.asarray(zeros if case.mask is None else zeros & case.mask[:, np.newaxis])
 
 
 def _shared_zeros(case: Case) -> bool:

@@ -1,14 +1,24 @@
 """Facts about a port that hold whether or not a known mistake explains it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from amad_core.conformance.budget import relative_distance
+from amad_core.conformance.cases import rounded_array
 from amad_core.conformance.discriminating import TWINS
 from amad_core.conformance.evidence import Evidence
 from amad_core.conformance.mistakes import Mistake, mistake
-from amad_core.conformance.tolerance import exceeds, tolerance
+from amad_core.conformance.tolerance import UNIT_ROUNDOFF, exceeds, tolerance
+
+_ROUNDING_OF_VALUES = 0.05
+"""Half precision moves a loss by 0.1 to 2 %; bounds that hold for every input are far wider."""
+
+
+_EQUAL_SIZES: Mapping[str, tuple[str, str]] = {
+    "teacher and student have equally many heads": ("teacher_heads", "student_heads"),
+    "there are as many queries as keys": ("queries", "keys"),
+}
 
 
 def known_facts(evidence: Evidence) -> tuple[str, ...]:
@@ -27,9 +37,29 @@ def precision_mistake(evidence: Evidence) -> Mistake | None:
         "bfloat16": "low-precision-arithmetic",
     }
     for dtype, name in names.items():
-        if all(_rounds_like(evidence, i, dtype) for i in evidence.answered):
+        if all(_rounds_like(evidence, i, dtype) for i in evidence.answered) and (
+            _is_rounded(evidence, dtype)
+        ):
             return mistake(name)
     return None
+
+
+def _is_rounded(evidence: Evidence, dtype: str) -> bool:
+    """Whether there is a sign of rounding, as any small deviation is within its bounds.
+
+    Losses are numbers of that dtype; or twins, inputs that have the same loss in exact arithmetic
+    whatever is computed symmetrically, give losses that differ in the last digits of that dtype.
+    """
+    values = [np.asarray(evidence.observations[i].value) for i in evidence.answered]
+    if all(np.array_equal(value, rounded_array(value, dtype)) for value in values):
+        return True
+    twins = [
+        float(np.sum(value))
+        for i, value in zip(evidence.answered, values, strict=True)
+        # Other deviations, too, tell doubled heads from single ones.
+        if evidence.cases[i].name.startswith("twin/") and "doubled" not in evidence.cases[i].name
+    ]
+    return len(twins) > 1 and np.ptp(twins) > UNIT_ROUNDOFF[dtype] / 64 * np.max(np.abs(twins))
 
 
 def _rounds_like(evidence: Evidence, index: int, dtype: str) -> bool:
@@ -41,6 +71,7 @@ def _rounds_like(evidence: Evidence, index: int, dtype: str) -> bool:
     if found.grad_teacher is not None and np.any(found.grad_teacher):
         return False  # no rounding makes a gradient where there is none
     fits = np.all(exceeds(np.asarray(found.value), value, allowed.value) <= 1)
+    fits &= np.all(np.abs(found.value - value) <= _ROUNDING_OF_VALUES * (1 + np.abs(value)))
     if found.grad_student is not None:
         fits &= np.all(exceeds(found.grad_student, gradient, allowed.gradient) <= 1)
     return bool(fits)
@@ -50,11 +81,23 @@ def _unanswered(evidence: Evidence) -> Iterator[str]:
     missing = [i for i in range(len(evidence.cases)) if i not in evidence.answered]
     if missing:
         yield f"No value came for {_names(evidence, missing)}."
+    for what, (one, other) in _EQUAL_SIZES.items():
+        kinds = [
+            {
+                getattr(evidence.problems[i], one) == getattr(evidence.problems[i], other)
+                for i in some
+            }
+            for some in (evidence.answered, missing)
+        ]
+        if kinds == [{True}, {False}]:
+            yield f"It answers only where {what}."
 
 
 def _not_finite(evidence: Evidence) -> Iterator[str]:
     values = [
-        i for i in evidence.answered if not np.isfinite(evidence.observations[i].value or 0).all()
+        i
+        for i in evidence.answered
+        if not np.isfinite(np.asarray(evidence.observations[i].value)).all()
     ]
     if values:
         yield f"The value is NaN or infinite for {_names(evidence, values)}."

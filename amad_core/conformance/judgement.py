@@ -100,6 +100,8 @@ def _shape_problem(found: tuple[int, ...], wanted: tuple[int, ...], case: Case) 
     advice = ""
     if found == case.teacher.shape[:1] and not wanted:
         advice = "; if it gives one loss a sample on purpose, say --reduction none"
+    elif found == case.teacher.shape[:2]:
+        advice = "; if it gives one loss a sample and teacher head, sum over the heads"
     elif not found and wanted:
         advice = "; if it reduces over the batch, say --reduction mean or sum"
     return (

@@ -86,9 +86,11 @@ def _with_signature_of_call(port: Callable[..., Any]) -> Callable[..., Any]:
 
 def _call_of(port: type) -> Callable[..., Any]:
     for name in (*_CALL_METHODS, "__call__"):
-        method = port.__dict__.get(name) or getattr(port, name, None)
-        if inspect.isfunction(method):
-            return method
+        # Not getattr: every class itself has a __call__, that of its metaclass. What is found need
+        # not be a plain function: tf.function and jax.jit leave objects that are bound like one.
+        method = next((vars(base)[name] for base in port.__mro__ if name in vars(base)), None)
+        if callable(method):
+            return cast(Callable[..., Any], method)
     raise PortError("function", f"instances of {port.__qualname__} cannot be called")
 
 

@@ -21,6 +21,7 @@ from amad_core.conformance.mistakes.mistake import (
     ALL,
     GRADIENTS,
     INPUTS_UNCHANGED,
+    LAYERS,
     MASKS,
     PRECISION,
     REPEATED_CALLS,
@@ -38,6 +39,7 @@ _FOUND_BY = {
     TEACHER_GRADIENT: "a gradient taken with respect to the teacher",
     MASKS: "masked inputs only",
     INPUTS_UNCHANGED: "comparing the inputs before and after the call",
+    LAYERS: "a call with several layers",
     REPEATED_CALLS: "calling twice with the same inputs",
     PRECISION: "the size of the rounding error",
 }
@@ -56,7 +58,7 @@ _TOPICS = {
     "gradient": "Gradients",
     "floor": "Small numbers and zeros",
     "projection": "Projection",
-    "state": "State and precision",
+    "state": "State, layers and precision",
 }
 
 _INTRODUCTION = f"""# Known mistakes

@@ -21,8 +21,8 @@ from amad_core.inputs import BoolArray, broadcast_mask
 class Problem:
     """What every stage may ask for.
 
-    ``arrays`` is the library that computes; ``by_row`` says that query rows are compared (eq. 12)
-    instead of whole maps.
+    ``arrays`` is the library that computes; ``masked`` says that a mask was given, be it all true;
+    ``by_row`` says that query rows are compared (eq. 12) instead of whole maps.
     """
 
     arrays: Any
@@ -31,6 +31,7 @@ class Problem:
     reduction: str
     eps: float
     valid: BoolArray
+    masked: bool
     by_row: bool
     batch: int
     teacher_heads: int
@@ -332,6 +333,7 @@ def problem_of(case: Case, arrays: Any) -> Problem:
         reduction=case.reduction,
         eps=case.eps,
         valid=broadcast_mask(case.mask, case.teacher.shape),
+        masked=case.mask is not None,
         by_row=case.variant == "token",
         batch=batch,
         teacher_heads=teacher_heads,

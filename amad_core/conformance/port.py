@@ -15,6 +15,7 @@ from amad_core.conformance.convention import Calling, Convention, fit
 from amad_core.conformance.detection import candidates
 from amad_core.conformance.frameworks import Evaluation, Framework, Request, load_framework
 from amad_core.conformance.loading import as_function, gpu_hint, load_function
+from amad_core.inputs import broadcast_mask
 
 _OWN_FOLDER = str(Path(__file__).resolve().parent)
 
@@ -109,8 +110,8 @@ class LocalPort:
         tensors = {
             name: tensor(array, dtype) for name, array in arrays.items() if array is not None
         }
-        if case.mask is not None:
-            tensors["mask"] = tensor(case.mask, "bool")
+        if case.mask is not None or self._calling.needs_mask:
+            tensors["mask"] = tensor(broadcast_mask(case.mask, _one_layer(case)), "bool")
         return tensors
 
     def _call(self, tensors: Mapping[str, Any], options: tuple[str, float, str, float]) -> Any:
@@ -186,6 +187,11 @@ class LocalPort:
         return found.shape == put_in.shape and bool(
             np.array_equal(found, put_in, equal_nan=found.dtype.kind == "f")
         )
+
+
+def _one_layer(case: Case) -> tuple[int, ...]:
+    """The shape of the teacher's maps; of several layers, stacked, that of one."""
+    return case.teacher.shape[-4:]
 
 
 def open_port(

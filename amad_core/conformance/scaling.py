@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from amad_core.conformance.budget import relative_distance
 from amad_core.conformance.case import Observation
 from amad_core.conformance.evidence import Evidence, Fit, Part
 from amad_core.conformance.ratios import Formulas, Ratio
+
+_NOTHING = 1e-10
+"""A loss is a difference of numbers of size 1; below this it is 0."""
 
 _FEW = 4
 """So many cases are looked at first."""
@@ -21,6 +25,26 @@ def plain_ratio(evidence: Evidence) -> Ratio | None:
     if not factors or not _gradients_too(evidence, factors):
         return None
     return _formula(evidence, factors)
+
+
+def gradient_ratio(evidence: Evidence) -> Ratio | None:
+    """A factor of all gradients, where the values are right: a gradient written by hand."""
+    if evidence.differing or evidence.teacher_gradient or not evidence.wrong_gradients:
+        return None
+    factors: dict[int, float] = {}
+    for index in evidence.answered:
+        gradient, right = evidence.observations[index].grad_student, evidence.specified[index][1]
+        if gradient is None or not np.any(right):
+            continue
+        factors[index] = float(np.sum(gradient * right) / np.sum(right * right))
+    if not factors or not _gradients_too(evidence, factors):
+        return None
+    allowed = np.array([evidence.budgets[i].gradient for i in factors])
+    formulas = Formulas([evidence.cases[i] for i in factors])
+    ratio = formulas.ratio_of(np.array(list(factors.values())), allowed)
+    if ratio is None:
+        return None
+    return replace(ratio, sentence=ratio.sentence.replace("Your values", "Your gradients", 1))
 
 
 def fits_with_factor(evidence: Evidence, parts: list[Part]) -> list[tuple[Fit, Ratio]]:
@@ -63,7 +87,8 @@ def _factors(evidence: Evidence, predicted: Mapping[int, Any]) -> dict[int, floa
         found = np.asarray(evidence.observations[index].value)
         if expected is None or found.shape != np.shape(expected):
             return {}
-        some = (np.asarray(expected) != 0) | (found != 0)
+        # Two numbers that are 0 but for rounding have no ratio.
+        some = np.maximum(np.abs(expected), np.abs(found)) > _NOTHING
         if not some.any():
             continue
         with np.errstate(all="ignore"):
@@ -90,8 +115,8 @@ def _gradients_too(evidence: Evidence, factors: Mapping[int, float]) -> bool:
         gradient = evidence.observations[index].grad_student
         if gradient is not None:
             expected = factor * evidence.specified[index][1]
-            largest = float(np.max(np.abs(gradient - expected)))
-            if not largest <= evidence.budgets[index].gradient * float(np.max(np.abs(expected))):
+            budget = evidence.budgets[index]
+            if relative_distance(gradient, expected, budget.small_gradient) > budget.gradient:
                 return False
     return True
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from amad_core.conformance.budget import relative_distance
-from amad_core.conformance.evidence import Evidence, Fit, Part, Parts
+from amad_core.conformance.evidence import CANNOT_RUN, Evidence, Fit, Part, Parts
 from amad_core.conformance.mistakes import MISTAKES
 from amad_core.conformance.pipeline import (
     Around,
@@ -78,9 +78,13 @@ def _visible(evidence: Evidence, parts: list[Part]) -> list[Part]:
 def _changes_gradient(evidence: Evidence, part: Part, indices: list[int]) -> bool:
     stages = stages_with(part.version.deviation)
     for index in indices:
-        predicted = observe(evidence.cases[index], stages)
-        distance = relative_distance(predicted.grad_student, evidence.specified[index][1])
-        if distance > evidence.budgets[index].gradient or np.any(predicted.grad_teacher):
+        try:
+            predicted = observe(evidence.cases[index], stages)
+        except CANNOT_RUN:
+            return False
+        budget, right = evidence.budgets[index], evidence.specified[index][1]
+        distance = relative_distance(predicted.grad_student, right, budget.small_gradient)
+        if distance > budget.gradient or np.any(predicted.grad_teacher):
             return True
     return False
 

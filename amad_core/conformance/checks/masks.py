@@ -1,8 +1,10 @@
 """Masks: what is masked out has no influence, whatever it holds."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from amad_core.conformance.cases import garbage_cases, padding_pair
+from amad_core.conformance.cases import GARBAGE, garbage_cases, padding_pair
 from amad_core.conformance.checks.result import CheckResult, skipped, summed_up
 from amad_core.conformance.checks.values import designed_cases, value_or_gradient
 from amad_core.conformance.judgement import Judgement, shown
@@ -25,9 +27,14 @@ def check_garbage(subject: Subject) -> CheckResult:
     if not subject.takes_masks:
         return skipped(_NO_MASK if subject.claim.masks is None else "not asked for")
     judged = [subject.judge(case) for case in garbage_cases(subject.claim, subject.seed)]
-    return summed_up(
-        (judgement, _with_advice(value_or_gradient(subject, judgement))) for judgement in judged
+    problems = [value_or_gradient(subject, judgement) for judgement in judged]
+    outcome = summed_up(zip(judged, problems, strict=True))
+    spoiled = [not np.isfinite(filling) for filling in GARBAGE]
+    # A product with the mask takes out what is finite; NaN * 0 and inf * 0 are NaN.
+    by_product = [bool(problem) for problem in problems] == spoiled and all(
+        "NaN" in problem or "infinite" in problem for problem in problems if problem
     )
+    return replace(outcome, mistake="mask-by-product") if by_product else outcome
 
 
 def check_padding(subject: Subject) -> CheckResult:
@@ -56,11 +63,3 @@ def _padding_problem(bare: Judgement, padded: Judgement) -> str:
     if not within(gradients[1][inside], gradients[0], padded.tolerance.gradient[inside]):
         return "padding changes the gradient of cells that count"
     return ""
-
-
-def _with_advice(problem: str) -> str:
-    return (
-        f"{problem} (NaN * 0 is NaN: take cells out with where, not by a product)"
-        if (problem and ("NaN" in problem or "infinite" in problem))
-        else problem
-    )

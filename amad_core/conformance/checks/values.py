@@ -1,5 +1,7 @@
 """Values and gradients, on designed inputs and at the borders."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from amad_core.conformance.case import Case
@@ -45,7 +47,25 @@ def check_gradients(subject: Subject) -> CheckResult:
         judgement.answer.observation.grad_student is None for judgement in judged
     ):
         return skipped("a NumPy port has none; return (loss, gradient) to have it checked")
-    return summed_up((judgement, judgement.gradient_problem) for judgement in judged)
+    outcome = summed_up((judgement, judgement.gradient_problem) for judgement in judged)
+    return replace(outcome, mistake=_cut_off(judged))
+
+
+def _cut_off(judged: list[Judgement]) -> str:
+    """The catalogue's name of a loss that never gives the student a gradient, by its own fault."""
+    found = [judgement.answer.observation for judgement in judged]
+    if any(
+        one.grad_student is not None
+        or judgement.answer.trouble is not None
+        or "raised" in judgement.answer.no_gradient
+        for one, judgement in zip(found, judged, strict=True)
+    ):
+        return ""
+    return (
+        "student-detached-for-teacher"
+        if any(judgement.leak for judgement in judged)
+        else "student-without-gradient"
+    )
 
 
 def check_teacher(subject: Subject) -> CheckResult:

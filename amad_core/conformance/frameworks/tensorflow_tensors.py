@@ -56,15 +56,15 @@ class TensorFlow:
             teachers, students = tape.gradient(loss, [request.teacher, request.student])
         except (LookupError, RuntimeError, ValueError, tf.errors.OpError) as error:
             return Evaluation(loss, no_gradient=f"GradientTape raised: {error}")
-        if students is None:
-            return Evaluation(
-                loss,
-                no_gradient="no gradient reaches the student "
-                "(tf.stop_gradient, .numpy(), or maps that are not used)",
-            )
         leaked = (
             np.zeros(tuple(request.teacher.shape)) if teachers is None else self.array(teachers)
         )
+        if students is None:
+            cut = (
+                "no gradient reaches the student "
+                "(tf.stop_gradient, .numpy(), or maps that are not used)"
+            )
+            return Evaluation(loss, grad_teacher=leaked, no_gradient=cut)
         return Evaluation(loss, self.array(students), leaked)
 
 

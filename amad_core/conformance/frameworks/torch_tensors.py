@@ -61,11 +61,12 @@ class Torch:
             teachers, students = torch.autograd.grad(loss.sum(), leaves, allow_unused=True)
         except RuntimeError as error:
             return Evaluation(loss, no_gradient=f"the backward pass raised: {error}")
-        if students is None:
-            return Evaluation(loss, no_gradient="the loss does not depend on the student's maps")
         leaked = (
             np.zeros(tuple(request.teacher.shape)) if teachers is None else self.array(teachers)
         )
+        if students is None:
+            cut = "the loss does not depend on the student's maps"
+            return Evaluation(loss, grad_teacher=leaked, no_gradient=cut)
         return Evaluation(loss, self.array(students), leaked)
 
 

@@ -79,10 +79,16 @@ MISTAKES = (
         mend="Name the axis: dim=-1. PyTorch's functional softmax without dim takes axis 0 of a "
         "3-d tensor and axis 1 of a 4-d one.",
         evidence="torch.nn.functional.softmax, implicit dim (deprecated, with a warning).",
-        versions=(
-            Version("axis 0", {"weights": _over_axis(0)}),
-            Version("axis 1 of the rows", {"weights": _over_axis(1)}, variants=("token",)),
-        ),
+        versions=one({"weights": _over_axis(0)}),
+    ),
+    Mistake(
+        name="softmax-over-the-queries",
+        sentence="The softmax of the weights runs over the query rows.",
+        symptom="With one query every weight is 1; a row's weights depend on the other rows.",
+        mend="Softmax over the student heads, the last axis of [B, Q, Ht, Hs].",
+        evidence="torch.nn.functional.softmax without dim takes axis 1 of a 4-d tensor.",
+        variants=("token",),
+        versions=one({"weights": _over_axis(1)}),
     ),
     Mistake(
         name="softmax-missing",

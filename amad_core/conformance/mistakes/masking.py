@@ -34,7 +34,7 @@ def _unmasked(problem: Problem, maps: Array) -> Array:
 def _another_mask(change: Callable[[BoolArray], BoolArray]) -> Deviation:
     def inputs(inner: Stage, problem: Problem, teacher: Array, student: Array) -> Any:
         problem, teacher, student = inner(problem, teacher, student)
-        valid = problem.valid if problem.valid.all() else change(problem.valid)
+        valid = change(problem.valid) if problem.masked else problem.valid
         return replace(problem, valid=valid), teacher, student
 
     return {"inputs": Around(inputs)}
@@ -249,12 +249,12 @@ MISTAKES = (
                 {
                     "teacher_mask": after(
                         lambda problem, maps: (
-                            maps if problem.valid.all() else rows_renormalised(problem, maps)
+                            rows_renormalised(problem, maps) if problem.masked else maps
                         )
                     ),
                     "student_mask": after(
                         lambda problem, maps: (
-                            maps if problem.valid.all() else rows_renormalised(problem, maps)
+                            rows_renormalised(problem, maps) if problem.masked else maps
                         )
                     ),
                 },
@@ -279,6 +279,15 @@ MISTAKES = (
             Version("-1e4 added", _added(-1e4)),
             Version("1 added (mask added, inverted)", _added(1.0)),
         ),
+        found_by=MASKS,
+    ),
+    Mistake(
+        name="mask-by-product",
+        sentence="Masked cells are multiplied by 0; where one holds NaN or infinity, that is NaN.",
+        symptom="Right until a padded cell is not finite, as the softmax of a row without keys is; "
+        "then value or gradient is NaN.",
+        mend="Take cells out with where (masked_fill), not by a product.",
+        evidence="NaN * 0 is NaN.",
         found_by=MASKS,
     ),
     Mistake(

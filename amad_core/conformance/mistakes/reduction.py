@@ -4,7 +4,16 @@ import numpy as np
 
 from amad_core.conformance.arrays import Array
 from amad_core.conformance.mistakes.mistake import Mistake, Version, one
-from amad_core.conformance.pipeline import Around, Deviation, Instead, Problem, Stage, after
+from amad_core.conformance.mistakes.similarity import both_entering
+from amad_core.conformance.pipeline import (
+    Around,
+    Deviation,
+    Instead,
+    Problem,
+    Stage,
+    after,
+    as_it_is,
+)
 from amad_core.inputs import FloatArray
 
 
@@ -28,9 +37,20 @@ def _per_sample(count: Stage, heads: bool) -> Deviation:
     return {"per_sample": after(divided)}
 
 
+def _head_mean_with_batch_mean() -> Deviation:
+    """One loss a sample and head is reduced at once, as a Keras loss does with what it is given."""
+
+    def reduced(problem: Problem, loss: Array) -> Array:
+        return loss / problem.teacher_heads if problem.reduction == "mean" else loss
+
+    return {"reduced": after(reduced)}
+
+
 def _pooled(count: Stage, heads: bool) -> Deviation:
     def reduced(problem: Problem, losses: Array) -> Array:
-        divisor = float(np.sum(count(problem))) * (problem.teacher_heads if heads else 1)
+        counted = problem.valid.any(axis=(1, 2))  # an empty sample has no part in the sum
+        number = max(float(np.sum(count(problem)[counted])), 1.0)
+        divisor = number * (problem.teacher_heads if heads else 1)
         return problem.arrays.sum(losses, 0) / divisor
 
     return {"reduced": Instead(reduced)}
@@ -78,7 +98,10 @@ MISTAKES = (
         symptom="Value and gradient exactly 1/Ht of the right ones.",
         mend="Sum over the heads; 'batchmean' on [B*Ht, ...] divides by the heads too.",
         evidence="Two of three known public ports do so.",
-        versions=one(_divided_by(lambda problem: problem.teacher_heads)),
+        versions=(
+            Version("", _divided_by(lambda problem: problem.teacher_heads)),
+            Version("in the mean over the batch only", _head_mean_with_batch_mean()),
+        ),
     ),
     Mistake(
         name="mean-over-student-heads",
@@ -102,6 +125,20 @@ MISTAKES = (
         mend="Sum over the rows.",
         evidence="Measured.",
         versions=_means(_valid_rows, lambda problem: problem.queries, False),
+    ),
+    Mistake(
+        name="mean-of-row-divergences",
+        sentence="Rows are compared as they come, without the L1 norm of the whole map, and "
+        "averaged: the same only while every row sums to 1.",
+        symptom="Right values on unmasked softmax maps, and a gradient that differs by a constant; "
+        "wrong where a mask, a crop or dropout took mass out of rows.",
+        mend="Divide every flattened head by its sum, then sum over all cells.",
+        evidence="Row-wise kl_div is what one-to-one attention losses do.",
+        variants=("kl", "js"),
+        versions=tuple(
+            Version(version.label, {**both_entering(as_it_is), **version.deviation})
+            for version in _means(_valid_rows, lambda problem: problem.queries, False)
+        ),
     ),
     Mistake(
         name="mean-over-heads-and-rows",

@@ -1,7 +1,8 @@
-"""Mistakes that a single call in double precision cannot show; checks of state find them."""
+"""Mistakes that one call, of one layer, in double precision cannot show; other checks find them."""
 
 from amad_core.conformance.mistakes.mistake import (
     INPUTS_UNCHANGED,
+    LAYERS,
     PRECISION,
     REPEATED_CALLS,
     Mistake,
@@ -33,6 +34,30 @@ MISTAKES = (
         symptom="Calls in another order give other values.",
         mend="Keep nothing between calls, or make it an explicit argument.",
         found_by=REPEATED_CALLS,
+    ),
+    Mistake(
+        name="layers-averaged",
+        sentence="The losses of the layers are averaged; AMAD sums over the pairs of layers.",
+        symptom="Exactly 1/L of the right value with L pairs of layers.",
+        mend="Add the layers' losses up; the weight of the sum is the caller's.",
+        evidence="A decision: see the total loss in the specification.",
+        found_by=LAYERS,
+    ),
+    Mistake(
+        name="layers-left-out",
+        sentence="Only the first or the last of the layers counts.",
+        symptom="The other layers of the student get no gradient.",
+        mend="Add up over all pairs of layers; look for a loss that is overwritten in a loop.",
+        found_by=LAYERS,
+    ),
+    Mistake(
+        name="layers-paired-wrongly",
+        sentence="The layers are paired in another order than given: the first of the teacher with "
+        "the last of the student.",
+        symptom="The loss of each pair is that of other layers.",
+        mend="Pair the lists as they come, zip(teacher, student, strict=True).",
+        evidence="TinyBERT #166 for a layer map that is off by one.",
+        found_by=LAYERS,
     ),
     Mistake(
         name="low-precision-arithmetic",
