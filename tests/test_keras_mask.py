@@ -29,6 +29,16 @@ def test_the_mask_of_keras_is_the_mask_of_cells(scores):
     assert float(AMADLoss(variant="kl")(teacher, scores)) == pytest.approx(float(expected))
 
 
+def test_a_mask_of_cells_or_of_heads_takes_out_the_same_cells(scores):
+    """``[B, Q, K]``, ``[B, 1, Q, K]`` as Keras has it, and ``[B, H, Q, K]`` of equal heads."""
+    from amad_tensorflow.keras_loss import masked_maps
+
+    cells = np.random.default_rng(1).random((3, 5, 5)) < 0.5
+    expected = np.where(cells[:, np.newaxis], scores.numpy(), 0.0)
+    for mask in (cells, cells[:, np.newaxis], np.repeat(cells[:, np.newaxis], 3, axis=1)):
+        np.testing.assert_array_equal(masked_maps(scores, mask).numpy(), expected)
+
+
 def test_a_mask_of_another_rank_is_refused(scores):
     from amad_tensorflow.keras_loss import masked_maps
 

@@ -1,10 +1,12 @@
-"""Checks that only modules make: the number of cells of a learned projection."""
+"""Checks that only modules and graphs need: sizes of a projection, lengths not known yet."""
 
+import math
 import re
 
+import numpy as np
 import pytest
 
-from amad_core import checks
+from amad_core import amad_loss, checks
 
 FITS = 2**15
 """4 * cells² bytes are exactly 4 GiB."""
@@ -40,3 +42,31 @@ def test_no_projection_no_cells(variant: str) -> None:
 def test_a_projection_that_does_not(cells: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         checks.check_cells("projected", cells)
+
+
+def test_a_floor_is_finite() -> None:
+    with pytest.raises(ValueError, match=r"eps must be finite and at least 0; got inf"):
+        checks.check_eps(math.inf)
+
+
+def test_a_length_that_is_not_known_agrees_with_any() -> None:
+    checks.check_map_shapes([None, 3, 4, None], [2, 2, None, 5])
+    checks.check_mask("bool", True, [2, None, 5], [None, 3, 4, 5])
+    with pytest.raises(ValueError, match="teacher and student must agree in keys"):
+        checks.check_map_shapes([None, 3, 4, 5], [None, 2, 4, 6])
+
+
+@pytest.mark.parametrize("maps", [(2, 3, None, 5), (2, 3, 4, None), (2, 3, None, None)])
+def test_cells_of_a_length_that_is_not_known(maps: tuple[int | None, ...]) -> None:
+    checks.check_projection("projected", (20, 20), (20,), maps)
+    with pytest.raises(ValueError, match=r"shape \[\?, \?\] \(queries \* keys = None cells\)"):
+        checks.check_projection("projected", None, (20,), maps)
+
+
+def test_a_mask_of_four_axes_is_refused_by_name() -> None:
+    """Even one that NumPy would broadcast: which axis is which is not left to luck."""
+    maps = np.full((2, 3, 4, 5), 0.2)
+    for shape in ((1, 1, 4, 5), (2, 1, 4, 5), (1, 2, 4, 5)):
+        message = f"mask must broadcast to [batch, queries, keys] = [2, 4, 5]; got shape {[*shape]}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            amad_loss(teacher=maps, student=maps, mask=np.ones(shape, dtype=bool))
