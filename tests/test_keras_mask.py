@@ -34,9 +34,10 @@ def test_a_mask_of_cells_or_of_heads_takes_out_the_same_cells(scores):
     from amad_tensorflow.keras_loss import masked_maps
 
     cells = np.random.default_rng(1).random((3, 5, 5)) < 0.5
-    expected = np.where(cells[:, np.newaxis], scores.numpy(), 0.0)
-    for mask in (cells, cells[:, np.newaxis], np.repeat(cells[:, np.newaxis], 3, axis=1)):
-        np.testing.assert_array_equal(masked_maps(scores, mask).numpy(), expected)
+    for maps in (scores.numpy(), np.repeat(scores.numpy(), 2, axis=1)):
+        expected = np.where(cells[:, np.newaxis], maps, 0.0)
+        for mask in (cells, cells[:, np.newaxis], np.repeat(cells[:, np.newaxis], 3, axis=1)):
+            np.testing.assert_array_equal(masked_maps(maps, mask).numpy(), expected)
 
 
 def test_a_mask_of_another_rank_is_refused(scores):

@@ -77,9 +77,10 @@ PACKAGES = {
             *SIDE_BY_SIDE,
             "tests/adapters/test_torch_module.py",
             "tests/adapters/test_torch_autograd.py",
+            "tests/adapters/test_torch_compile.py",
             "tests/test_signatures.py",
         ),
-        "not tensorflow and not specification and not 4096",
+        "not tensorflow and not specification and not 4096 and not inductor",
     ),
     "tensorflow": Package(
         "adapters/amad_tensorflow",

@@ -66,7 +66,7 @@ def test_cells_of_a_length_that_is_not_known(maps: tuple[int | None, ...]) -> No
 def test_a_mask_of_four_axes_is_refused_by_name() -> None:
     """Even one that NumPy would broadcast: which axis is which is not left to luck."""
     maps = np.full((2, 3, 4, 5), 0.2)
-    for shape in ((1, 1, 4, 5), (2, 1, 4, 5), (1, 2, 4, 5)):
+    for shape in ((1, 1, 4, 5), (2, 1, 4, 5), (2, 4, 5, 3)):
         message = f"mask must broadcast to [batch, queries, keys] = [2, 4, 5]; got shape {[*shape]}"
         with pytest.raises(ValueError, match=re.escape(message)):
             amad_loss(teacher=maps, student=maps, mask=np.ones(shape, dtype=bool))
