@@ -2,8 +2,9 @@
 
 Written from the paper's equations and the decisions on the specification page, not from the code of
 the specification; slow, for small maps only. Derivatives are complex-step derivatives,
-``Im f(x + ih) / h`` with ``h = 1e-40``: no subtraction, hence exact to 50 digits. Every function
-below is analytic where it is used; comparisons look at the real part.
+``Im f(x + ih) / h`` with ``h = 1e-1000``: no subtraction, and a step far smaller than any float64,
+hence exact to 50 digits. Every function below is analytic where it is used; comparisons look at the
+real part.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from amad_core.inputs import FloatArray
 
 mp.dps = 50
-STEP = mpmath.mpf(10) ** -40
+STEP = mpmath.mpf(10) ** -1000
 
 Vector = list[Any]  # of mpmath numbers, real or complex
 

@@ -125,3 +125,16 @@ def test_many_dense_maps() -> None:
 def _mixture_is_empty(inputs: AmadInputs) -> bool:
     heads = np.where(inputs.mask[:, None], inputs.student, 1.0)
     return bool((heads.max(axis=1) == 0).any())
+
+
+def test_a_mixture_smaller_than_a_step() -> None:
+    """At a low temperature a cell of the mixture is 1e-36, and its derivative 1e34."""
+    call = {
+        "teacher": np.array([[[[0.5, 0.25, 0.25]], [[0.125, 0.5, 0.375]]]]),
+        "student": np.array([[[[1.0, 0.0, 0.0]], [[0.0, 0.5, 0.5]]]]),
+        "variant": "kl",
+        "temperature": 0.005,
+    }
+    _, found = amad_loss_and_grad(**call)
+    assert np.abs(found).max() > 1e30
+    assert_agrees(found, high_precision.gradient(**call), within=1e-12)
