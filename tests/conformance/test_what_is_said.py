@@ -5,6 +5,8 @@ from port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 from amad_core.conformance import check_port
 
+pytest.importorskip("torch")
+
 RIGHT_TORCH_MSE = """
 import torch
 import torch.nn.functional as F
@@ -173,3 +175,17 @@ def loss(teacher, student, weight, bias):
 """
     report = examined(port_file, source, variant="projected")
     assert "projection-without-relu" in [one.name for one in report.explanations]
+
+
+def test_half_precision_that_is_far_off_gets_a_note(port_file):
+    """Within the bound, which holds for every way to compute the loss; but nobody's rounding."""
+    source = spoilt(
+        RIGHT_TORCH_MSE,
+        "return total",
+        "return total * (1.2 if student.dtype == torch.bfloat16 else 1)",
+    )
+    report = examined(port_file, source)
+    by_name = {check.name: check for check in report.checks}
+    assert by_name["bfloat16"].status == "decision"
+    assert "loss off by 0.2" in by_name["bfloat16"].detail
+    assert by_name["float16"].status == "passed"
