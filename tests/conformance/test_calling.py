@@ -1,6 +1,7 @@
 """Ports with other argument names, orders, outputs and layers, wrapped without code."""
 
 import functools
+import inspect
 import json
 import re
 
@@ -9,8 +10,12 @@ from port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 from typer import Typer
 from typer.testing import CliRunner
 
-from amad_core.conformance import check_port
+from amad_core.conformance import check_port, load_port
+from amad_core.conformance.answer import PortError
 from amad_core.conformance.command import verify
+from amad_core.conformance.convention import Convention, fit
+from amad_core.conformance.detection import candidates
+from amad_core.conformance.loading import load_function
 from amad_core.conformance.port import open_port, plainest_case
 
 APP = Typer()
@@ -138,3 +143,68 @@ def test_a_class_whose_call_is_compiled_is_called():
     port = open_port(Port, framework="jax")
     assert port.description.accepts == ()
     assert port.answer(plainest_case(), "float32", gradients=False).trouble is None
+
+
+def test_a_single_public_function_needs_no_name(tmp_path):
+    path = tmp_path / "single.py"
+    path.write_text(RIGHT_MSE)
+    assert load_function(str(path)).__name__ == "loss"
+    path.write_text(RIGHT_MSE + "\ndef more():\n    pass\n")
+    with pytest.raises(PortError) as raised:
+        load_function(str(path))
+    assert "loss, more" in raised.value.hint
+
+
+def test_dotted_names_and_siblings_are_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "sibling_of_port.py").write_text(RIGHT_MSE)
+    path = tmp_path / "dotted.py"
+    path.write_text("import sibling_of_port\nclass Losses:\n    amad = sibling_of_port.loss\n")
+    assert load_function(f"{path}:Losses.amad").__name__ == "loss"
+
+
+def test_only_accepted_options_are_forwarded():
+    def port(*, teacher, student, variant, mask=None):
+        """Takes two options."""
+
+    calling = fit(port, Convention())
+    given = {"teacher": 1, "student": 2, "variant": "kl", "temperature": 1.0, "mask": 3}
+    assert calling.arguments(given) == (
+        [],
+        {"teacher": 1, "student": 2, "variant": "kl", "mask": 3},
+    )
+
+
+@pytest.mark.parametrize("framework", ["torch", "numpy"])
+def test_framework_is_found_by_what_the_code_uses(port_file, framework):
+    """NumPy imported on the way makes no NumPy port, and the other way round."""
+    used = {"torch": "torch.sum(student)", "numpy": "np.sum(student)"}[framework]
+    text = f"import numpy as np\nimport torch\ndef loss(teacher, student):\n    return {used}\n"
+    assert next(iter(candidates(load_function(port_file(text))))) == framework
+
+
+def test_framework_is_found_through_a_wrapper(port_file):
+    pytest.importorskip("torch")
+    text = (
+        "import amad_torch\ndef loss(teacher, student):\n    return amad_torch.amad_loss("
+        "teacher=teacher, student=student)\n"
+    )
+    assert next(iter(candidates(load_function(port_file(text))))) == "torch"
+
+
+def test_loaded_port_takes_and_gives_numpy(port_file):
+    import numpy as np
+
+    from amad_core import amad_loss
+
+    maps = {"teacher": np.full((1, 2, 2, 2), 0.5), "student": np.full((1, 1, 2, 2), 0.5)}
+    value, gradient = load_port(port_file(RIGHT_MSE))(**maps)
+    assert value == pytest.approx(amad_loss(**maps))
+    assert gradient is None
+
+
+def test_command_has_every_option_of_check_port():
+    """A door must not lack what another has."""
+    python = set(inspect.signature(check_port).parameters) - {"isolate", "progress", "names"}
+    command = set(inspect.signature(verify).parameters)
+    assert python - {"gradients"} <= command
