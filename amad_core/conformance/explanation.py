@@ -24,9 +24,11 @@ def explained(subject: Subject, report: Report) -> Report:
         judged = [one for one in judged if np.isfinite(one.case.student).all()]
     if all(one.answer.observation.value is None for one in judged):
         return replace(report, explanations=tuple(by_checks))
-    diagnosis = _diagnosis_of_any(judged)
-    whole = bool(diagnosis.explanations) and not diagnosis.explanations[0].except_for
-    found = ([] if whole else _apart_from_nan(judged)) or _from_diagnosis(diagnosis)
+    found, facts = _looked_into(judged)
+    if not found and any(one.leak for one in judged):
+        # The leak is plain to see; without it, what else is wrong may be, too.
+        by_checks.append(_from_catalogue("gradient-into-the-teacher"))
+        found, facts = _looked_into([_without_leak(one) for one in judged])
     found = [explanation for explanation in found if explanation.name not in told]
     return replace(
         report,
@@ -35,8 +37,16 @@ def explained(subject: Subject, report: Report) -> Report:
             f"The port is right with {typed}: is that what it is meant to compute?"
             for typed in other_claims(judged)
         ),
-        facts=diagnosis.findings,
+        facts=facts,
     )
+
+
+def _looked_into(judged: Sequence[Judgement]) -> tuple[list[Explanation], tuple[str, ...]]:
+    """Explanations, and facts."""
+    diagnosis = _diagnosis_of_any(judged)
+    whole = bool(diagnosis.explanations) and not diagnosis.explanations[0].except_for
+    found = ([] if whole else _apart_from_nan(judged)) or _from_diagnosis(diagnosis)
+    return found, diagnosis.findings
 
 
 def _not_explained(judged: Sequence[Judgement], told: Collection[str]) -> list[Judgement]:

@@ -1,5 +1,6 @@
 """Mistakes in what is compared: whole maps, rows, single heads, means of heads."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from amad_core.conformance.mistakes.mistake import (
     Version,
     one,
 )
+from amad_core.conformance.mistakes.reduction import means_over, valid_rows
 from amad_core.conformance.mistakes.similarity import both_entering, rows_of
 from amad_core.conformance.pipeline import (
     Around,
@@ -103,6 +105,17 @@ def _terms_of_pairs(inner: Stage, problem: Problem, target: Array, pairs: Any) -
 DIVERGENCE_OF_PAIRS: Deviation = {"mixture": Instead(_pairs), "terms": Around(_terms_of_pairs)}
 """The weighted mean of divergences to single student heads, for that to their mixture."""
 
+_MIXED_THEN_BY_ROW: Deviation = {
+    "target": Instead(_row_normalised(-1)),
+    "entering": Instead(as_it_is),
+    "mixture": after(_row_normalised(-1)),
+}
+_ROWS: Mapping[str, Deviation] = {
+    "": both_entering(as_it_is),
+    "every row divided by its sum": both_entering(_row_normalised(-1)),
+    "every row divided by its sum, after mixing maps as they come": _MIXED_THEN_BY_ROW,
+}
+
 MISTAKES = (
     Mistake(
         name="row-weights-for-whole-maps",
@@ -147,14 +160,22 @@ MISTAKES = (
         versions=(
             Version("rows", both_entering(_row_normalised(-1))),
             Version("columns", both_entering(_row_normalised(-2))),
-            Version(
-                "rows, after mixing maps as they come",
-                {
-                    "target": Instead(_row_normalised(-1)),
-                    "entering": Instead(as_it_is),
-                    "mixture": after(_row_normalised(-1)),
-                },
-            ),
+            Version("rows, after mixing maps as they come", _MIXED_THEN_BY_ROW),
+        ),
+    ),
+    Mistake(
+        name="mean-of-row-divergences",
+        sentence="Rows are compared one by one, without the L1 norm of the whole map, and "
+        "averaged: the same only while every row sums to 1.",
+        symptom="Right values on unmasked softmax maps, and a gradient that differs by a constant; "
+        "wrong where a mask, a crop or dropout took mass out of rows.",
+        mend="Divide every flattened head by its sum, then sum over all cells.",
+        evidence="Row-wise kl_div is what one-to-one attention losses do.",
+        variants=("kl", "js"),
+        versions=tuple(
+            Version(", ".join(filter(None, (rows, mean.label))), {**deviation, **mean.deviation})
+            for rows, deviation in _ROWS.items()
+            for mean in means_over(valid_rows, lambda problem: problem.queries, False)
         ),
     ),
     Mistake(

@@ -4,7 +4,6 @@ import numpy as np
 
 from amad_core.conformance.arrays import Array
 from amad_core.conformance.mistakes.mistake import Mistake, Version, one
-from amad_core.conformance.mistakes.similarity import both_entering
 from amad_core.conformance.pipeline import (
     Around,
     Deviation,
@@ -12,7 +11,6 @@ from amad_core.conformance.pipeline import (
     Problem,
     Stage,
     after,
-    as_it_is,
 )
 from amad_core.inputs import FloatArray
 
@@ -25,7 +23,8 @@ def _valid_cells(problem: Problem) -> FloatArray:
     return np.asarray(np.maximum(np.sum(problem.valid, axis=(1, 2)), 1.0))
 
 
-def _valid_rows(problem: Problem) -> FloatArray:
+def valid_rows(problem: Problem) -> FloatArray:
+    """Query rows of each sample with a cell that counts, 1 at least."""
     return np.asarray(np.maximum(np.sum(problem.valid.any(axis=2), axis=1), 1.0))
 
 
@@ -56,7 +55,7 @@ def _pooled(count: Stage, heads: bool) -> Deviation:
     return {"reduced": Instead(reduced)}
 
 
-def _means(count: Stage, every: Stage, heads: bool) -> tuple[Version, ...]:
+def means_over(count: Stage, every: Stage, heads: bool) -> tuple[Version, ...]:
     """All of them counted, only the valid ones of each sample, or those of the whole batch."""
     factor = (lambda problem: problem.teacher_heads) if heads else (lambda problem: 1)
     return (
@@ -124,21 +123,7 @@ MISTAKES = (
         symptom="Exactly 1/Q of the right value.",
         mend="Sum over the rows.",
         evidence="Measured.",
-        versions=_means(_valid_rows, lambda problem: problem.queries, False),
-    ),
-    Mistake(
-        name="mean-of-row-divergences",
-        sentence="Rows are compared as they come, without the L1 norm of the whole map, and "
-        "averaged: the same only while every row sums to 1.",
-        symptom="Right values on unmasked softmax maps, and a gradient that differs by a constant; "
-        "wrong where a mask, a crop or dropout took mass out of rows.",
-        mend="Divide every flattened head by its sum, then sum over all cells.",
-        evidence="Row-wise kl_div is what one-to-one attention losses do.",
-        variants=("kl", "js"),
-        versions=tuple(
-            Version(version.label, {**both_entering(as_it_is), **version.deviation})
-            for version in _means(_valid_rows, lambda problem: problem.queries, False)
-        ),
+        versions=means_over(valid_rows, lambda problem: problem.queries, False),
     ),
     Mistake(
         name="mean-over-heads-and-rows",
@@ -146,7 +131,7 @@ MISTAKES = (
         symptom="Exactly 1/(Ht Q): 'batchmean' over [B*Ht*Q, K].",
         mend="Sum over heads and rows, then divide by the batch.",
         evidence="VLM-Spatial-Reasoning; kd-sink.",
-        versions=_means(_valid_rows, lambda problem: problem.queries, True),
+        versions=means_over(valid_rows, lambda problem: problem.queries, True),
     ),
     Mistake(
         name="mean-over-cells",
@@ -154,7 +139,7 @@ MISTAKES = (
         symptom="Exactly 1/n; against a mean over rows 2/(K+1) on causal maps.",
         mend="Sum over cells.",
         evidence="kd-sink's first pilot: 64.5 times too small at 128 causal tokens.",
-        versions=_means(_valid_cells, lambda problem: problem.cells, False),
+        versions=means_over(_valid_cells, lambda problem: problem.cells, False),
     ),
     Mistake(
         name="mean-over-elements",
@@ -163,7 +148,7 @@ MISTAKES = (
         symptom="Exactly 1/(Ht n): the term all but vanishes.",
         mend="Sum over heads and cells; then average over the batch.",
         evidence="DeiT #61, #116; pytorch #6622.",
-        versions=_means(_valid_cells, lambda problem: problem.cells, True),
+        versions=means_over(_valid_cells, lambda problem: problem.cells, True),
     ),
     Mistake(
         name="mean-over-keys",
