@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,29 +121,44 @@ def verify(
     from amad_core.conformance.examination import check_port
 
     try:
-        report = check_port(
-            port,
-            variant=variant,
-            temperature=temperature,
-            reduction=reduction,
-            eps=eps,
-            mask=mask,
-            framework=framework,
-            gradients=not no_grad,
-            seed=seed,
-            max_examples=max_examples,
-            time_limit=time_limit,
-            positional=_listed(positional),
-            names=_names(name or (), teacher=teacher_name, student=student_name, mask=mask_name),
-            layers=layers,
-            output=output,
-        )
+        names = _names(name or (), teacher=teacher_name, student=student_name, mask=mask_name)
+        with _progress() as progress:
+            report = check_port(
+                port,
+                variant=variant,
+                temperature=temperature,
+                reduction=reduction,
+                eps=eps,
+                mask=mask,
+                framework=framework,
+                gradients=not no_grad,
+                seed=seed,
+                max_examples=max_examples,
+                time_limit=time_limit,
+                positional=_listed(positional),
+                names=names,
+                layers=layers,
+                output=output,
+                progress=progress,
+            )
     except (TypeError, ValueError) as error:
         typer.echo(f"amad verify: {error}", err=True)
         raise typer.Exit(2) from None
     _show(report, as_json)
     _save(report, junit, html)
     raise typer.Exit(report.exit_code)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None] | None]:
+    """A line that says what is being checked, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("Loading the port ...") as status:
+        yield lambda title: status.update(f"{title[:1].upper()}{title[1:]} ...")
 
 
 def _listed(names: str | None) -> Sequence[str]:

@@ -1,6 +1,10 @@
 """The report as JSON, JUnit XML, web page and text."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -186,3 +190,21 @@ def test_report_that_cannot_be_written_is_said(tmp_path):
     result = CliRunner().invoke(APP, arguments)
     assert result.exit_code == 2
     assert "cannot write" in result.output
+
+
+def test_a_terminal_shows_what_is_being_checked_and_json_stays_pure(port_file):
+    """Progress goes to the terminal behind standard error, the report to standard output."""
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "amad_core.command_line", "verify", port_file(RIGHT_MSE)]
+    with subprocess.Popen(
+        [*command, "--json", "--max-examples", "3"],
+        stdout=subprocess.PIPE,
+        stderr=end,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        report, _ = process.communicate(timeout=60)
+    os.close(end)
+    shown = os.read(terminal, 1 << 16).decode()
+    os.close(terminal)
+    assert json.loads(report)["verdict"] == "right"
+    assert "Loading the port ..." in shown
