@@ -177,6 +177,8 @@ def _labels(labels: Tensor, logits: Tensor, ignore_index: int, check_values: boo
             lambda found: output_checks.bad_labels(found, known_shape(logits)[-1], ignore_index),
             lambda: str(tf.boolean_mask(targets, outside)[0].numpy()),
         )
+        # A graph runs the check beside the cross-entropy, which has an error of its own for these.
+        targets = tf.where(outside, tf.zeros_like(targets), targets)
     return targets
 
 
