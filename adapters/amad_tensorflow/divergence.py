@@ -40,4 +40,5 @@ def jensen_shannon_divergence(target: Tensor, mixture: Tensor, eps: float) -> Te
 
 def _floored(values: Tensor, eps: float) -> Tensor:
     # Not maximum: at and below the floor the derivative is 0, and maximum passes it at equality.
-    return tf.where(values > eps, values, tf.constant(eps, values.dtype))
+    # Nor `values > eps`, which would make a number of NaN, where nobody looks at values.
+    return tf.where(values <= eps, tf.constant(eps, values.dtype), values)

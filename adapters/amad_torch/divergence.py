@@ -35,4 +35,5 @@ def jensen_shannon_divergence(target: Tensor, mixture: Tensor, eps: float) -> Te
 
 def _floored(values: Tensor, eps: float) -> Tensor:
     # Not clamp: at and below the floor the derivative is 0, and clamp passes it at equality.
-    return values.where(values > eps, eps)
+    # Nor `values > eps`, which would make a number of NaN, where nobody looks at values.
+    return values.where(~(values <= eps), eps)

@@ -125,6 +125,24 @@ def test_nothing_is_ever_nan_or_infinite(
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("side", ["teacher", "student"])
+@pytest.mark.parametrize("content", [np.nan, np.inf])
+@pytest.mark.parametrize("variant", ALL)
+def test_nan_is_never_a_number_where_values_are_not_looked_at(
+    variant: str, content: float, side: str, adapter: str
+) -> None:
+    """As on a device: a model that has diverged has a loss of NaN, and the sample beside has not."""
+    maps = np.random.default_rng(3).dirichlet(np.ones(4), size=(2, 5, 2))
+    inputs = {"teacher": maps[:, :3].copy(), "student": maps[:, 3:].copy()}
+    inputs[side][0, 1, 0, 2] = content
+    options = arguments(variant, inputs["student"], reduction="none", check_values=False)
+    loss, gradient = call(adapter, "float32", **inputs, **options)
+    assert np.isnan(loss).tolist() == [True, False]
+    assert np.isnan(gradient[0]).any()
+    assert np.isfinite(gradient[1]).all()
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("variant", ALL)
 def test_default_floor_is_tiny_and_an_explicit_one_counts(variant: str, adapter: str) -> None:
     """The teacher has mass where the student has none; each floor gives another loss."""

@@ -204,3 +204,28 @@ def with_garbage(case: PeerCase) -> PeerCase:
         student=np.where(hidden, np.nan, case.student),
         options=options,
     )
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("name", ["best_match_mse", "best_match_kl"])
+def test_nan_without_a_check_gives_nan_and_an_answer(name: str, adapter: str) -> None:
+    """As in a graph or on a device, where values are not looked at: no hang, no foreign error."""
+    teacher, student = np.full((2, 3, 2, 2), 0.5), np.full((2, 2, 2, 2), 0.5)
+    student[0, :, 0, 0] = np.nan
+    if adapter == "torch":
+        import torch
+
+        from amad_torch.peers import distillation_loss
+
+        maps = {"teacher": torch.tensor(teacher), "student": torch.tensor(student)}
+        found = distillation_loss(name=name, **maps, reduction="none", check_values=False).numpy()
+    else:
+        import tensorflow as tf
+
+        from amad_tensorflow.peers import distillation_loss
+
+        loss = tf.function(
+            lambda t, s: distillation_loss(name=name, teacher=t, student=s, reduction="none")
+        )
+        found = loss(tf.constant(teacher), tf.constant(student)).numpy()
+    assert np.isnan(found).tolist() == [True, False]

@@ -24,6 +24,8 @@ def assignment(cosines: Tensor) -> tuple[Tensor, Tensor]:
             "teacher and student must have a known number of heads to be matched; got teacher "
             f"{teacher_heads}, student {student_heads}"
         )
+    # No path is shortest among NaN: the search, in a run that diverges, would never end.
+    cosines = tf.where(tf.math.is_finite(cosines), cosines, tf.zeros_like(cosines))
     if teacher_heads <= student_heads:
         columns = _column_of_each_row(-cosines, teacher_heads, student_heads)
         return _counted(columns), columns

@@ -50,7 +50,9 @@ def assignment(cosines: Tensor) -> tuple[Tensor, Tensor]:
     Solved by SciPy on the CPU: on another device it waits for the cosines (``B*Ht*Hs`` numbers),
     and ``torch.compile`` breaks its graph here.
     """
-    matched = [linear_sum_assignment(sample, maximize=True) for sample in cosines.cpu().numpy()]
+    # SciPy refuses NaN, of which a training run that diverges is full; the loss shows it.
+    plain = cosines.nan_to_num(nan=0.0).cpu().numpy()
+    matched = [linear_sum_assignment(sample, maximize=True) for sample in plain]
     rows, columns = (
         torch.stack([torch.as_tensor(side) for side in sides]).to(cosines.device)
         for sides in zip(*matched, strict=True)
