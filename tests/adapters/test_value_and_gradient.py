@@ -131,7 +131,7 @@ def test_nothing_is_ever_nan_or_infinite(
 def test_nan_is_never_a_number_where_values_are_not_looked_at(
     variant: str, content: float, side: str, adapter: str
 ) -> None:
-    """As on a device: a model that has diverged has a loss of NaN, and the sample beside has not."""
+    """As on a device: a model that has diverged has a loss of NaN, the sample beside it has not."""
     maps = np.random.default_rng(3).dirichlet(np.ones(4), size=(2, 5, 2))
     inputs = {"teacher": maps[:, :3].copy(), "student": maps[:, 3:].copy()}
     inputs[side][0, 1, 0, 2] = content
