@@ -76,7 +76,7 @@ def output_loss_and_grad(
     p = np.exp(log_p)
     # Where p is 0 nothing is added, however small q is.
     log_ratio = np.subtract(log_p, log_q, out=np.zeros_like(p), where=p > 0)
-    losses = temperature**2 * np.sum(p * log_ratio, axis=-1)
+    losses = float(temperature) ** 2 * np.sum(p * log_ratio, axis=-1)
     gradient = temperature * (np.exp(log_q) - p)
     return _reduced(losses, gradient, counts, reduction)
 

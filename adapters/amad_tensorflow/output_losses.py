@@ -63,7 +63,7 @@ def output_loss(
     # Where p is 0 nothing is added, however small q is; the inner `where` keeps 0 * inf, which is
     # NaN, out of the derivative.
     log_ratio = tf.where(p > 0, log_p - log_q, tf.zeros_like(p))
-    losses = temperature**2 * tf.reduce_sum(p * log_ratio, axis=-1)
+    losses = float(temperature) ** 2 * tf.reduce_sum(p * log_ratio, axis=-1)
     return _reduced(losses, counts, reduction)
 
 

@@ -65,7 +65,7 @@ def output_loss(
     # Where p is 0 nothing is added, however small q is; the inner `where` keeps 0 * inf, which is
     # NaN, out of the derivative.
     log_ratio = (log_p - log_q).where(p > 0, 0.0)
-    losses = temperature**2 * (p * log_ratio).sum(dim=-1)
+    losses = float(temperature) ** 2 * (p * log_ratio).sum(dim=-1)
     return _reduced(losses, counts, reduction)
 
 
