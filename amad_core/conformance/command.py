@@ -95,6 +95,7 @@ def verify(
         float,
         typer.Option(
             min=0.1,
+            max=86400,
             help="Seconds that one call may take; loading may take 60 more.",
             rich_help_panel=_SEARCH,
         ),
@@ -205,12 +206,15 @@ def _write(path: Path, text: str) -> None:
     import tempfile
 
     try:
+        path = path.resolve()  # a link stays a link
+        if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
+            path.write_text(text, encoding="utf-8")
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, delete=False
-        ) as file:
-            file.write(text)
-        os.replace(file.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            whole.write_text(text, encoding="utf-8")
+            os.replace(whole, path)
     except OSError as error:
         print(f"amad verify: cannot write {path}: {error}", file=sys.stderr)
         raise typer.Exit(2) from None

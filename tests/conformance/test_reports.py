@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
@@ -208,3 +209,23 @@ def test_a_terminal_shows_what_is_being_checked_and_json_stays_pure(port_file):
     os.close(terminal)
     assert json.loads(report)["verdict"] == "right"
     assert "Loading the port ..." in shown
+
+
+def test_a_report_goes_through_a_link_and_into_a_pipe(port_file, tmp_path):
+    """What stands there, a link or a device, is written to and stays what it is."""
+    (tmp_path / "link.html").symlink_to(tmp_path / "target.html")
+    command = [port_file(RIGHT_MSE), "--max-examples", "3", "--html", str(tmp_path / "link.html")]
+    assert CliRunner().invoke(APP, [*command, "--junit", os.devnull]).exit_code == 0
+    assert (tmp_path / "link.html").is_symlink()
+    assert "<html" in (tmp_path / "target.html").read_text()
+    assert not Path(os.devnull).is_file()
+    before = set(tmp_path.iterdir())
+    assert CliRunner().invoke(APP, [*command[:-1], str(tmp_path)]).exit_code == 2
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("limit", ["inf", "1e300", "nan", "0"])
+def test_a_time_limit_that_is_none_is_refused(port_file, limit):
+    result = CliRunner().invoke(APP, [port_file(RIGHT_MSE), "--time-limit", limit])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output

@@ -194,3 +194,11 @@ def test_the_report_is_plain_json(golden_kl: Golden, tmp_path: Path) -> None:
     document = results_document(golden_kl, expected, gradients=False)
     document["results"]["kl-causal"]["value"] = "nan"
     json.dumps(_report(document, tmp_path).to_json(), allow_nan=False)
+
+
+def test_results_that_leave_every_case_out_are_not_right(tmp_path: Path) -> None:
+    document = results_document(generated_vectors("kl"), expected)
+    document["results"] = {name: {"skipped": "not yet"} for name in document["results"]}
+    report = _report(document, tmp_path)
+    assert report.verdict == "wrong"
+    assert report.failed[0].detail == "every case is left out: nothing was judged"

@@ -87,6 +87,8 @@ def _complete(judged: Judged) -> CheckResult:
     ]
     if missing:
         return CheckResult(FAILED, f"missing: {_listed(missing)}", len(ids), len(missing))
+    if len(left_out) == len(ids):
+        return CheckResult(FAILED, "every case is left out: nothing was judged", len(ids), len(ids))
     if left_out:
         reason = judged.results.skipped[left_out[0]]
         detail = f"{len(left_out)} left out by the port ({reason}): {_listed(left_out)}"
