@@ -53,12 +53,11 @@ def check_gradients(subject: Subject) -> CheckResult:
 
 def _cut_off(judged: list[Judgement]) -> str:
     """The catalogue's name of a loss that never gives the student a gradient, by its own fault."""
-    found = [judgement.answer.observation for judgement in judged]
     if any(
-        one.grad_student is not None
-        or judgement.answer.trouble is not None
-        or "raised" in judgement.answer.no_gradient
-        for one, judgement in zip(found, judged, strict=True)
+        answer.observation.grad_student is not None
+        or answer.trouble is not None
+        or "raised" in answer.no_gradient
+        for answer in (judgement.answer for judgement in judged)
     ):
         return ""
     return (
