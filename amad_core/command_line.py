@@ -1,6 +1,11 @@
-"""The ``amad`` command: verify a port, exchange vectors, run the demo."""
+"""The ``amad`` command: verify a port, exchange vectors, and what other packages add to it.
+
+A package adds a command with an entry point in the group ``amad.commands``: a function that typer
+can turn into one.
+"""
 
 import sys
+from importlib.metadata import entry_points
 
 _INSTALL_HINT = (
     "amad: the command line needs the extra 'verify' ('demo' for amad demo), and {name!r} is not "
@@ -19,7 +24,6 @@ def main() -> None:
     from amad_core import __version__
     from amad_core.conformance.command import verify
     from amad_core.conformance.vectors.command import vectors_app
-    from amad_demo.command import demo
 
     app = typer.Typer(
         name="amad",
@@ -44,7 +48,8 @@ def main() -> None:
 
     app.command("verify")(verify)
     app.add_typer(vectors_app, name="vectors")
-    app.command("demo")(demo)
+    for entry in entry_points(group="amad.commands"):
+        app.command(entry.name)(entry.load())
     app()
 
 

@@ -31,13 +31,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from amad_core import VARIANTS
-from amad_core.conformance.budget import relative_distance
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.diagnosis import diagnose
-from amad_core.conformance.discriminating import discriminating_cases
-from amad_core.conformance.evidence import Evidence, Part, Parts
-from amad_core.conformance.pipeline import SPECIFICATION, Stages, observe, stages_with
-from amad_core.conformance.search import all_parts, possible_orders
+from amad_core.conformance.diagnosis.diagnosis import diagnose
+from amad_core.conformance.diagnosis.evidence import Evidence, Part, Parts
+from amad_core.conformance.diagnosis.pipeline import SPECIFICATION, Stages, observe, stages_with
+from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
+from amad_core.conformance.diagnosis.search import all_parts, possible_orders
+from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.designed import discriminating_cases
 
 TEMPERATURE = 0.7
 """Not 1, so that mistakes in the temperature can be seen."""

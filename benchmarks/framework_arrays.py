@@ -1,17 +1,17 @@
 """The pipeline's array operations in PyTorch and TensorFlow: mistakes as native ports.
 
-Stages of :mod:`amad_core.conformance.pipeline` and deviations of the catalogue are written over a
-small interface; with one of these classes behind it the whole port, gradient included, is the
-framework's own code.
+Stages of :mod:`amad_core.conformance.diagnosis.pipeline` and deviations of the catalogue are
+written over a small interface; with one of these classes behind it the whole port, gradient
+included, is the framework's own code.
 """
 
 from typing import Any
 
 import numpy as np
 
-from amad_core.conformance.arrays import Array
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.pipeline import Stages, problem_of, run
+from amad_core.conformance.diagnosis.arrays import Array
+from amad_core.conformance.diagnosis.pipeline import Stages, problem_of, run
+from amad_core.conformance.inputs.case import Case, Observation
 
 
 class TorchArrays:

@@ -31,7 +31,7 @@ def test_the_mask_of_keras_is_the_mask_of_cells(scores):
 
 def test_a_mask_of_cells_or_of_heads_takes_out_the_same_cells(scores):
     """``[B, Q, K]``, ``[B, 1, Q, K]`` as Keras has it, and ``[B, H, Q, K]`` of equal heads."""
-    from amad_tensorflow.keras_loss import masked_maps
+    from amad_tensorflow.keras.loss import masked_maps
 
     cells = np.random.default_rng(1).random((3, 5, 5)) < 0.5
     for maps in (scores.numpy(), np.repeat(scores.numpy(), 2, axis=1)):
@@ -41,7 +41,7 @@ def test_a_mask_of_cells_or_of_heads_takes_out_the_same_cells(scores):
 
 
 def test_a_mask_of_another_rank_is_refused(scores):
-    from amad_tensorflow.keras_loss import masked_maps
+    from amad_tensorflow.keras.loss import masked_maps
 
     with pytest.raises(ValueError, match=r"y_pred carries a Keras mask that must be .* got shape"):
         masked_maps(scores, np.ones((3, 5), dtype=bool))

@@ -14,7 +14,12 @@ FOLDERS = {
     "tensorflow": ROOT / "adapters" / "amad_tensorflow",
 }
 ADAPTERS = ["torch", pytest.param("tensorflow", marks=pytest.mark.xdist_group("tensorflow"))]
-MIRRORED = ("similarity", "alignment", "divergence", "projection", "loss", "inputs", "variants")
+MIRRORED = tuple(
+    f"attention/{stage}"
+    for stage in (
+        "similarity", "alignment", "divergence", "projection", "loss", "inputs", "variants",
+    )
+)  # fmt: skip
 
 FLOOR = {"eps": (0.0, None)}
 """Stated exception: the floor is 0 in the specification, the dtype's tiny in the adapters."""
@@ -73,7 +78,7 @@ def test_the_module_is_called_with_keywords() -> None:
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_variants_are_the_same_in_the_same_order(name: str) -> None:
-    variants = __import__(f"amad_{name}.variants", fromlist=["VARIANTS"]).VARIANTS
+    variants = __import__(f"amad_{name}.attention.variants", fromlist=["VARIANTS"]).VARIANTS
     assert list(variants) == list(amad_core.VARIANTS)
     for key, variant in variants.items():
         specified = amad_core.VARIANTS[key]
@@ -107,5 +112,5 @@ def test_files_mirror_the_specification(file: str, folder: Path) -> None:
     ]
     assert [name for name in found if name in wanted] == wanted
     for name in wanted:
-        if file != "inputs":  # an adapter's maps have another dtype than float64
+        if file != "attention/inputs":  # an adapter's maps have another dtype than float64
             assert found[name] == specified[name], f"{file}.{name}: another first line"

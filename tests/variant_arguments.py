@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from amad_core import VARIANTS
-from amad_core.inputs import FloatArray
+from amad_core.attention.inputs import FloatArray
 
 ALL = tuple(VARIANTS)
 WHOLE_MAP = ("mse", "kl", "js")

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from amad_core import checks
-from amad_torch.loss import amad_loss
-from amad_torch.variants import VARIANTS
+from amad_core.arguments.maps import REDUCTIONS, check_cells, check_eps, check_temperature
+from amad_core.arguments.words import check_choice
+from amad_torch.attention.loss import amad_loss
+from amad_torch.attention.variants import VARIANTS
 
 
 class AMADLoss(nn.Module):
@@ -39,12 +40,12 @@ class AMADLoss(nn.Module):
         check_values: bool | None = None,
     ) -> None:
         super().__init__()
-        checks.check_choice("variant", variant, VARIANTS)
-        checks.check_temperature(temperature)
-        checks.check_choice("reduction", reduction, checks.REDUCTIONS)
+        check_choice("variant", variant, VARIANTS)
+        check_temperature(temperature)
+        check_choice("reduction", reduction, REDUCTIONS)
         if eps is not None:
-            checks.check_eps(eps)
-        checks.check_cells(variant, cells)
+            check_eps(eps)
+        check_cells(variant, cells)
         self.variant = variant
         self.temperature = temperature
         self.reduction = reduction

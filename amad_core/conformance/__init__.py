@@ -8,18 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from amad_core.conformance.case import Case, Observation
     from amad_core.conformance.examination import check_port
-    from amad_core.conformance.loaded import load_port
+    from amad_core.conformance.inputs.case import Case, Observation
+    from amad_core.conformance.ports.numpy_port import load_port
     from amad_core.conformance.pytest_support import parametrize_with_checks
-    from amad_core.conformance.report import Report
+    from amad_core.conformance.reports.report import Report
 
 _MODULES = {
-    "Case": "case",
-    "Observation": "case",
-    "Report": "report",
+    "Case": "inputs.case",
+    "Observation": "inputs.case",
+    "Report": "reports.report",
     "check_port": "examination",
-    "load_port": "loaded",
+    "load_port": "ports.numpy_port",
     "parametrize_with_checks": "pytest_support",
 }
 

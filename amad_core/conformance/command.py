@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from amad_core.conformance.report import Report
+    from amad_core.conformance.reports.report import Report
 
 _CALLING = "How the port is called"
 _OUTPUT = "Reports"
@@ -181,7 +181,7 @@ def _show(report: "Report", as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
         return
-    from amad_core.conformance.report_text import print_report
+    from amad_core.conformance.reports.text import print_report
 
     print_report(report)
 
@@ -189,11 +189,11 @@ def _show(report: "Report", as_json: bool) -> None:
 def _save(report: "Report", junit: Path | None, html: Path | None) -> None:
     written: list[tuple[Path, str]] = []
     if junit is not None:
-        from amad_core.conformance.report_junit import as_junit
+        from amad_core.conformance.reports.junit import as_junit
 
         written.append((junit, as_junit(report)))
     if html is not None:
-        from amad_core.conformance.report_html import as_html
+        from amad_core.conformance.reports.html import as_html
 
         written.append((html, as_html(report)))
     for path, text in written:

@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from amad_core import __version__
-from amad_core.conformance.answer import PortError
-from amad_core.conformance.cases import prepared
-from amad_core.conformance.checks import CHECKS, CheckResult
-from amad_core.conformance.checks.result import skipped
-from amad_core.conformance.claim import Claim
-from amad_core.conformance.convention import Convention
-from amad_core.conformance.explanation import explained
-from amad_core.conformance.isolation import TIME_LIMIT, IsolatedPort
-from amad_core.conformance.port import Port, open_port, plainest_case
-from amad_core.conformance.report import Report
-from amad_core.conformance.snippet import snippet
-from amad_core.conformance.subject import Subject
+from amad_core.conformance.diagnosis.explanation import explained
+from amad_core.conformance.inputs.borders import prepared
+from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.judging.checks import CHECKS, CheckResult
+from amad_core.conformance.judging.checks.result import skipped
+from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.ports.answer import PortError
+from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.port import Port, open_port, plainest_case
+from amad_core.conformance.ports.process import TIME_LIMIT, IsolatedPort
+from amad_core.conformance.reports.report import Report
+from amad_core.conformance.reports.snippet import snippet
 
 _HOPELESS = {
     "died": "the port is gone",

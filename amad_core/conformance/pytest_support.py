@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amad_core.conformance.answer import PortError
-from amad_core.conformance.checks import CHECKS
-from amad_core.conformance.checks.result import FAILED, SKIPPED
-from amad_core.conformance.claim import Claim
-from amad_core.conformance.convention import Convention
 from amad_core.conformance.examination import open_for, run_check
-from amad_core.conformance.isolation import TIME_LIMIT
-from amad_core.conformance.subject import Subject
+from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.judging.checks import CHECKS
+from amad_core.conformance.judging.checks.result import FAILED, SKIPPED
+from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.ports.answer import PortError
+from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.process import TIME_LIMIT
 
 
 @dataclass

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from amad_core.inputs import BoolArray, FloatArray
+from amad_core.attention.inputs import BoolArray, FloatArray
 
 Size: TypeAlias = int | st.SearchStrategy[int] | None
 

@@ -7,8 +7,8 @@ derivative. Masked cells hold 0 on both sides; ``valid`` says which cells count.
 import numpy as np
 from scipy.special import rel_entr
 
-from amad_core.inputs import BoolArray, FloatArray
-from amad_core.similarity import l1_normalise, largest, saturating_divide
+from amad_core.attention.inputs import BoolArray, FloatArray
+from amad_core.attention.similarity import l1_normalise, largest, saturating_divide
 
 
 def mean_squared_error(teacher: FloatArray, student: FloatArray, valid: BoolArray) -> FloatArray:

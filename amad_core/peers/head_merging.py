@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amad_core import checks
-from amad_core.inputs import BoolArray, FloatArray
-from amad_core.peers import checks as peer_checks
+from amad_core.arguments.maps import check_eps, check_temperature
+from amad_core.arguments.peers import check_squeezable
+from amad_core.attention.inputs import BoolArray, FloatArray
+from amad_core.attention.similarity import largest, saturating_divide
 from amad_core.peers.comparison import mean_row_kl, mean_row_kl_gradient
 from amad_core.peers.inputs import finite_where, floating, maps_and_cells
 from amad_core.peers.reduction import reduced
-from amad_core.similarity import largest, saturating_divide
 
 
 class Squeezed(NamedTuple):
@@ -138,11 +138,11 @@ def _squeezed(
     mask: ArrayLike | None,
     eps: float,
 ) -> Squeezed:
-    checks.check_temperature(temperature)
-    checks.check_eps(eps)
+    check_temperature(temperature)
+    check_eps(eps)
     teacher_maps, student_maps, valid = maps_and_cells(teacher, student, mask)
     values = floating("teacher_values", teacher_values)
-    peer_checks.check_squeezable(teacher_maps.shape, student_maps.shape, values.shape)
+    check_squeezable(teacher_maps.shape, student_maps.shape, values.shape)
     counts = np.any(valid, axis=1)[:, np.newaxis, :, np.newaxis]
     values = _scaled_sample(finite_where("teacher_values", values, counts))
     merged = squeezed_heads(teacher_maps, values, student_maps.shape[1])

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from amad_core import checks
-from amad_core.inputs import BoolArray, FloatArray, whole_maps
+from amad_core.arguments.maps import check_eps
+from amad_core.attention.inputs import BoolArray, FloatArray, whole_maps
+from amad_core.attention.similarity import cosine_similarity
 from amad_core.peers.comparison import (
     mean_row_kl,
     mean_row_kl_gradient,
@@ -24,7 +25,6 @@ from amad_core.peers.comparison import (
 )
 from amad_core.peers.inputs import maps_and_cells
 from amad_core.peers.reduction import reduced
-from amad_core.similarity import cosine_similarity
 
 
 class Pairs(NamedTuple):
@@ -295,7 +295,7 @@ def _mse_gradient(
 def _kl(
     pairing: Pairing, teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None, eps: float
 ) -> FloatArray:
-    checks.check_eps(eps)
+    check_eps(eps)
     pairs, valid = _paired(pairing, teacher, student, mask)
     return mean_row_kl(pairs.teacher, pairs.student, valid, float(eps))
 
@@ -303,7 +303,7 @@ def _kl(
 def _kl_gradient(
     pairing: Pairing, teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None, eps: float
 ) -> Gradients:
-    checks.check_eps(eps)
+    check_eps(eps)
     pairs, valid = _paired(pairing, teacher, student, mask)
     gradient = mean_row_kl_gradient(pairs.teacher, pairs.student, valid, float(eps))
     return {"student": pairs.spread(np.where(valid[:, np.newaxis], gradient, 0.0))}

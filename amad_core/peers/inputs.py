@@ -3,9 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amad_core import checks
-from amad_core.inputs import BoolArray, FloatArray, broadcast_mask, checked_maps
-from amad_core.peers import checks as peer_checks
+from amad_core.arguments.maps import check_floating, check_map_shapes
+from amad_core.arguments.peers import (
+    check_logit_shapes,
+    check_position_mask,
+    check_vector_shapes,
+    not_finite,
+)
+from amad_core.attention.inputs import BoolArray, FloatArray, broadcast_mask, checked_maps
 
 
 def maps_and_cells(
@@ -22,7 +27,7 @@ def scores_and_cells(
     """Scores of any sign ``[B, H, Q, K]``, 0 in masked cells, and the cells that count."""
     teacher_scores = floating("teacher", teacher)
     student_scores = floating("student", student)
-    checks.check_map_shapes(teacher_scores.shape, student_scores.shape)
+    check_map_shapes(teacher_scores.shape, student_scores.shape)
     valid = broadcast_mask(mask, teacher_scores.shape)
     counts = valid[:, np.newaxis]
     return (
@@ -42,7 +47,7 @@ def vectors_and_cells(
     """
     teacher_vectors = floating("teacher", teacher)
     student_vectors = floating("student", student)
-    peer_checks.check_vector_shapes(teacher_vectors.shape, student_vectors.shape)
+    check_vector_shapes(teacher_vectors.shape, student_vectors.shape)
     batch, heads, tokens, _ = teacher_vectors.shape
     valid = broadcast_mask(mask, (batch, heads, tokens, tokens))
     counts = (np.any(valid, axis=2) | np.any(valid, axis=1))[:, np.newaxis, :, np.newaxis]
@@ -59,14 +64,12 @@ def logits_and_positions(
     """Logits ``[B, C]`` or ``[B, L, C]``, 0 where masked, and the positions that count."""
     teacher_logits = floating("teacher", teacher)
     student_logits = floating("student", student)
-    peer_checks.check_logit_shapes(teacher_logits.shape, student_logits.shape)
+    check_logit_shapes(teacher_logits.shape, student_logits.shape)
     positions = teacher_logits.shape[:-1]
     valid = np.ones(positions, dtype=bool)
     if mask is not None:
         given = np.asarray(mask)
-        peer_checks.check_position_mask(
-            given.dtype, given.dtype == bool, given.shape, teacher_logits.shape
-        )
+        check_position_mask(given.dtype, given.dtype == bool, given.shape, teacher_logits.shape)
         valid = np.broadcast_to(given, positions)
     counts = valid[..., np.newaxis]
     return (
@@ -79,7 +82,7 @@ def logits_and_positions(
 def floating(argument: str, values: ArrayLike) -> FloatArray:
     """Real floating-point numbers as float64."""
     array = np.asarray(values)
-    checks.check_floating(argument, array.dtype, np.issubdtype(array.dtype, np.floating))
+    check_floating(argument, array.dtype, np.issubdtype(array.dtype, np.floating))
     return array.astype(np.float64)
 
 
@@ -89,5 +92,5 @@ def finite_where(argument: str, values: FloatArray, counts: BoolArray) -> FloatA
     bad = np.argwhere(~np.isfinite(kept))
     if len(bad):
         index = tuple(int(i) for i in bad[0])
-        raise peer_checks.not_finite(argument, f"{kept[index]} at index {index}")
+        raise not_finite(argument, f"{kept[index]} at index {index}")
     return kept

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amad_core.inputs import BoolArray, FloatArray, checked_array, whole_maps
-from amad_core.peers import checks
+from amad_core.arguments.peers import check_head_alignment
+from amad_core.attention.inputs import BoolArray, FloatArray, checked_array, whole_maps
 from amad_core.peers.comparison import softmax_kl, softmax_kl_gradient
 from amad_core.peers.inputs import maps_and_cells
 from amad_core.peers.reduction import reduced
@@ -88,6 +88,6 @@ def _checked(
 ) -> tuple[tuple[FloatArray, FloatArray], BoolArray, FloatArray, FloatArray]:
     teacher_maps, student_maps, valid = maps_and_cells(teacher, student, mask)
     matrix, offset = checked_array("weight", weight), checked_array("bias", bias)
-    checks.check_head_alignment(matrix.shape, offset.shape, teacher_maps.shape, student_maps.shape)
+    check_head_alignment(matrix.shape, offset.shape, teacher_maps.shape, student_maps.shape)
     heads = whole_maps(teacher_maps), whole_maps(student_maps)
     return heads, valid.reshape(len(valid), 1, -1), matrix, offset

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amad_core import checks
-from amad_core.inputs import BoolArray, FloatArray
+from amad_core.arguments.maps import check_temperature
+from amad_core.attention.inputs import BoolArray, FloatArray
 from amad_core.peers.comparison import softmax_kl, softmax_kl_gradient
 from amad_core.peers.inputs import logits_and_positions
 from amad_core.peers.reduction import reduced
@@ -71,7 +71,7 @@ def logits_kl_gradient(
 def _checked(
     teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None, temperature: float
 ) -> tuple[tuple[FloatArray, FloatArray], BoolArray, float]:
-    checks.check_temperature(temperature)
+    check_temperature(temperature)
     teacher_logits, student_logits, valid = logits_and_positions(teacher, student, mask)
     tau = float(temperature)
     return (_softened(teacher_logits, tau), _softened(student_logits, tau)), valid, tau

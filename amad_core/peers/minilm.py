@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amad_core import checks
-from amad_core.inputs import BoolArray, FloatArray
-from amad_core.peers import checks as peer_checks
+from amad_core.arguments.maps import check_eps
+from amad_core.arguments.peers import check_equal_heads, check_relation_heads
+from amad_core.attention.inputs import BoolArray, FloatArray
 from amad_core.peers.comparison import (
     mean_row_kl,
     mean_row_kl_gradient,
@@ -49,7 +49,7 @@ def minilm_attention(
 
     Source: Wang et al., "MiniLM", NeurIPS 2020, self-attention distribution transfer.
     """
-    checks.check_eps(eps)
+    check_eps(eps)
     return reduced(mean_row_kl(*_checked_maps(teacher, student, mask), float(eps)), reduction)
 
 
@@ -61,7 +61,7 @@ def minilm_attention_gradient(
     eps: float = 0.0,
 ) -> Mapping[str, FloatArray]:
     """As that of ``one_to_one_kl``."""
-    checks.check_eps(eps)
+    check_eps(eps)
     maps = _checked_maps(teacher, student, mask)
     gradient = mean_row_kl_gradient(*maps, float(eps))
     return {"student": np.where(maps[2][:, np.newaxis], gradient, 0.0)}
@@ -186,7 +186,7 @@ def _checked_maps(
     teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     teacher_maps, student_maps, valid = maps_and_cells(teacher, student, mask)
-    peer_checks.check_equal_heads("minilm_attention", teacher_maps.shape, student_maps.shape)
+    check_equal_heads("minilm_attention", teacher_maps.shape, student_maps.shape)
     return teacher_maps, student_maps, valid
 
 
@@ -194,7 +194,7 @@ def _checked_values(
     teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     vectors = vectors_and_cells(teacher, student, mask)
-    peer_checks.check_equal_heads("minilm_value_relation", vectors[0].shape, vectors[1].shape)
+    check_equal_heads("minilm_value_relation", vectors[0].shape, vectors[1].shape)
     return vectors
 
 
@@ -202,7 +202,7 @@ def _checked_vectors(
     teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None, relation_heads: int
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     teacher_vectors, student_vectors, valid = vectors_and_cells(teacher, student, mask)
-    peer_checks.check_relation_heads(relation_heads, teacher_vectors.shape, student_vectors.shape)
+    check_relation_heads(relation_heads, teacher_vectors.shape, student_vectors.shape)
     return (
         split_heads(teacher_vectors, relation_heads),
         split_heads(student_vectors, relation_heads),

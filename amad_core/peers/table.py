@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amad_core import checks
-from amad_core.gradient import DIFFERENTIABLE, amad_loss_and_grad
-from amad_core.inputs import FloatArray
-from amad_core.loss import amad_loss
-from amad_core.peers import checks as peer_checks
+from amad_core.arguments.peers import check_options, check_with_respect_to
+from amad_core.arguments.words import check_choice
+from amad_core.attention.gradient import DIFFERENTIABLE, amad_loss_and_grad
+from amad_core.attention.inputs import FloatArray
+from amad_core.attention.loss import amad_loss
+from amad_core.attention.variants import VARIANTS
 from amad_core.peers import head_merging, head_pairs, learned_alignment, logits, minilm, tinybert
-from amad_core.variants import VARIANTS
 
 
 class Peer(NamedTuple):
@@ -142,7 +142,7 @@ def distillation_loss_and_grad(
         TypeError, ValueError: as ``distillation_loss``; nothing to differentiate of that name.
     """
     method = _method(name, options)
-    peer_checks.check_with_respect_to(with_respect_to, ("student", *method.learned), name)
+    check_with_respect_to(with_respect_to, ("student", *method.learned), name)
     inputs = {"teacher": teacher, "student": student, "mask": mask, **options}
     loss = method.loss(reduction=reduction, **inputs)
     gradient = method.gradient(**inputs)[with_respect_to]
@@ -152,7 +152,7 @@ def distillation_loss_and_grad(
 
 
 def _method(name: str, options: Mapping[str, object]) -> Peer:
-    checks.check_choice("name", name, METHODS)
+    check_choice("name", name, METHODS)
     method = METHODS[name]
-    peer_checks.check_options(name, options, method.loss)
+    check_options(name, options, method.loss)
     return method

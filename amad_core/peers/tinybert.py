@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from numpy.typing import ArrayLike
 
-from amad_core.inputs import BoolArray, FloatArray
-from amad_core.peers import checks
+from amad_core.arguments.peers import check_equal_heads
+from amad_core.attention.inputs import BoolArray, FloatArray
 from amad_core.peers.comparison import mean_squared_error, mean_squared_error_gradient
 from amad_core.peers.inputs import scores_and_cells
 from amad_core.peers.reduction import reduced
@@ -58,5 +58,5 @@ def _checked(
     teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     teacher_scores, student_scores, valid = scores_and_cells(teacher, student, mask)
-    checks.check_equal_heads("tinybert_scores", teacher_scores.shape, student_scores.shape)
+    check_equal_heads("tinybert_scores", teacher_scores.shape, student_scores.shape)
     return teacher_scores, student_scores, valid

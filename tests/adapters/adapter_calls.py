@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from amad_core import amad_loss_and_grad
-from amad_core.inputs import FloatArray
+from amad_core.attention.inputs import FloatArray
 from tests.agreement import gradient_error, relative_error
 
 TENSORFLOW = pytest.mark.xdist_group("tensorflow")

@@ -180,7 +180,7 @@ def test_loss_scaling(variant: str) -> None:
 def test_graphs_keep_the_lengths_they_know(
     lengths: list[int | None], flat: list[int | None]
 ) -> None:
-    from amad_tensorflow.inputs import whole_maps
+    from amad_tensorflow.attention.inputs import whole_maps
 
     @tf.function(input_signature=[tf.TensorSpec(lengths, tf.float32)])
     def function(maps: Any) -> Any:
@@ -195,7 +195,7 @@ def test_values_on_another_device_are_not_read_back() -> None:
     """What lies on an accelerator is not looked into: here it could not be."""
     from types import SimpleNamespace
 
-    from amad_tensorflow.inputs import _check_values
+    from amad_tensorflow.attention.inputs import _check_values
 
     _check_values("student", SimpleNamespace(device="/device:GPU:0"), None)
     with pytest.raises(ValueError, match="SimpleNamespace"):

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad_core import VARIANTS, alignment_weights, amad_loss
+from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.strategies import (
     EXTREME_SCALES,
     GENTLE_SCALES,
     AmadInputs,
     amad_inputs,
 )
-from amad_core.inputs import FloatArray
 from tests.agreement import assert_agrees
 from tests.variant_arguments import ALL, UNPROJECTED, arguments
 
@@ -166,7 +166,9 @@ def test_divergences_are_one_number_a_head(adapter: str) -> None:
     target, mixture = generator.dirichlet(np.ones(4), size=(2, 2, 3))
     for variant in UNPROJECTED:
         wanted = VARIANTS[variant].divergence.value(target, mixture, 0.0)
-        divergence = import_module(f"amad_{adapter}.variants").VARIANTS[variant].divergence
+        divergence = (
+            import_module(f"amad_{adapter}.attention.variants").VARIANTS[variant].divergence
+        )
         make = to_torch if adapter == "torch" else to_tensorflow
         found = divergence(make(target, "float64"), make(mixture, "float64"), 0.0)
         assert_agrees(found.numpy(), wanted, within=1e-13)

@@ -11,12 +11,12 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from amad_core.conformance import check_port, load_port
-from amad_core.conformance.answer import PortError
 from amad_core.conformance.command import verify
-from amad_core.conformance.convention import Convention, fit
-from amad_core.conformance.detection import candidates
-from amad_core.conformance.loading import load_function
-from amad_core.conformance.port import open_port, plainest_case
+from amad_core.conformance.ports.answer import PortError
+from amad_core.conformance.ports.call_style import Convention, fit
+from amad_core.conformance.ports.detection import candidates
+from amad_core.conformance.ports.loading import load_function
+from amad_core.conformance.ports.port import open_port, plainest_case
 
 APP = Typer()
 APP.command()(verify)

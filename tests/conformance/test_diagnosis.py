@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from amad_core import VARIANTS
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.diagnosis import Diagnosis, diagnose
-from amad_core.conformance.discriminating import discriminating_cases
-from amad_core.conformance.evidence import Part
-from amad_core.conformance.mistakes import mistake
-from amad_core.conformance.mistakes.temperature import _temperature as temperature
-from amad_core.conformance.pipeline import Deviation, after, observe, stages_with
-from amad_core.conformance.search import all_parts
+from amad_core.conformance.diagnosis.diagnosis import Diagnosis, diagnose
+from amad_core.conformance.diagnosis.evidence import Part
+from amad_core.conformance.diagnosis.mistakes import mistake
+from amad_core.conformance.diagnosis.mistakes.temperature import _temperature as temperature
+from amad_core.conformance.diagnosis.pipeline import Deviation, after, observe, stages_with
+from amad_core.conformance.diagnosis.search import all_parts
+from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.designed import discriminating_cases
 
 TEMPERATURE = 0.7
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from amad_core import VARIANTS
-from amad_core.conformance import mistakes_page
-from amad_core.conformance.budget import relative_distance, specification
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.discriminating import discriminating_cases
-from amad_core.conformance.evidence import Part
-from amad_core.conformance.mistakes import MISTAKES, Mistake, mistake
-from amad_core.conformance.pipeline import observe, stages_with, value_of
-from amad_core.conformance.search import all_parts
+from amad_core.conformance.diagnosis import page as mistakes_page
+from amad_core.conformance.diagnosis.evidence import Part
+from amad_core.conformance.diagnosis.mistakes import MISTAKES, Mistake, mistake
+from amad_core.conformance.diagnosis.pipeline import observe, stages_with, value_of
+from amad_core.conformance.diagnosis.relative_tolerance import relative_distance, specification
+from amad_core.conformance.diagnosis.search import all_parts
+from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.designed import discriminating_cases
 
 TEMPERATURE = 0.7  # not 1: there, mistakes in the temperature cannot be seen
 
@@ -114,7 +114,7 @@ def test_reduction_ignored_shows_where_no_reduction_is_asked_for() -> None:
 def test_the_page_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "mistakes.md"
     written, current = page.read_text(encoding="utf-8"), mistakes_page.page()
-    assert written == current, "run python -m amad_core.conformance.mistakes_page"
+    assert written == current, "run python -m amad_core.conformance.diagnosis.page"
 
 
 def _values(part: Part, cases: list[Case]) -> list[np.ndarray | None]:

@@ -8,10 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad_core import VARIANTS
-from amad_core.conformance.budget import specification
-from amad_core.conformance.case import Case
-from amad_core.conformance.discriminating import discriminating_cases
-from amad_core.conformance.pipeline import (
+from amad_core.conformance.diagnosis.pipeline import (
     ConflictError,
     Instead,
     after,
@@ -19,6 +16,9 @@ from amad_core.conformance.pipeline import (
     stages_with,
     value_of,
 )
+from amad_core.conformance.diagnosis.relative_tolerance import specification
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.inputs.designed import discriminating_cases
 
 EXACT = 1e-12  # relative; a few roundings of float64, and far below any mistake
 

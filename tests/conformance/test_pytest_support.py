@@ -6,7 +6,7 @@ from port_sources import RIGHT_MSE
 
 import amad_core
 from amad_core.conformance import parametrize_with_checks
-from amad_core.conformance.checks import CHECKS
+from amad_core.conformance.judging.checks import CHECKS
 
 pytest_plugins = ("pytester",)
 

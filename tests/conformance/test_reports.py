@@ -16,11 +16,11 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from amad_core.conformance import check_port
-from amad_core.conformance.checks import CHECKS
 from amad_core.conformance.command import verify
-from amad_core.conformance.report_html import as_html
-from amad_core.conformance.report_junit import as_junit
-from amad_core.conformance.report_text import as_text
+from amad_core.conformance.judging.checks import CHECKS
+from amad_core.conformance.reports.html import as_html
+from amad_core.conformance.reports.junit import as_junit
+from amad_core.conformance.reports.text import as_text
 
 APP = Typer()
 APP.command()(verify)

@@ -71,10 +71,10 @@ def right_in_jax(teacher, student):
 def test_jax_port_passes_the_checks_of_values():
     """In this process JAX stays in single precision; few checks, for every shape is compiled."""
     pytest.importorskip("jax")
-    from amad_core.conformance.checks import CHECKS
-    from amad_core.conformance.claim import Claim
-    from amad_core.conformance.port import open_port
-    from amad_core.conformance.subject import Subject
+    from amad_core.conformance.inputs.terms import Claim
+    from amad_core.conformance.judging.checks import CHECKS
+    from amad_core.conformance.judging.examinee import Subject
+    from amad_core.conformance.ports.port import open_port
 
     port = open_port(right_in_jax, framework="jax")
     subject = Subject(port, Claim())

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from amad_core import amad_loss_and_grad
-from amad_core.conformance.case import Case
-from amad_core.conformance.cases import rounded
-from amad_core.conformance.tolerance import UNIT_ROUNDOFF, exceeds, tolerance, within
+from amad_core.conformance.inputs.borders import rounded
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, exceeds, tolerance, within
 
 
 def maps(rng, *shape):

@@ -27,7 +27,7 @@ def survivors() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("folder", "module", "code"), survivors())
 def test_the_code_that_a_survivor_changes_is_there(folder: str, module: str, code: str) -> None:
-    assert code in (ROOT / folder / f"{module}.py").read_text()
+    assert any(code in file.read_text() for file in (ROOT / folder).glob(f"*/{module}.py"))
 
 
 def test_every_package_has_its_survivors() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from amad_core import VARIANTS
-from amad_core.conformance.convention import Convention
-from amad_core.conformance.frameworks import load_framework
-from amad_core.conformance.port import open_port, plainest_case
+from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.frameworks import load_framework
+from amad_core.conformance.ports.port import open_port, plainest_case
 from amad_core.conformance.vectors.numbers import as_json
 from amad_core.conformance.vectors.reading import generated_vectors
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from amad_core import VARIANTS
-from amad_core.conformance.checks.result import PASSED
-from amad_core.conformance.report import Report
+from amad_core.conformance.judging.checks.result import PASSED
+from amad_core.conformance.reports.report import Report
 from amad_core.conformance.vectors.check import check_results
 from tests.vectors.exported_once import exported_directory
 

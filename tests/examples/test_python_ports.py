@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amad_core.conformance.checks.result import DECISION, PASSED
+from amad_core.conformance.judging.checks.result import DECISION, PASSED
 from amad_core.conformance.vectors.check import check_results
 
 _SCRIPT = Path(__file__).with_name("answer_vectors.py")

@@ -45,7 +45,12 @@ class Package(NamedTuple):
     select: str = ""
 
 
-COMMON = ("similarity", "alignment", "divergence", "projection", "variants", "inputs", "loss")
+COMMON = tuple(
+    f"attention.{stage}"
+    for stage in (
+        "similarity", "alignment", "divergence", "projection", "variants", "inputs", "loss",
+    )
+)  # fmt: skip
 SIDE_BY_SIDE = (
     "tests/adapters/test_value_and_gradient.py",
     "tests/adapters/test_error_messages.py",
@@ -54,7 +59,7 @@ SIDE_BY_SIDE = (
 PACKAGES = {
     "spec": Package(
         "amad_core",
-        (*COMMON, "gradient", "checks"),
+        (*COMMON, "attention.gradient", "arguments.maps", "arguments.words"),
         (
             "tests/spec/test_values.py",
             "tests/spec/test_checks.py",
@@ -72,7 +77,7 @@ PACKAGES = {
     ),
     "torch": Package(
         "adapters/amad_torch",
-        (*COMMON, "precision", "module"),
+        (*COMMON, "attention.precision", "module"),
         (
             *SIDE_BY_SIDE,
             "tests/adapters/test_torch_module.py",
@@ -84,7 +89,7 @@ PACKAGES = {
     ),
     "tensorflow": Package(
         "adapters/amad_tensorflow",
-        (*COMMON, "keras_loss"),
+        (*COMMON, "keras.loss"),
         (
             *SIDE_BY_SIDE,
             "tests/adapters/test_tensorflow_graph.py",
@@ -151,7 +156,7 @@ def mutants(package: Package) -> Iterator[Mutant]:
     from cosmic_ray.plugins import get_operator
 
     for module in package.modules:
-        original = (ROOT / package.folder / f"{module}.py").read_text()
+        original = (ROOT / package.folder / f"{module.replace('.', '/')}.py").read_text()
         for name in OPERATORS:
             operator, occurrence = get_operator(name)(), 0
             while True:

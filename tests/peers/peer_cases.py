@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from peer_oracles import squeezed
 
+from amad_core.attention.inputs import BoolArray, FloatArray
 from amad_core.conformance.strategies import GENTLE_SCALES, amad_inputs, cell_masks
-from amad_core.inputs import BoolArray, FloatArray
 from amad_core.peers import PEERS
 
 NAMES = tuple(PEERS)

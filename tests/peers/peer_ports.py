@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from peer_cases import PeerCase
 
-from amad_core.inputs import FloatArray
+from amad_core.attention.inputs import FloatArray
 from amad_core.peers import METHODS
 
 ADAPTERS = [

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from peer_cases import EQUAL_HEADS, NAMES, PeerCase, peer_cases, seeded_case
 from test_peer_adapters import with_garbage
 
-from amad_core.inputs import FloatArray
+from amad_core.attention.inputs import FloatArray
 from amad_core.peers import METHODS, PEERS, distillation_loss, distillation_loss_and_grad
 from tests.agreement import assert_agrees
 

@@ -15,7 +15,7 @@ import numpy as np
 from mpmath import mp
 from numpy.typing import NDArray
 
-from amad_core.inputs import FloatArray
+from amad_core.attention.inputs import FloatArray
 
 mp.dps = 50
 STEP = mpmath.mpf(10) ** -1000

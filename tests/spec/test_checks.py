@@ -6,7 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from amad_core import amad_loss, checks
+from amad_core import amad_loss
+from amad_core.arguments.maps import (
+    check_cells,
+    check_eps,
+    check_map_shapes,
+    check_mask,
+    check_projection,
+)
 
 FITS = 2**15
 """4 * cells² bytes are exactly 4 GiB."""
@@ -14,16 +21,16 @@ FITS = 2**15
 
 @pytest.mark.parametrize("cells", [1, 12, FITS])
 def test_a_projection_that_fits(cells: int) -> None:
-    checks.check_cells("projected", cells)
+    check_cells("projected", cells)
 
 
 @pytest.mark.parametrize("variant", ["mse", "kl", "token", "js"])
 def test_no_projection_no_cells(variant: str) -> None:
-    checks.check_cells(variant, None)
+    check_cells(variant, None)
     with pytest.raises(
         ValueError, match=f"belongs to the variant 'projected'; got 12 with '{variant}'"
     ):
-        checks.check_cells(variant, 12)
+        check_cells(variant, 12)
 
 
 @pytest.mark.parametrize(
@@ -41,26 +48,26 @@ def test_no_projection_no_cells(variant: str) -> None:
 )  # fmt: skip
 def test_a_projection_that_does_not(cells: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
-        checks.check_cells("projected", cells)
+        check_cells("projected", cells)
 
 
 def test_a_floor_is_finite() -> None:
     with pytest.raises(ValueError, match=r"eps must be finite and at least 0; got inf"):
-        checks.check_eps(math.inf)
+        check_eps(math.inf)
 
 
 def test_a_length_that_is_not_known_agrees_with_any() -> None:
-    checks.check_map_shapes([None, 3, 4, None], [2, 2, None, 5])
-    checks.check_mask("bool", True, [2, None, 5], [None, 3, 4, 5])
+    check_map_shapes([None, 3, 4, None], [2, 2, None, 5])
+    check_mask("bool", True, [2, None, 5], [None, 3, 4, 5])
     with pytest.raises(ValueError, match="teacher and student must agree in keys"):
-        checks.check_map_shapes([None, 3, 4, 5], [None, 2, 4, 6])
+        check_map_shapes([None, 3, 4, 5], [None, 2, 4, 6])
 
 
 @pytest.mark.parametrize("maps", [(2, 3, None, 5), (2, 3, 4, None), (2, 3, None, None)])
 def test_cells_of_a_length_that_is_not_known(maps: tuple[int | None, ...]) -> None:
-    checks.check_projection("projected", (20, 20), (20,), maps)
+    check_projection("projected", (20, 20), (20,), maps)
     with pytest.raises(ValueError, match=r"shape \[\?, \?\] \(queries \* keys = None cells\)"):
-        checks.check_projection("projected", None, (20,), maps)
+        check_projection("projected", None, (20,), maps)
 
 
 def test_a_mask_of_four_axes_is_refused_by_name() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amad_core import alignment_weights, amad_loss
+from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.strategies import GENTLE_SCALES, amad_inputs, attention_maps
-from amad_core.inputs import FloatArray
 from tests.agreement import assert_agrees
 
 HEADS = st.integers(1, 4)

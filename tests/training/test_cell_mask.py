@@ -232,7 +232,7 @@ def test_the_masks_of_transformers() -> None:
     masking = pytest.importorskip("transformers.masking_utils")
     from transformers import MistralConfig
 
-    from amad_torch.masks import cell_mask
+    from amad_torch.training.masks import cell_mask
 
     config = MistralConfig(sliding_window=2, attn_implementation="eager")
     tokens = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])

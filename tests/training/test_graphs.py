@@ -32,7 +32,7 @@ def step(modules: Any, tokens: Any, teacher: Any, student: Any, logits: Any, lab
 
 
 def specified() -> float:
-    from amad_core import layer_losses, masks, output_losses, total
+    from amad_core.training import layer_losses, masks, output_losses, total
 
     # The adapters' floor in the logarithm is their dtype's tiny, which these maps never reach.
     kept = [maps * np.tri(4) for maps in STUDENT_MAPS]
@@ -44,7 +44,7 @@ def specified() -> float:
 def test_torch_compile() -> None:
     """Without a break in the graph."""
     torch = pytest.importorskip("torch")
-    from amad_torch import layer_losses, masks, output_losses, total
+    from amad_torch.training import layer_losses, masks, output_losses, total
 
     modules = masks, layer_losses, output_losses, total
 
@@ -72,7 +72,7 @@ def test_torch_compile() -> None:
 def test_no_value_is_read_back_from_a_device() -> None:
     """A tensor on ``meta`` has no values: whoever looked at one there would wait for a GPU."""
     torch = pytest.importorskip("torch")
-    from amad_torch import layer_losses, masks, output_losses, total
+    from amad_torch.training import layer_losses, masks, output_losses, total
 
     def meta(values: np.ndarray) -> Any:
         return torch.tensor(values, device="meta")
@@ -95,7 +95,7 @@ def test_no_value_is_read_back_from_a_device() -> None:
 def test_tensorflow_graph(jit: bool) -> None:
     """Lengths unknown when the graph is traced; with XLA too."""
     tf = pytest.importorskip("tensorflow")
-    from amad_tensorflow import layer_losses, masks, output_losses, total
+    from amad_tensorflow.training import layer_losses, masks, output_losses, total
 
     modules = masks, layer_losses, output_losses, total
     maps = tf.TensorSpec([None, None, None, None], tf.float64)
@@ -121,8 +121,8 @@ def test_tensorflow_graph(jit: bool) -> None:
 @pytest.mark.xdist_group("tensorflow")
 def test_values_are_checked_in_a_graph_on_request() -> None:
     tf = pytest.importorskip("tensorflow")
-    from amad_tensorflow.masks import cell_mask
-    from amad_tensorflow.output_losses import output_loss, task_loss
+    from amad_tensorflow.training.masks import cell_mask
+    from amad_tensorflow.training.output_losses import output_loss, task_loss
 
     mask = tf.function(lambda tokens: cell_mask(tokens=tokens, check_values=True))
     assert mask(tf.constant([[1, 0]])).shape == (1, 2, 2)

@@ -12,7 +12,7 @@ from variant_arguments import projection
 
 from amad_core import amad_loss, amad_loss_and_grad
 from amad_core.conformance.strategies import cell_masks
-from amad_core.layers import layer_pairs
+from amad_core.training.layers import layer_pairs
 
 EPS = 2.0**-20  # the same in all three, whose defaults differ
 WITHIN = 1e-12

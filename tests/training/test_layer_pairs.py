@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amad_core.layers import LAYER_MAPS, LayerPair, layer_pairs
+from amad_core.training.layers import LAYER_MAPS, LayerPair, layer_pairs
 
 DEPTH = st.integers(1, 40)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_ports import Port
 
-from amad_core.output_losses import (
+from amad_core.training.output_losses import (
     output_loss,
     output_loss_and_grad,
     task_loss,

@@ -116,7 +116,7 @@ class TestKeras:
     @pytest.fixture
     def layer(self) -> Any:
         pytest.importorskip("tensorflow")
-        from amad_tensorflow.projection_layer import AMADProjection
+        from amad_tensorflow.keras.projection import AMADProjection
 
         layer = AMADProjection(cells=CELLS, dtype="float64")
         layer.weight.assign(LEARNED["weight"])
@@ -157,7 +157,7 @@ class TestKeras:
 
     def test_it_begins_as_the_identity(self) -> None:
         pytest.importorskip("tensorflow")
-        from amad_tensorflow.projection_layer import AMADProjection
+        from amad_tensorflow.keras.projection import AMADProjection
 
         layer = AMADProjection(cells=CELLS)
         found = layer(STUDENT.astype("float32"))
@@ -192,7 +192,7 @@ class TestKeras:
 
     def test_mixed_precision_projects_in_float32(self) -> None:
         pytest.importorskip("tensorflow")
-        from amad_tensorflow.projection_layer import AMADProjection
+        from amad_tensorflow.keras.projection import AMADProjection
 
         layer = AMADProjection(cells=CELLS, dtype="mixed_float16")
         layer.weight.assign(LEARNED["weight"])
@@ -207,7 +207,7 @@ class TestKeras:
 
     def test_a_mask_that_keras_attached_is_the_mask(self) -> None:
         keras = pytest.importorskip("keras")
-        from amad_tensorflow.projection_layer import AMADProjection
+        from amad_tensorflow.keras.projection import AMADProjection
 
         keras.utils.set_random_seed(0)
         tokens = keras.Input((4,), dtype="int32")
@@ -223,7 +223,7 @@ class TestKeras:
 
     def test_too_many_cells_are_refused_in_bytes(self) -> None:
         pytest.importorskip("tensorflow")
-        from amad_tensorflow.projection_layer import AMADProjection
+        from amad_tensorflow.keras.projection import AMADProjection
 
         with pytest.raises(ValueError, match=MESSAGE):
             AMADProjection(cells=ABSURD)

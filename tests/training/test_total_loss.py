@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_ports import Port
 
-from amad_core.layer_losses import LayersLoss
-from amad_core.schedule import LinearRamp
+from amad_core.training.layer_losses import LayersLoss
+from amad_core.training.schedule import LinearRamp
 
 NUMBERS = st.floats(0, 1e3)
 PARTS = ("output", "task", "attention")
@@ -86,7 +86,7 @@ def test_a_ramp_weights_its_part(port: Port, step: int, weight: float) -> None:
 def test_a_ramp_moves_inside_a_graph() -> None:
     """A Python step would be frozen into the graph; a variable is not."""
     tf = pytest.importorskip("tensorflow")
-    from amad_tensorflow.total import total_loss
+    from amad_tensorflow.training.total import total_loss
 
     ramp = LinearRamp(start=0.0, end=1.0, first_step=0, last_step=4)
     step = tf.Variable(0, dtype=tf.int64)

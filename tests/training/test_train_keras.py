@@ -32,10 +32,10 @@ def model(heads: int, layers: int, seed: int) -> Any:
 
 
 def test_the_attention_loss_falls_while_a_keras_model_trains() -> None:
-    from amad_core.schedule import LinearRamp
-    from amad_tensorflow.layer_losses import amad_layers_loss
-    from amad_tensorflow.output_losses import output_loss, task_loss
-    from amad_tensorflow.total import total_loss
+    from amad_core.training.schedule import LinearRamp
+    from amad_tensorflow.training.layer_losses import amad_layers_loss
+    from amad_tensorflow.training.output_losses import output_loss, task_loss
+    from amad_tensorflow.training.total import total_loss
 
     teacher, student = model(4, 4, seed=1), model(2, 2, seed=2)
     optimizer = keras.optimizers.Adam(0.01)

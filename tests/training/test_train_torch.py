@@ -43,11 +43,11 @@ LABELS = torch.tensor([0, 1, 2, 1])
 
 @pytest.mark.parametrize("variant", ["mse", "kl"])
 def test_the_attention_loss_falls_while_a_bert_trains(variant: str) -> None:
-    from amad_core.schedule import LinearRamp
-    from amad_torch.layer_losses import amad_layers_loss
-    from amad_torch.masks import cell_mask
-    from amad_torch.output_losses import output_loss, task_loss
-    from amad_torch.total import total_loss
+    from amad_core.training.schedule import LinearRamp
+    from amad_torch.training.layer_losses import amad_layers_loss
+    from amad_torch.training.masks import cell_mask
+    from amad_torch.training.output_losses import output_loss, task_loss
+    from amad_torch.training.total import total_loss
 
     teacher, student = bert(4, 4, seed=1).eval(), bert(2, 2, seed=2)
     optimizer = torch.optim.Adam(student.parameters(), lr=3e-3)
@@ -84,7 +84,7 @@ def test_the_attention_loss_falls_while_a_bert_trains(variant: str) -> None:
 
 
 def test_the_empty_tuple_of_sdpa_is_an_error() -> None:
-    from amad_torch.layer_losses import amad_layers_loss
+    from amad_torch.training.layer_losses import amad_layers_loss
 
     inputs = batch()
     with torch.no_grad():

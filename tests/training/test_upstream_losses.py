@@ -25,7 +25,7 @@ class TestTorch:
     def found(self, logits: Any) -> float:
         import torch
 
-        from amad_torch.output_losses import output_loss
+        from amad_torch.training.output_losses import output_loss
 
         teacher, student = logits
         return output_loss(
@@ -47,7 +47,7 @@ class TestTorch:
         assert_agrees(found, self.kl_div(valid, "batchmean"), within=1e-14)
 
     def test_kl_div_of_a_classifier_with_batchmean(self, logits: Any) -> None:
-        from amad_torch.output_losses import output_loss
+        from amad_torch.training.output_losses import output_loss
 
         teacher, student = (values[:, 0] for values in logits)
         found = output_loss(teacher=teacher, student=student, temperature=TEMPERATURE)
@@ -57,7 +57,7 @@ class TestTorch:
     @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
     def test_the_known_traps_of_kl_div(self, logits: Any) -> None:
         """``batchmean`` counts samples, not tokens; ``mean`` counts classes too."""
-        from amad_torch.output_losses import output_loss
+        from amad_torch.training.output_losses import output_loss
 
         found = output_loss(teacher=logits[0], student=logits[1], temperature=TEMPERATURE).item()
         assert_agrees(self.kl_div(logits, "batchmean"), TOKENS * found, within=1e-14)
@@ -67,7 +67,7 @@ class TestTorch:
         import torch
         from torch.nn import functional
 
-        from amad_torch.output_losses import task_loss
+        from amad_torch.training.output_losses import task_loss
 
         student, labels = logits[1].requires_grad_(), torch.tensor(LABELS)
         found = task_loss(student=student, labels=labels)
@@ -84,7 +84,7 @@ class TestKeras:
     @pytest.fixture
     def found(self) -> float:
         pytest.importorskip("tensorflow")
-        from amad_tensorflow.output_losses import output_loss
+        from amad_tensorflow.training.output_losses import output_loss
 
         teacher, student = self.classifier()
         return float(output_loss(teacher=teacher, student=student, temperature=TEMPERATURE))
@@ -107,7 +107,7 @@ class TestKeras:
 
     def test_sparse_categorical_crossentropy_with_ignore_class(self) -> None:
         keras = pytest.importorskip("keras")
-        from amad_tensorflow.output_losses import task_loss
+        from amad_tensorflow.training.output_losses import task_loss
 
         student = LOGITS[1].astype("float32")
         theirs = keras.losses.SparseCategoricalCrossentropy(

@@ -47,7 +47,7 @@ def returned(value: Any) -> Any:
 
 
 def spec_port() -> Port:
-    from amad_core import layer_losses, masks, output_losses, total
+    from amad_core.training import layer_losses, masks, output_losses, total
 
     return Port("spec", _functions(masks, layer_losses, output_losses, total), _numpy, _no_gradient)
 
@@ -55,7 +55,7 @@ def spec_port() -> Port:
 def torch_port() -> Port:
     import torch
 
-    from amad_torch import layer_losses, masks, output_losses, total
+    from amad_torch.training import layer_losses, masks, output_losses, total
 
     def array(values: NDArray[Any], dtype: str | None = None) -> Any:
         return torch.tensor(values, dtype=None if dtype is None else getattr(torch, dtype))
@@ -71,7 +71,7 @@ def torch_port() -> Port:
 def tensorflow_port() -> Port:
     import tensorflow as tf
 
-    from amad_tensorflow import layer_losses, masks, output_losses, total
+    from amad_tensorflow.training import layer_losses, masks, output_losses, total
 
     def array(values: NDArray[Any], dtype: str | None = None) -> Any:
         tensor = tf.constant(values)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from amad_core.conformance.case import Case, Observation
+from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.vectors.numbers import as_json
 from amad_core.conformance.vectors.reading import Golden, GoldenCase
 

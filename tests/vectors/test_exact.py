@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from amad_core import VARIANTS, alignment_weights, amad_loss_and_grad
-from amad_core.conformance.case import Case
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.vectors.cases import vector_cases
 from amad_core.conformance.vectors.exact import expected
 from tests.agreement import assert_agrees, assert_gradient_agrees

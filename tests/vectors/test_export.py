@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from amad_core import VARIANTS
-from amad_core.conformance.mistakes import MISTAKES
+from amad_core.conformance.diagnosis.mistakes import MISTAKES
 from amad_core.conformance.vectors.export import differing_from_release, export_vectors, read_sums
 from amad_core.conformance.vectors.exposure import first_version
 

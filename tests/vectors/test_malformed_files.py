@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amad_core.conformance.claim import expected
+from amad_core.conformance.inputs.terms import expected
 from amad_core.conformance.vectors import strict_json
 from amad_core.conformance.vectors.check import check_results
 from amad_core.conformance.vectors.document import checksum

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from amad_core.conformance.claim import expected
+from amad_core.conformance.inputs.terms import expected
 from amad_core.conformance.vectors.command import vectors_app
 from amad_core.conformance.vectors.reading import Golden
 from tests.vectors.result_files import results_document, written

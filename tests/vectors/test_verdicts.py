@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amad_core.conformance import explanation
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.claim import expected
-from amad_core.conformance.mistakes import mistake
-from amad_core.conformance.pipeline import observe, stages_with
-from amad_core.conformance.report import Report
-from amad_core.conformance.subject import Subject
+from amad_core.conformance.diagnosis import explanation
+from amad_core.conformance.diagnosis.mistakes import mistake
+from amad_core.conformance.diagnosis.pipeline import observe, stages_with
+from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.terms import expected
+from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.reports.report import Report
 from amad_core.conformance.vectors import check
 from amad_core.conformance.vectors.check import check_results
 from amad_core.conformance.vectors.reading import Golden, generated_vectors

@@ -7,7 +7,7 @@ go through the same steps; those whose path is complete wait for the others.
 
 import tensorflow as tf
 
-from amad_tensorflow.inputs import Tensor, known_shape
+from amad_tensorflow.attention.inputs import Tensor, known_shape
 
 
 def assignment(cosines: Tensor) -> tuple[Tensor, Tensor]:

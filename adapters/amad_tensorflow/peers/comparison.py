@@ -5,10 +5,10 @@ Arrays are ``[B, H, ...]``; masked cells hold 0 on both sides, ``valid`` says wh
 
 import tensorflow as tf
 
-from amad_tensorflow.divergence import kl_divergence
-from amad_tensorflow.inputs import Tensor, tiny
+from amad_tensorflow.attention.divergence import kl_divergence
+from amad_tensorflow.attention.inputs import Tensor, tiny
+from amad_tensorflow.attention.similarity import l1_normalise
 from amad_tensorflow.peers.inputs import as_dtype
-from amad_tensorflow.similarity import l1_normalise
 
 
 def mean_squared_error(teacher: Tensor, student: Tensor, valid: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from amad_core import checks
-from amad_core.peers import checks as peer_checks
-from amad_tensorflow.inputs import Tensor, known_shape
+from amad_core.arguments.maps import check_eps, check_temperature
+from amad_core.arguments.peers import check_squeezable
+from amad_tensorflow.attention.inputs import Tensor, known_shape
+from amad_tensorflow.attention.similarity import largest
 from amad_tensorflow.peers.comparison import mean_row_kl
 from amad_tensorflow.peers.inputs import finite_where, floating, maps_and_cells
 from amad_tensorflow.peers.reduction import reduced
-from amad_tensorflow.similarity import largest
 
 
 def squeezing_heads(
@@ -62,13 +62,13 @@ def squeezing_heads(
     Source: Bing, Li, Liang, "Optimizing Knowledge Distillation in Transformers: Enabling
     Multi-Head Attention without Alignment Barriers", arXiv 2502.07436, 2025.
     """
-    checks.check_temperature(temperature)
+    check_temperature(temperature)
     if eps is not None:
-        checks.check_eps(eps)
+        check_eps(eps)
     values = floating("teacher_values", teacher_values)
     teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
     shapes = [known_shape(tensor) for tensor in (teacher, student, values)]
-    peer_checks.check_squeezable(*shapes)
+    check_squeezable(*shapes)
     values = tf.stop_gradient(tf.cast(values, student.dtype))
     counts = tf.reduce_any(valid, axis=1)[:, tf.newaxis, :, tf.newaxis]
     values = _scaled(finite_where("teacher_values", values, counts, check_values), [1, 2, 3])

@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from amad_core import checks
-from amad_tensorflow.inputs import Tensor, whole_maps
+from amad_core.arguments.maps import check_eps
+from amad_tensorflow.attention.inputs import Tensor, whole_maps
+from amad_tensorflow.attention.similarity import cosine_similarity
 from amad_tensorflow.peers.assignment import assignment
 from amad_tensorflow.peers.comparison import mean_row_kl, mean_squared_error
 from amad_tensorflow.peers.inputs import maps_and_cells
 from amad_tensorflow.peers.reduction import reduced
-from amad_tensorflow.similarity import cosine_similarity
 
 Pairing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -217,6 +217,6 @@ def _kl(
     check_values: bool | None,
 ) -> Tensor:
     if eps is not None:
-        checks.check_eps(eps)
+        check_eps(eps)
     teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
     return reduced(mean_row_kl(*pairing(teacher, student), valid, eps), reduction)

@@ -4,9 +4,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from amad_core import checks
-from amad_core.peers import checks as peer_checks
-from amad_tensorflow.inputs import (
+from amad_core.arguments.maps import check_floating, check_map_shapes
+from amad_core.arguments.peers import (
+    check_logit_shapes,
+    check_position_mask,
+    check_vector_shapes,
+    not_finite,
+)
+from amad_tensorflow.attention.inputs import (
     Tensor,
     accumulation_dtype,
     broadcast_mask,
@@ -28,7 +33,7 @@ def scores_and_cells(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores of any sign ``[B, H, Q, K]``, 0 in masked cells, and the cells that count."""
     teacher, student = _accumulated(teacher, student)
-    checks.check_map_shapes(known_shape(teacher), known_shape(student))
+    check_map_shapes(known_shape(teacher), known_shape(student))
     valid = broadcast_mask(mask, student)
     counts = valid[:, tf.newaxis]
     return (
@@ -47,7 +52,7 @@ def vectors_and_cells(
     NaN included, is gone from here on.
     """
     teacher, student = _accumulated(teacher, student)
-    peer_checks.check_vector_shapes(known_shape(teacher), known_shape(student))
+    check_vector_shapes(known_shape(teacher), known_shape(student))
     valid = broadcast_mask(mask, _relation_cells(student))
     counts = tf.reduce_any(valid, axis=2) | tf.reduce_any(valid, axis=1)
     counts = counts[:, tf.newaxis, :, tf.newaxis]
@@ -63,11 +68,11 @@ def logits_and_positions(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits ``[B, C]`` or ``[B, L, C]``, 0 where masked, and the positions that count."""
     teacher, student = _accumulated(teacher, student)
-    peer_checks.check_logit_shapes(known_shape(teacher), known_shape(student))
+    check_logit_shapes(known_shape(teacher), known_shape(student))
     valid = tf.ones_like(student[..., 0], dtype=tf.bool)
     if mask is not None:
         mask = tf.convert_to_tensor(mask)
-        peer_checks.check_position_mask(
+        check_position_mask(
             mask.dtype.name, mask.dtype == tf.bool, known_shape(mask), known_shape(student)
         )
         valid &= mask
@@ -87,7 +92,7 @@ def floating(argument: str, values: Tensor) -> Tensor:
         raise TypeError(
             f"{argument} must be a tf.Tensor or convert to one; got {type(values).__name__}"
         ) from error
-    checks.check_floating(argument, tensor.dtype.name, tensor.dtype.is_floating)
+    check_floating(argument, tensor.dtype.name, tensor.dtype.is_floating)
     return tensor
 
 
@@ -100,7 +105,7 @@ def finite_where(
     if check_values is None:  # Only where reading a value back makes no device wait.
         check_values = tf.executing_eagerly() and "CPU" in kept.device
     if check_values:
-        error = peer_checks.not_finite(argument, "NaN or an infinity")
+        error = not_finite(argument, "NaN or an infinity")
         good = tf.reduce_all(tf.math.is_finite(kept))
         if not tf.executing_eagerly():
             tf.debugging.assert_equal(good, True, message=str(error))

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from amad_core.peers import checks
-from amad_tensorflow.inputs import Tensor, known_shape, whole_maps
+from amad_core.arguments.peers import check_head_alignment
+from amad_tensorflow.attention.inputs import Tensor, known_shape, whole_maps
 from amad_tensorflow.peers.comparison import softmax_kl
 from amad_tensorflow.peers.inputs import floating, maps_and_cells
 from amad_tensorflow.peers.reduction import reduced
@@ -53,7 +53,7 @@ def align_to_distill(
     weight, bias = floating("weight", weight), floating("bias", bias)
     teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
     shapes = [known_shape(tensor) for tensor in (weight, bias, teacher, student)]
-    checks.check_head_alignment(*shapes)
+    check_head_alignment(*shapes)
     matrix, offset = tf.cast(weight, student.dtype), tf.cast(bias, student.dtype)
     aligned = tf.matmul(matrix, whole_maps(student)) + offset[:, tf.newaxis]
     per_head = softmax_kl(whole_maps(teacher), aligned, whole_maps(valid[:, tf.newaxis]))

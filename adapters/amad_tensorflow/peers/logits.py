@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from amad_core import checks
-from amad_tensorflow.inputs import Tensor, tiny
+from amad_core.arguments.maps import check_temperature
+from amad_tensorflow.attention.inputs import Tensor, tiny
 from amad_tensorflow.peers.comparison import softmax_kl
 from amad_tensorflow.peers.inputs import as_dtype, logits_and_positions
 from amad_tensorflow.peers.reduction import reduced
@@ -49,7 +49,7 @@ def logits_kl(
 
     Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2.
     """
-    checks.check_temperature(temperature)
+    check_temperature(temperature)
     teacher, student, valid = logits_and_positions(teacher, student, mask, check_values)
     tau = float(temperature)
     per_position = softmax_kl(

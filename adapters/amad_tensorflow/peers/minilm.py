@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from amad_core import checks
-from amad_core.peers import checks as peer_checks
-from amad_tensorflow.inputs import Tensor, known_shape
+from amad_core.arguments.maps import check_eps
+from amad_core.arguments.peers import check_equal_heads, check_relation_heads
+from amad_tensorflow.attention.inputs import Tensor, known_shape
 from amad_tensorflow.peers.comparison import mean_row_kl, row_shares, softmax_kl
 from amad_tensorflow.peers.inputs import maps_and_cells, vectors_and_cells
 from amad_tensorflow.peers.reduction import reduced
@@ -43,9 +43,9 @@ def minilm_attention(
     Source: Wang et al., "MiniLM", NeurIPS 2020, self-attention distribution transfer.
     """
     if eps is not None:
-        checks.check_eps(eps)
+        check_eps(eps)
     teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
-    peer_checks.check_equal_heads("minilm_attention", known_shape(teacher), known_shape(student))
+    check_equal_heads("minilm_attention", known_shape(teacher), known_shape(student))
     return reduced(mean_row_kl(teacher, student, valid, eps), reduction)
 
 
@@ -87,9 +87,7 @@ def minilm_value_relation(
     Source: Wang et al., "MiniLM", NeurIPS 2020, self-attention value-relation transfer.
     """
     teacher, student, valid = vectors_and_cells(teacher, student, mask, check_values)
-    peer_checks.check_equal_heads(
-        "minilm_value_relation", known_shape(teacher), known_shape(student)
-    )
+    check_equal_heads("minilm_value_relation", known_shape(teacher), known_shape(student))
     return reduced(_relation_kl(teacher, student, valid), reduction)
 
 
@@ -128,7 +126,7 @@ def minilmv2_relation(
     Source: Wang et al., "MiniLMv2", Findings of ACL 2021, eq. 5-8.
     """
     teacher, student, valid = vectors_and_cells(teacher, student, mask, check_values)
-    peer_checks.check_relation_heads(relation_heads, known_shape(teacher), known_shape(student))
+    check_relation_heads(relation_heads, known_shape(teacher), known_shape(student))
     teacher = split_heads(teacher, relation_heads)
     student = split_heads(student, relation_heads)
     return reduced(_relation_kl(teacher, student, valid), reduction)

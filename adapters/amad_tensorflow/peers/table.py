@@ -5,10 +5,11 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from amad_core import checks
-from amad_core.peers import checks as peer_checks
-from amad_tensorflow.inputs import Tensor
-from amad_tensorflow.loss import amad_loss
+from amad_core.arguments.peers import check_options
+from amad_core.arguments.words import check_choice
+from amad_tensorflow.attention.inputs import Tensor
+from amad_tensorflow.attention.loss import amad_loss
+from amad_tensorflow.attention.variants import VARIANTS
 from amad_tensorflow.peers import (
     head_merging,
     head_pairs,
@@ -17,7 +18,6 @@ from amad_tensorflow.peers import (
     minilm,
     tinybert,
 )
-from amad_tensorflow.variants import VARIANTS
 
 
 class Peer(NamedTuple):
@@ -92,7 +92,7 @@ def distillation_loss(
         TypeError: an option that the method does not have, or lacks; as the method.
         ValueError: an unknown name; as the method.
     """
-    checks.check_choice("name", name, METHODS)
+    check_choice("name", name, METHODS)
     loss = METHODS[name].loss
-    peer_checks.check_options(name, options, loss)
+    check_options(name, options, loss)
     return loss(teacher=teacher, student=student, reduction=reduction, mask=mask, **options)

@@ -1,7 +1,7 @@
 """TinyBERT: attention scores before the softmax, head i against head i."""
 
-from amad_core.peers import checks
-from amad_tensorflow.inputs import Tensor, known_shape
+from amad_core.arguments.peers import check_equal_heads
+from amad_tensorflow.attention.inputs import Tensor, known_shape
 from amad_tensorflow.peers.comparison import mean_squared_error
 from amad_tensorflow.peers.inputs import scores_and_cells
 from amad_tensorflow.peers.reduction import reduced
@@ -45,5 +45,5 @@ def tinybert_scores(
     github.com/huawei-noah/Pretrained-Language-Model, ``TinyBERT/task_distill.py``.
     """
     teacher, student, valid = scores_and_cells(teacher, student, mask, check_values)
-    checks.check_equal_heads("tinybert_scores", known_shape(teacher), known_shape(student))
+    check_equal_heads("tinybert_scores", known_shape(teacher), known_shape(student))
     return reduced(mean_squared_error(teacher, student, valid), reduction)

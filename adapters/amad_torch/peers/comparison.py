@@ -6,8 +6,8 @@ Arrays are ``[B, H, ...]``; masked cells hold 0 on both sides, ``valid`` says wh
 import torch
 from torch import Tensor
 
-from amad_torch.divergence import kl_divergence
-from amad_torch.similarity import l1_normalise
+from amad_torch.attention.divergence import kl_divergence
+from amad_torch.attention.similarity import l1_normalise
 
 
 def mean_squared_error(teacher: Tensor, student: Tensor, valid: Tensor) -> Tensor:

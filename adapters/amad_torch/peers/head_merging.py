@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from amad_core import checks
-from amad_core.peers import checks as peer_checks
+from amad_core.arguments.maps import check_eps, check_temperature
+from amad_core.arguments.peers import check_squeezable
+from amad_torch.attention.precision import full_precision
+from amad_torch.attention.similarity import largest
 from amad_torch.peers.comparison import mean_row_kl
 from amad_torch.peers.inputs import finite_where, floating, maps_and_cells
 from amad_torch.peers.reduction import reduced
-from amad_torch.precision import full_precision
-from amad_torch.similarity import largest
 
 
 def squeezing_heads(
@@ -63,13 +63,13 @@ def squeezing_heads(
     Source: Bing, Li, Liang, "Optimizing Knowledge Distillation in Transformers: Enabling
     Multi-Head Attention without Alignment Barriers", arXiv 2502.07436, 2025.
     """
-    checks.check_temperature(temperature)
+    check_temperature(temperature)
     if eps is not None:
-        checks.check_eps(eps)
+        check_eps(eps)
     floating("teacher_values", teacher_values)
     with full_precision(student):
         teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
-        peer_checks.check_squeezable(teacher.shape, student.shape, teacher_values.shape)
+        check_squeezable(teacher.shape, student.shape, teacher_values.shape)
         values = teacher_values.detach().to(student.dtype)
         counts = valid.any(dim=1)[:, None, :, None]
         values = _scaled(finite_where("teacher_values", values, counts, check_values), (1, 2, 3))

@@ -13,13 +13,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from amad_core import checks
-from amad_torch.inputs import whole_maps
+from amad_core.arguments.maps import check_eps
+from amad_torch.attention.inputs import whole_maps
+from amad_torch.attention.precision import full_precision
+from amad_torch.attention.similarity import cosine_similarity
 from amad_torch.peers.comparison import mean_row_kl, mean_squared_error
 from amad_torch.peers.inputs import maps_and_cells
 from amad_torch.peers.reduction import reduced
-from amad_torch.precision import full_precision
-from amad_torch.similarity import cosine_similarity
 
 Pairing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -232,7 +232,7 @@ def _kl(
     check_values: bool | None,
 ) -> Tensor:
     if eps is not None:
-        checks.check_eps(eps)
+        check_eps(eps)
     with full_precision(student):
         teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
         return reduced(mean_row_kl(*pairing(teacher, student), valid, eps), reduction)

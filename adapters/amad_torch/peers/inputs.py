@@ -3,9 +3,14 @@
 import torch
 from torch import Tensor
 
-from amad_core import checks
-from amad_core.peers import checks as peer_checks
-from amad_torch.inputs import accumulation_dtype, broadcast_mask, checked_maps
+from amad_core.arguments.maps import check_floating, check_map_shapes
+from amad_core.arguments.peers import (
+    check_logit_shapes,
+    check_position_mask,
+    check_vector_shapes,
+    not_finite,
+)
+from amad_torch.attention.inputs import accumulation_dtype, broadcast_mask, checked_maps
 
 
 def maps_and_cells(
@@ -21,7 +26,7 @@ def scores_and_cells(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores of any sign ``[B, H, Q, K]``, 0 in masked cells, and the cells that count."""
     teacher, student = _accumulated(teacher, student)
-    checks.check_map_shapes(teacher.shape, student.shape)
+    check_map_shapes(teacher.shape, student.shape)
     valid = broadcast_mask(mask, student)
     counts = valid.unsqueeze(1)
     return (
@@ -40,7 +45,7 @@ def vectors_and_cells(
     NaN included, is gone from here on.
     """
     teacher, student = _accumulated(teacher, student)
-    peer_checks.check_vector_shapes(teacher.shape, student.shape)
+    check_vector_shapes(teacher.shape, student.shape)
     batch, _, tokens, _ = student.shape
     valid = broadcast_mask(mask, student[..., :1].expand(batch, -1, tokens, tokens))
     counts = (valid.any(dim=2) | valid.any(dim=1))[:, None, :, None]
@@ -56,15 +61,13 @@ def logits_and_positions(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits ``[B, C]`` or ``[B, L, C]``, 0 where masked, and the positions that count."""
     teacher, student = _accumulated(teacher, student)
-    peer_checks.check_logit_shapes(teacher.shape, student.shape)
+    check_logit_shapes(teacher.shape, student.shape)
     positions = student.shape[:-1]
     valid = torch.ones(positions, dtype=torch.bool, device=student.device)
     if mask is not None:
         if not isinstance(mask, Tensor):
             raise TypeError(f"mask must be a torch.Tensor; got {type(mask).__name__}")
-        peer_checks.check_position_mask(
-            mask.dtype, mask.dtype == torch.bool, mask.shape, student.shape
-        )
+        check_position_mask(mask.dtype, mask.dtype == torch.bool, mask.shape, student.shape)
         valid = mask.to(student.device).expand(positions)
     counts = valid.unsqueeze(-1)
     return (
@@ -78,7 +81,7 @@ def floating(argument: str, values: Tensor) -> Tensor:
     """The tensor itself, once it is known to hold real floating-point numbers."""
     if not isinstance(values, Tensor):
         raise TypeError(f"{argument} must be a torch.Tensor; got {type(values).__name__}")
-    checks.check_floating(argument, values.dtype, values.dtype.is_floating_point)
+    check_floating(argument, values.dtype, values.dtype.is_floating_point)
     return values
 
 
@@ -91,7 +94,7 @@ def finite_where(
     if check_values is None:  # Only where reading a value back makes no device wait.
         check_values = kept.device.type == "cpu" and not torch.compiler.is_compiling()
     if check_values and not bool(kept.detach().isfinite().all()):
-        raise peer_checks.not_finite(argument, "NaN or an infinity")
+        raise not_finite(argument, "NaN or an infinity")
     return kept
 
 

@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from amad_core.peers import checks
-from amad_torch.inputs import whole_maps
+from amad_core.arguments.peers import check_head_alignment
+from amad_torch.attention.inputs import whole_maps
+from amad_torch.attention.precision import full_precision
 from amad_torch.peers.comparison import softmax_kl
 from amad_torch.peers.inputs import floating, maps_and_cells
 from amad_torch.peers.reduction import reduced
-from amad_torch.precision import full_precision
 
 
 def align_to_distill(
@@ -55,7 +55,7 @@ def align_to_distill(
     floating("bias", bias)
     with full_precision(student):
         teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
-        checks.check_head_alignment(weight.shape, bias.shape, teacher.shape, student.shape)
+        check_head_alignment(weight.shape, bias.shape, teacher.shape, student.shape)
         matrix, offset = weight.to(student.dtype), bias.to(student.dtype)
         aligned = matrix @ whole_maps(student) + offset.unsqueeze(1)
         per_head = softmax_kl(whole_maps(teacher), aligned, valid.flatten(1).unsqueeze(1))

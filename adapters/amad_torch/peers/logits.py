@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from amad_core import checks
+from amad_core.arguments.maps import check_temperature
+from amad_torch.attention.precision import full_precision
 from amad_torch.peers.comparison import softmax_kl
 from amad_torch.peers.inputs import logits_and_positions
 from amad_torch.peers.reduction import reduced
-from amad_torch.precision import full_precision
 
 
 def logits_kl(
@@ -50,7 +50,7 @@ def logits_kl(
 
     Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2.
     """
-    checks.check_temperature(temperature)
+    check_temperature(temperature)
     with full_precision(student):
         teacher, student, valid = logits_and_positions(teacher, student, mask, check_values)
         tau = float(temperature)

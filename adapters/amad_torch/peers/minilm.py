@@ -4,12 +4,12 @@ import math
 
 from torch import Tensor
 
-from amad_core import checks
-from amad_core.peers import checks as peer_checks
+from amad_core.arguments.maps import check_eps
+from amad_core.arguments.peers import check_equal_heads, check_relation_heads
+from amad_torch.attention.precision import full_precision
 from amad_torch.peers.comparison import mean_row_kl, row_shares, softmax_kl
 from amad_torch.peers.inputs import maps_and_cells, vectors_and_cells
 from amad_torch.peers.reduction import reduced
-from amad_torch.precision import full_precision
 
 
 def minilm_attention(
@@ -45,10 +45,10 @@ def minilm_attention(
     Source: Wang et al., "MiniLM", NeurIPS 2020, self-attention distribution transfer.
     """
     if eps is not None:
-        checks.check_eps(eps)
+        check_eps(eps)
     with full_precision(student):
         teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
-        peer_checks.check_equal_heads("minilm_attention", teacher.shape, student.shape)
+        check_equal_heads("minilm_attention", teacher.shape, student.shape)
         return reduced(mean_row_kl(teacher, student, valid, eps), reduction)
 
 
@@ -91,7 +91,7 @@ def minilm_value_relation(
     """
     with full_precision(student):
         teacher, student, valid = vectors_and_cells(teacher, student, mask, check_values)
-        peer_checks.check_equal_heads("minilm_value_relation", teacher.shape, student.shape)
+        check_equal_heads("minilm_value_relation", teacher.shape, student.shape)
         return reduced(_relation_kl(teacher, student, valid), reduction)
 
 
@@ -131,7 +131,7 @@ def minilmv2_relation(
     """
     with full_precision(student):
         teacher, student, valid = vectors_and_cells(teacher, student, mask, check_values)
-        peer_checks.check_relation_heads(relation_heads, teacher.shape, student.shape)
+        check_relation_heads(relation_heads, teacher.shape, student.shape)
         teacher = split_heads(teacher, relation_heads)
         student = split_heads(student, relation_heads)
         return reduced(_relation_kl(teacher, student, valid), reduction)

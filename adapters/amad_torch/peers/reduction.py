@@ -2,11 +2,12 @@
 
 from torch import Tensor
 
-from amad_core import checks
-from amad_torch.loss import reduce_batch
+from amad_core.arguments.maps import REDUCTIONS
+from amad_core.arguments.words import check_choice
+from amad_torch.attention.loss import reduce_batch
 
 
 def reduced(losses: Tensor, reduction: str) -> Tensor:
     """``[B]`` as it is (``none``), summed, or averaged over the batch."""
-    checks.check_choice("reduction", reduction, checks.REDUCTIONS)
+    check_choice("reduction", reduction, REDUCTIONS)
     return reduce_batch(losses, reduction)

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from amad_core import checks
-from amad_core.peers import checks as peer_checks
-from amad_torch.loss import amad_loss
+from amad_core.arguments.peers import check_options
+from amad_core.arguments.words import check_choice
+from amad_torch.attention.loss import amad_loss
+from amad_torch.attention.variants import VARIANTS
 from amad_torch.peers import head_merging, head_pairs, learned_alignment, logits, minilm, tinybert
-from amad_torch.variants import VARIANTS
 
 
 class Peer(NamedTuple):
@@ -86,7 +86,7 @@ def distillation_loss(
         TypeError: an option that the method does not have, or lacks; as the method.
         ValueError: an unknown name; as the method.
     """
-    checks.check_choice("name", name, METHODS)
+    check_choice("name", name, METHODS)
     loss = METHODS[name].loss
-    peer_checks.check_options(name, options, loss)
+    check_options(name, options, loss)
     return loss(teacher=teacher, student=student, reduction=reduction, mask=mask, **options)

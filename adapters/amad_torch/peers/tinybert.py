@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from amad_core.peers import checks
+from amad_core.arguments.peers import check_equal_heads
+from amad_torch.attention.precision import full_precision
 from amad_torch.peers.comparison import mean_squared_error
 from amad_torch.peers.inputs import scores_and_cells
 from amad_torch.peers.reduction import reduced
-from amad_torch.precision import full_precision
 
 
 def tinybert_scores(
@@ -48,5 +48,5 @@ def tinybert_scores(
     """
     with full_precision(student):
         teacher, student, valid = scores_and_cells(teacher, student, mask, check_values)
-        checks.check_equal_heads("tinybert_scores", teacher.shape, student.shape)
+        check_equal_heads("tinybert_scores", teacher.shape, student.shape)
         return reduced(mean_squared_error(teacher, student, valid), reduction)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from amad_core.conformance.answer import Answer
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.port import Description
+from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.ports.answer import Answer
+from amad_core.conformance.ports.port import Description
 
 
 @dataclass

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from amad_core.conformance.case import Case
-from amad_core.conformance.discriminating import TWINS, discriminating_cases, quantised
-from amad_core.inputs import FloatArray
+from amad_core.attention.inputs import FloatArray
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.inputs.designed import TWINS, discriminating_cases, quantised
 
 _COMMENTS = {
     "rect": "All five sizes differ, so that no axis can be taken for another.",

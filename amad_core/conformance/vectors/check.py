@@ -6,22 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from amad_core import __version__
-from amad_core.conformance.checks.result import FAILED, PASSED
-from amad_core.conformance.claim import Claim
-from amad_core.conformance.claim import expected as specified
-from amad_core.conformance.explanation import explained
-from amad_core.conformance.judgement import Judgement
-from amad_core.conformance.mistakes import MISTAKES
-from amad_core.conformance.mistakes.mistake import PRECISION
-from amad_core.conformance.port import Description
-from amad_core.conformance.report import Report
-from amad_core.conformance.subject import Subject
+from amad_core.attention.variants import VARIANTS
+from amad_core.conformance.diagnosis.explanation import explained
+from amad_core.conformance.diagnosis.mistakes import MISTAKES
+from amad_core.conformance.diagnosis.mistakes.mistake import PRECISION
+from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.inputs.terms import expected as specified
+from amad_core.conformance.judging.checks.result import FAILED, PASSED
+from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.judgement import Judgement
+from amad_core.conformance.ports.port import Description
+from amad_core.conformance.reports.report import Report
 from amad_core.conformance.vectors.answered_port import AnsweredPort
 from amad_core.conformance.vectors.file_error import FileError
 from amad_core.conformance.vectors.outcomes import Judged, check_all, kind_of
 from amad_core.conformance.vectors.reading import Golden, generated_vectors, read_vectors
 from amad_core.conformance.vectors.results import RawResults, Results, read_raw, results_of
-from amad_core.variants import VARIANTS
 
 
 def check_results(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amad_core.arguments.words import check_choice
+
 if TYPE_CHECKING:
-    from amad_core.conformance.report import Report
+    from amad_core.conformance.reports.report import Report
 
 vectors_app = typer.Typer(
     name="vectors",
@@ -97,10 +99,10 @@ def check(
 
 
 def _known(variants: Sequence[str] | None) -> tuple[str, ...]:
-    from amad_core import VARIANTS, checks
+    from amad_core import VARIANTS
 
     for variant in variants or ():
-        checks.check_choice("variant", variant, VARIANTS)
+        check_choice("variant", variant, VARIANTS)
     return tuple(variant for variant in VARIANTS if not variants or variant in variants)
 
 
@@ -115,7 +117,7 @@ def _show(reports: Sequence["Report"], as_json: bool) -> None:
         }
         typer.echo(json.dumps(document, indent=2))
         return
-    from amad_core.conformance.report_text import print_report
+    from amad_core.conformance.reports.text import print_report
 
     for report in reports:
         print_report(report)

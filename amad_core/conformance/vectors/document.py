@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.discriminating import TWINS
-from amad_core.conformance.tolerance import UNIT_ROUNDOFF, tolerance
+from amad_core.attention.inputs import FloatArray
+from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.designed import TWINS
+from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, tolerance
 from amad_core.conformance.vectors.cases import VectorCase, vector_cases
 from amad_core.conformance.vectors.exact import Expected, expected
 from amad_core.conformance.vectors.exposure import exposure
@@ -19,7 +20,6 @@ from amad_core.conformance.vectors.versions import (
     VECTORS_FORMAT,
     VECTORS_VERSION,
 )
-from amad_core.inputs import FloatArray
 
 Document = dict[str, Any]
 

@@ -12,7 +12,8 @@ from decimal import Context, Decimal, localcontext
 
 import numpy as np
 
-from amad_core.conformance.case import Case
+from amad_core.attention.inputs import FloatArray, broadcast_mask
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.vectors.decimals import (
     DIVERGENCES,
     ONE,
@@ -27,7 +28,6 @@ from amad_core.conformance.vectors.decimals import (
     plus,
     softmax,
 )
-from amad_core.inputs import FloatArray, broadcast_mask
 
 DIGITS = 50
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from amad_core.conformance.mistakes import MISTAKES
+from amad_core.attention.variants import VARIANTS
+from amad_core.conformance.diagnosis.mistakes import MISTAKES
 from amad_core.conformance.vectors.array_files import arrays_of, npz_bytes, safetensors_bytes
 from amad_core.conformance.vectors.document import as_text, vectors_document
 from amad_core.conformance.vectors.schema import (
@@ -17,7 +18,6 @@ from amad_core.conformance.vectors.schema import (
     schema_text,
 )
 from amad_core.conformance.vectors.versions import DEFAULT_SEED
-from amad_core.variants import VARIANTS
 
 SUMS = "SHA256SUMS"
 """File names with their SHA-256, as ``sha256sum --check`` reads them."""

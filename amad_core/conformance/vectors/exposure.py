@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.mistakes import MISTAKES, Mistake, Version
-from amad_core.conformance.mistakes.mistake import GRADIENTS, TEACHER_GRADIENT
-from amad_core.conformance.pipeline import observe, stages_with, value_of
-from amad_core.conformance.tolerance import Tolerance, exceeds, tolerance
+from amad_core.conformance.diagnosis.mistakes import MISTAKES, Mistake, Version
+from amad_core.conformance.diagnosis.mistakes.mistake import GRADIENTS, TEACHER_GRADIENT
+from amad_core.conformance.diagnosis.pipeline import observe, stages_with, value_of
+from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.judging.tolerance import Tolerance, exceeds, tolerance
 
 DTYPE = "float32"
 """What a flag promises holds for a port in this dtype or a wider one."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amad_core.conformance.checks.result import (
+from amad_core.conformance.judging.checks.result import (
     DECISION,
     FAILED,
     PASSED,
@@ -13,7 +13,7 @@ from amad_core.conformance.checks.result import (
     skipped,
     summed_up,
 )
-from amad_core.conformance.judgement import Judgement
+from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.vectors.reading import Golden, GoldenCase
 from amad_core.conformance.vectors.results import Results
 from amad_core.conformance.vectors.weights import weights_problem

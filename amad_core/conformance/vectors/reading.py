@@ -7,9 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from amad_core.conformance.case import Case, Observation
-from amad_core.conformance.claim import expected as specified
-from amad_core.conformance.tolerance import tolerance, within
+from amad_core.attention.inputs import FloatArray
+from amad_core.attention.variants import VARIANTS
+from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.terms import expected as specified
+from amad_core.conformance.judging.tolerance import tolerance, within
 from amad_core.conformance.vectors.cases import vector_cases
 from amad_core.conformance.vectors.document import checksum, essentials
 from amad_core.conformance.vectors.exact import expected
@@ -18,8 +20,6 @@ from amad_core.conformance.vectors.numbers import array_of
 from amad_core.conformance.vectors.schema import VECTORS_SCHEMA, check_schema
 from amad_core.conformance.vectors.strict_json import load_json
 from amad_core.conformance.vectors.versions import DEFAULT_SEED, VECTORS_VERSION
-from amad_core.inputs import FloatArray
-from amad_core.variants import VARIANTS
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from amad_core.conformance.answer import Answer, Trouble
-from amad_core.conformance.case import Observation
+from amad_core.attention.inputs import FloatArray
+from amad_core.conformance.inputs.case import Observation
+from amad_core.conformance.ports.answer import Answer, Trouble
 from amad_core.conformance.vectors.file_error import FileError, pointer_to
 from amad_core.conformance.vectors.numbers import array_of
 from amad_core.conformance.vectors.reading import Golden, GoldenCase
 from amad_core.conformance.vectors.schema import RESULTS_SCHEMA, check_schema
 from amad_core.conformance.vectors.strict_json import load_json
-from amad_core.inputs import FloatArray
 
 _NO_GRADIENT = "the results hold none"
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from amad_core.conformance.case import Case
-from amad_core.conformance.tolerance import exceeds, relative_error
-from amad_core.inputs import FloatArray, broadcast_mask, whole_maps
-from amad_core.similarity import l1_normalise
+from amad_core.attention.inputs import FloatArray, broadcast_mask, whole_maps
+from amad_core.attention.similarity import l1_normalise
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.judging.tolerance import exceeds, relative_error
 
 
 def weights_problem(found: FloatArray, right: FloatArray, case: Case, dtype: str) -> str:

@@ -1,0 +1,1 @@
+"""The paper in TensorFlow: the mirror of ``amad_core.attention``, file by file."""

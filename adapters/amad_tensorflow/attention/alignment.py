@@ -1,0 +1,69 @@
+"""Alignment: how much each student head is asked to explain each teacher head."""
+
+import tensorflow as tf
+
+from amad_core.arguments.maps import check_temperature
+from amad_tensorflow.attention.inputs import Tensor, checked_maps, tiny, whole_maps
+from amad_tensorflow.attention.similarity import cosine_similarity
+from amad_tensorflow.attention.tracing import as_written
+
+
+def softmax_over_students(similarity: Tensor, temperature: float) -> Tensor:
+    """Eq. 2: ``a_ij = exp(c_ij/τ) / Σ_m exp(c_im/τ)``, a softmax over **student** heads.
+
+    ``[..., Ht, Hs]`` to the same shape; every row sums to 1.
+    """
+    # The largest cosine is taken off before the division, so that no τ, however small, overflows.
+    best = tf.stop_gradient(tf.reduce_max(similarity, axis=-1, keepdims=True))
+    divisor = max(temperature, tiny(similarity.dtype))
+    return tf.nn.softmax((similarity - best) / divisor, axis=-1)
+
+
+def aligned_maps(weights: Tensor, student: Tensor) -> Tensor:
+    """``m_i = Σ_j a_ij s_j``: the mixture of student heads that stands for teacher head i.
+
+    ``[..., Ht, Hs]`` and ``[..., Hs, n]`` to ``[..., Ht, n]``.
+    """
+    return tf.matmul(weights, student)
+
+
+@as_written
+def alignment_weights(
+    *,
+    teacher: Tensor,
+    student: Tensor,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+    check_values: bool | None = None,
+) -> Tensor:
+    """Alignment weights of every teacher head over the student heads (eq. 2).
+
+    ``a_ij = exp(c_ij/τ) / Σ_m exp(c_im/τ)`` with ``c_ij = <t_i, s_j> / (|t_i|_2 |s_j|_2)``, head
+    maps flattened to vectors of ``Q*K`` cells, masked cells taken out first.
+
+    Args:
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient.
+        student: maps ``[B, Hs, Q, K]``, non-negative floats; any ``Hs >= 1``.
+        temperature: τ > 0; the paper has 1. Small τ tends to the best-matching head, large τ to
+            equal weights.
+        mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
+        check_values: look for negative, NaN and infinite cells: always (``True``), never
+            (``False``), or where it costs no device synchronisation (``None``).
+
+    Returns:
+        ``[B, Ht, Hs]``, each in [0, 1], each row summing to 1; float64 where an input is float64,
+        else float32.
+
+    Raises:
+        TypeError: maps that are not real floats, a mask that is not boolean, a temperature that is
+            no real number.
+        ValueError: wrong rank, mismatched batch, queries or keys, an empty axis, a mask that does
+            not broadcast, a temperature of 0 or below; as far as values are checked, negative, NaN
+            or infinite cells that count.
+
+    Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2.
+    """
+    check_temperature(temperature)
+    teacher, student = checked_maps(teacher, student, mask, check_values)
+    similarity = cosine_similarity(whole_maps(teacher), whole_maps(student))
+    return softmax_over_students(similarity, float(temperature))

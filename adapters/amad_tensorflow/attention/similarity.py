@@ -1,0 +1,67 @@
+"""Similarity: unit vectors, and the cosine between every teacher and every student head."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from amad_tensorflow.attention.inputs import Tensor
+
+
+def l2_normalise(heads: Tensor) -> Tensor:
+    """``v / |v|_2`` along the last axis; 0 where the norm is 0 [D]."""
+    scaled = heads / largest(heads)
+    squares = tf.reduce_sum(tf.square(scaled), axis=-1, keepdims=True)
+    # The square root has no derivative at 0; those heads are taken out in `_divide`.
+    norm = tf.sqrt(tf.where(squares == 0, tf.ones_like(squares), squares))
+    return _divide(scaled, norm, empty=squares == 0)
+
+
+def l1_normalise(heads: Tensor) -> Tensor:
+    """``v / |v|_1`` along the last axis, for non-negative ``v``; 0 where the norm is 0 [D]."""
+    scaled = heads / largest(heads)
+    norm = tf.reduce_sum(scaled, axis=-1, keepdims=True)
+    return _divide(scaled, norm, empty=norm == 0)
+
+
+def cosine_similarity(teacher: Tensor, student: Tensor) -> Tensor:
+    """``c_ij = <t_i, s_j> / (|t_i|_2 |s_j|_2)``, in [0, 1]; 0 where a norm is 0 [D].
+
+    ``[..., Ht, n]`` and ``[..., Hs, n]`` to ``[..., Ht, Hs]``: the inner part of eq. 2.
+    """
+    return tf.matmul(l2_normalise(teacher), l2_normalise(student), transpose_b=True)
+
+
+def largest(heads: Tensor) -> Tensor:
+    """The largest cell along the last axis, kept as an axis; 1 for a vector of zeros.
+
+    Dividing by it first keeps the squares of huge and tiny maps within the range of a float; it
+    changes no normalised vector, hence no gradient either, and is detached.
+    """
+    peak = tf.stop_gradient(tf.reduce_max(heads, axis=-1, keepdims=True))
+    return tf.where(peak == 0, tf.ones_like(peak), peak)
+
+
+def scaled_to_peak(heads: Tensor) -> Tensor:
+    """``v / largest(v)``, done once before both normalisations; a gradient beyond it saturates.
+
+    A gradient has the size of ``1/|v|``. Of a subnormal head it may overflow, and the parts that
+    come through the two norms would give inf - inf; here their finite sum is divided, and what is
+    too large for the dtype gives its largest number [D].
+    """
+    peak = largest(heads)
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def scaled(heads: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def gradient(upstream: Tensor) -> Tensor:
+            most = upstream.dtype.max
+            return tf.clip_by_value(upstream / peak, -most, most)
+
+        return heads / peak, gradient
+
+    return scaled(heads)
+
+
+def _divide(heads: Tensor, norm: Tensor, empty: Tensor) -> Tensor:
+    # The inner `where` keeps the derivative of 0/0 from reaching the outer one as NaN.
+    quotient = heads / tf.where(empty, tf.ones_like(norm), norm)
+    return tf.where(empty, tf.zeros_like(heads), quotient)

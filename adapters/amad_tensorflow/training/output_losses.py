@@ -1,0 +1,201 @@
+"""Output losses: the teacher's softened outputs, and the task's own labels."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from amad_core.arguments.maps import REDUCTIONS, check_floating, check_temperature
+from amad_core.arguments.outputs import (
+    bad_labels,
+    bad_logits,
+    check_ignore_index,
+    check_labels,
+    check_logits,
+    check_same_logits,
+    check_token_mask,
+)
+from amad_core.arguments.words import check_choice
+from amad_tensorflow.attention.inputs import Tensor, accumulation_dtype, known_shape, tiny
+from amad_tensorflow.attention.tracing import as_written
+from amad_tensorflow.attention.value_checks import reads_values, require
+
+
+@as_written
+def output_loss(
+    *,
+    teacher: Tensor,
+    student: Tensor,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+    check_values: bool | None = None,
+) -> Tensor:
+    """How far the student's outputs are from the teacher's; at least 0, 0 for equal outputs.
+
+    ``τ² KL(softmax(t/τ) ‖ softmax(s/τ))`` of every token (of every sample, in classification).
+    With ``τ²`` the gradient stays of one size whatever the temperature.
+
+    Args:
+        teacher: logits ``[B, C]`` of a classifier or ``[B, T, C]`` of a sequence model, finite;
+            get no gradient.
+        student: logits of the same shape; a causal model's are compared position by position.
+        temperature: τ > 0, of both softmaxes.
+        mask: boolean ``[B]`` or ``[B, T]``, true where a token counts; ``None``: all do. What a
+            masked token holds, NaN included, has no influence.
+        reduction: ``"mean"`` over the tokens that count in the whole batch (0 where none does),
+            ``"sum"`` over them, or ``"none"``, 0 where a token does not count.
+        check_values: look for NaN and infinite logits: always (``True``), never (``False``), or
+            where it costs no device synchronisation (``None``).
+
+    Returns:
+        A scalar, or ``[B]`` or ``[B, T]`` with ``reduction="none"``; float64 where logits are
+        float64, else float32. All sums are in that dtype.
+
+    Raises:
+        TypeError: logits that are not real floats, a mask that is not boolean.
+        ValueError: wrong rank, shapes that differ, a single class, an unknown reduction, a
+            temperature of 0 or below; as far as values are checked, logits that are not finite
+            where they count.
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2.
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    check_temperature(temperature)
+    teacher, student = _logits("teacher", teacher), _logits("student", student)
+    check_same_logits(known_shape(teacher), known_shape(student))
+    dtype = accumulation_dtype(teacher, student)
+    counts = _token_mask(mask, student)
+    teacher = _counted("teacher", tf.stop_gradient(teacher), counts, dtype, check_values)
+    student = _counted("student", student, counts, dtype, check_values)
+    log_p = tf.nn.log_softmax(_softened(teacher, float(temperature)), axis=-1)
+    log_q = tf.nn.log_softmax(_softened(student, float(temperature)), axis=-1)
+    p = tf.exp(log_p)
+    # Where p is 0 nothing is added, however small q is; the inner `where` keeps 0 * inf, which is
+    # NaN, out of the derivative.
+    log_ratio = tf.where(p > 0, log_p - log_q, tf.zeros_like(p))
+    losses = float(temperature) ** 2 * tf.reduce_sum(p * log_ratio, axis=-1)
+    return _reduced(losses, counts, reduction)
+
+
+@as_written
+def task_loss(
+    *,
+    student: Tensor,
+    labels: Tensor,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    check_values: bool | None = None,
+) -> Tensor:
+    """The cross-entropy of the student's outputs with the task's labels; at least 0.
+
+    ``-log softmax(s)_label`` of every token whose label is not ``ignore_index``.
+
+    Args:
+        student: logits ``[B, C]`` of a classifier or ``[B, T, C]`` of a sequence model, finite.
+            For a causal model shift first: logits ``[:, :-1]`` with labels ``[:, 1:]``.
+        labels: integers ``[B]`` or ``[B, T]`` from 0 to ``C - 1``, or ``ignore_index``. What the
+            logits of an ignored token hold, NaN included, has no influence.
+        ignore_index: the label of tokens that do not count, as in PyTorch and Transformers.
+        reduction: ``"mean"`` over the tokens that count in the whole batch (0 where none does),
+            ``"sum"`` over them, or ``"none"``, 0 where a token does not count.
+        check_values: look for labels out of range and logits that are not finite: always
+            (``True``), never (``False``), or where it costs no device synchronisation (``None``).
+
+    Returns:
+        A scalar, or ``[B]`` or ``[B, T]`` with ``reduction="none"``; float64 where logits are
+        float64, else float32. All sums are in that dtype.
+
+    Raises:
+        TypeError: logits that are not real floats, labels that are not integers.
+        ValueError: wrong rank, shapes that differ, a single class, an unknown reduction; as far as
+            values are checked, logits that are not finite where they count, a label out of range.
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    check_ignore_index(ignore_index)
+    student = _logits("student", student)
+    targets = _labels(labels, student, ignore_index, check_values)
+    counts = targets != ignore_index
+    student = _counted("student", student, counts, accumulation_dtype(student), check_values)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.where(counts, targets, tf.zeros_like(targets)), logits=student
+    )
+    return _reduced(losses, counts, reduction)
+
+
+def _softened(logits: Tensor, temperature: float) -> Tensor:
+    """``(s - max s)/τ``, which has the softmax of ``s/τ``."""
+    # The largest logit is taken off before the division, so that no τ, however small, overflows.
+    best = tf.stop_gradient(tf.reduce_max(logits, axis=-1, keepdims=True))
+    return (logits - best) / max(temperature, tiny(logits.dtype))
+
+
+def _counted(
+    argument: str, logits: Tensor, counts: Tensor, dtype: Any, check_values: bool | None
+) -> Tensor:
+    """Logits in the accumulation dtype, 0 for tokens that do not count, checked where they do."""
+    logits = tf.cast(logits, dtype)
+    logits = tf.where(counts[..., tf.newaxis], logits, tf.zeros_like(logits))
+    if reads_values(logits, check_values):
+        finite = tf.math.is_finite(logits)
+        require(
+            tf.reduce_all(finite),
+            lambda found: bad_logits(argument, found),
+            lambda: str(tf.boolean_mask(logits, ~finite)[0].numpy()),
+        )
+    return logits
+
+
+def _reduced(losses: Tensor, counts: Tensor, reduction: str) -> Tensor:
+    """Losses of tokens, those that count summed or averaged."""
+    losses = tf.where(counts, losses, tf.zeros_like(losses))
+    if reduction == "none":
+        return losses
+    total = tf.reduce_sum(losses)
+    if reduction == "sum":
+        return total
+    return total / tf.maximum(tf.reduce_sum(tf.cast(counts, total.dtype)), 1)
+
+
+def _logits(argument: str, values: Tensor) -> Tensor:
+    logits = _tensor(argument, values)
+    check_floating(argument, logits.dtype.name, logits.dtype.is_floating)
+    check_logits(argument, known_shape(logits))
+    return logits
+
+
+def _token_mask(mask: Tensor | None, logits: Tensor) -> Tensor:
+    if mask is None:
+        return tf.ones_like(logits[..., 0], dtype=tf.bool)
+    counts = _tensor("mask", mask)
+    check_token_mask(
+        counts.dtype.name, counts.dtype == tf.bool, known_shape(counts), known_shape(logits)
+    )
+    return counts
+
+
+def _labels(labels: Tensor, logits: Tensor, ignore_index: int, check_values: bool | None) -> Tensor:
+    targets = _tensor("labels", labels)
+    check_labels(
+        targets.dtype.name, targets.dtype.is_integer, known_shape(targets), known_shape(logits)
+    )
+    targets = tf.cast(targets, tf.int64)
+    if reads_values(targets, check_values):
+        classes = tf.shape(logits, out_type=tf.int64)[-1]
+        outside = (targets != ignore_index) & ((targets < 0) | (targets >= classes))
+        require(
+            ~tf.reduce_any(outside),
+            lambda found: bad_labels(found, known_shape(logits)[-1], ignore_index),
+            lambda: str(tf.boolean_mask(targets, outside)[0].numpy()),
+        )
+        # A graph runs the check beside the cross-entropy, which has an error of its own for these.
+        targets = tf.where(outside, tf.zeros_like(targets), targets)
+    return targets
+
+
+def _tensor(argument: str, values: Tensor) -> Tensor:
+    try:
+        return tf.convert_to_tensor(values)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{argument} must be a tf.Tensor or convert to one; got {type(values).__name__}"
+        ) from error

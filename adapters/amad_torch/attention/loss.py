@@ -1,0 +1,168 @@
+"""The loss: similarity, alignment, mixture, divergence, sum over teacher heads."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from amad_core.arguments.maps import REDUCTIONS, check_eps, check_projection, check_temperature
+from amad_core.arguments.words import check_choice
+from amad_torch.attention.alignment import aligned_maps, softmax_over_students
+from amad_torch.attention.inputs import broadcast_mask, checked_maps, checked_parameter
+from amad_torch.attention.precision import full_precision
+from amad_torch.attention.projection import projected_heads
+from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
+from amad_torch.attention.variants import VARIANTS, Variant
+
+
+class Problem(NamedTuple):
+    """Checked inputs of one evaluation, heads as vectors: ``[B, H, n]``, or a row of maps each."""
+
+    variant: Variant
+    teacher: Tensor
+    student: Tensor
+    temperature: float
+    eps: float
+    valid: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+
+
+def amad_loss(
+    *,
+    teacher: Tensor,
+    student: Tensor,
+    variant: str = "mse",
+    temperature: float = 1.0,
+    reduction: str = "mean",
+    mask: Tensor | None = None,
+    eps: float | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    check_values: bool | None = None,
+) -> Tensor:
+    """How badly the student's heads explain the teacher's; 0 when every mixture equals its head.
+
+    With ``t_i``, ``s_j`` the maps of one sample as vectors (masked cells taken out first), hats for
+    division by the L2 norm, ``a_ij`` the weights of ``alignment_weights`` (eq. 2), a sample's
+    loss is the sum over teacher heads (eq. 5) of
+
+    - ``mse`` (eq. 4-6): ``|t̂_i - Σ_j a_ij ŝ_j|²``, each in [0, 2];
+    - ``kl`` (eq. 9): ``KL(t_i/|t_i|_1 ‖ Σ_j a_ij s_j/|s_j|_1)``, at least 0;
+    - ``projected`` (eq. 10-11): ``kl`` with ``s̃_j = ReLU(W s_j/|s_j|_1 + b)`` for ``s_j``;
+    - ``token`` (eq. 12): ``kl`` of every query row on its own, weights too, summed over the rows;
+    - ``js``: ``kl`` with the Jensen-Shannon divergence, each in [0, log 2] (beyond the paper).
+
+    Identical maps are no zero of the loss at τ = 1: see the specification page.
+
+    Args:
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient.
+        student: maps ``[B, Hs, Q, K]``, non-negative floats; any ``Ht, Hs >= 1``, ``Q != K`` too.
+        variant: ``"mse"``, ``"kl"``, ``"projected"``, ``"token"`` or ``"js"``.
+        temperature: τ > 0 of the softmax over student heads; the paper has 1.
+        reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
+        mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
+            What a masked cell holds, NaN included, has no influence. A sample without any cell
+            that counts contributes 0.
+        eps: floor on the mixture inside the logarithm, at least 0; ``None``: the smallest normal
+            number of the accumulation dtype. With 0, as in the specification, ``kl`` is ``+inf``
+            and has no gradient where the teacher has mass and the mixture has none.
+        weight: ``W`` ``[n, n]`` with ``n = Q*K``, for ``projected`` only.
+        bias: ``b`` ``[n]``, for ``projected`` only.
+        check_values: look for negative, NaN and infinite cells: always (``True``), never
+            (``False``), or where it costs no device synchronisation (``None``).
+
+    Returns:
+        A scalar, or ``[B]`` with ``reduction="none"``; float64 where a map is float64, else
+        float32. All sums are in that dtype, under autocast too.
+
+    Raises:
+        TypeError: maps that are not real floats, a mask that is not boolean, an option of the
+            wrong type.
+        ValueError: wrong rank, mismatched batch, queries or keys, an empty axis, a mask that does
+            not broadcast, an unknown variant or reduction, a temperature of 0 or below, a weight
+            or bias missing, misplaced or of the wrong shape; as far as values are checked,
+            negative, NaN or infinite cells that count.
+
+    Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2-12.
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    with full_precision(student):
+        problem = checked_problem(
+            teacher,
+            student,
+            variant,
+            temperature,
+            mask,
+            eps,
+            weight=weight,
+            bias=bias,
+            check_values=check_values,
+        )
+        return reduce_batch(sample_losses(problem), reduction)
+
+
+def checked_problem(
+    teacher: Tensor,
+    student: Tensor,
+    variant: str,
+    temperature: float,
+    mask: Tensor | None,
+    eps: float | None,
+    *,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    check_values: bool | None,
+) -> Problem:
+    """Everything checked, and the maps laid out as the variant compares them."""
+    check_choice("variant", variant, VARIANTS)
+    check_temperature(temperature)
+    if eps is not None:
+        check_eps(eps)
+    teacher, student = checked_maps(teacher, student, mask, check_values)
+    matrix = checked_parameter("weight", weight, student)
+    offset = checked_parameter("bias", bias, student)
+    check_projection(
+        variant,
+        None if matrix is None else matrix.shape,
+        None if offset is None else offset.shape,
+        student.shape,
+    )
+    row = VARIANTS[variant]
+    return Problem(
+        variant=row,
+        teacher=row.heads(teacher),
+        student=scaled_to_peak(row.heads(student)),
+        temperature=float(temperature),
+        eps=torch.finfo(student.dtype).tiny if eps is None else float(eps),
+        valid=broadcast_mask(mask, student) if row.projected else None,
+        weight=matrix,
+        bias=offset,
+    )
+
+
+def sample_losses(problem: Problem) -> Tensor:
+    """Eq. 5: one loss a sample, ``[B]``, the sum over its teacher heads (and rows, in eq. 12)."""
+    student = compared_student(problem)
+    weights = softmax_over_students(
+        cosine_similarity(problem.teacher, student), problem.temperature
+    )
+    normalise = problem.variant.normalisation
+    mixture = aligned_maps(weights, normalise(student))
+    per_head = problem.variant.divergence(normalise(problem.teacher), mixture, problem.eps)
+    return per_head.flatten(1).sum(dim=1)
+
+
+def compared_student(problem: Problem) -> Tensor:
+    """The student heads that meet the teacher's: projected (eq. 10), or as they are."""
+    if problem.weight is None or problem.bias is None or problem.valid is None:
+        return problem.student
+    projected = projected_heads(problem.student, problem.weight, problem.bias, problem.valid)
+    return scaled_to_peak(projected)
+
+
+def reduce_batch(losses: Tensor, reduction: str) -> Tensor:
+    """``[B]`` as it is, summed, or averaged over the batch."""
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.mean()

@@ -1,0 +1,91 @@
+"""Layer losses: the loss summed over pairs of layers."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from amad_core.training.layers import (
+    LayerPair,
+    Layers,
+    check_layer_maps,
+    layer_pairs,
+    naming_pair,
+    one_for_each_pair,
+)
+from amad_torch.attention.loss import amad_loss
+
+
+class LayersLoss(NamedTuple):
+    """The sum over the layer pairs, its terms, and the pairs they belong to, in one order."""
+
+    total: Tensor
+    per_layer: tuple[Tensor, ...]
+    pairs: tuple[LayerPair, ...]
+
+
+def amad_layers_loss(
+    *,
+    teacher: Sequence[Tensor],
+    student: Sequence[Tensor],
+    layers: Layers = "uniform",
+    variant: str = "mse",
+    temperature: float = 1.0,
+    reduction: str = "mean",
+    mask: Tensor | Sequence[Tensor | None] | None = None,
+    eps: float | None = None,
+    weight: Tensor | Sequence[Tensor] | None = None,
+    bias: Tensor | Sequence[Tensor] | None = None,
+    check_values: bool | None = None,
+) -> LayersLoss:
+    """``Σ_(layer pairs) L_AMAD``: ``amad_loss`` of every pair of layers, and their sum.
+
+    Args:
+        teacher: one map ``[B, Ht, Q, K]`` a layer, a list or tuple; heads may differ by layer.
+        student: one map ``[B, Hs, Q, K]`` a layer, a list or tuple.
+        layers: which teacher layer teaches which student layer, as in ``layer_pairs``.
+        variant, temperature, reduction, eps, check_values: as in ``amad_loss``.
+        mask: as in ``amad_loss``, for all pairs; or a list or tuple with one mask, or ``None``,
+            for each pair.
+        weight, bias: as in ``amad_loss``, shared by all pairs; or a list or tuple with one for
+            each pair.
+
+    Returns:
+        ``total``, ``per_layer`` and ``pairs``; scalars, or ``[B]`` with ``reduction="none"``. The
+        total is the sum over the pairs, not their mean.
+
+    Raises:
+        TypeError, ValueError: as ``amad_loss`` and ``layer_pairs``, the layers named; a
+            sequence of maps that is missing, empty or holds ``None``, which is what a model that
+            computes no attention maps returns.
+
+    Source: Zhao et al., "No Head Left Behind", AAAI 2024; the sum, this project's decision [D].
+    """
+    for argument, maps in (("teacher", teacher), ("student", student)):
+        check_layer_maps(argument, maps)
+    pairs = layer_pairs(layers, teacher_layers=len(teacher), student_layers=len(student))
+    losses: list[Tensor] = []
+    for pair, pair_mask, pair_weight, pair_bias in zip(
+        pairs,
+        one_for_each_pair("mask", mask, pairs),
+        one_for_each_pair("weight", weight, pairs),
+        one_for_each_pair("bias", bias, pairs),
+        strict=True,
+    ):
+        with naming_pair(pair):
+            loss = amad_loss(
+                teacher=teacher[pair.teacher],
+                student=student[pair.student],
+                variant=variant,
+                temperature=temperature,
+                reduction=reduction,
+                mask=pair_mask,
+                eps=eps,
+                weight=pair_weight,
+                bias=pair_bias,
+                check_values=check_values,
+            )
+        # Layers of a model spread over devices meet where the first of them is.
+        losses.append(loss.to(losses[0].device) if losses else loss)
+    return LayersLoss(torch.stack(losses).sum(dim=0), tuple(losses), tuple(pairs))

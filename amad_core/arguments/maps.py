@@ -1,0 +1,129 @@
+"""What maps, their mask and the options of the loss must be, and how the answer is no."""
+
+import math
+from numbers import Real
+
+from amad_core.arguments.words import Shape, agree, check_real, described, shown
+
+REDUCTIONS = ("none", "sum", "mean")
+"""Reductions over the batch. Dividing by heads, rows or cells is no reduction of AMAD."""
+
+LARGEST_WEIGHT_BYTES = 4 * 2**30
+"""A learned projection of more cells than fit here is taken for a mistake."""
+
+
+_MAP_AXES = "[batch, heads, queries, keys]"
+
+
+def check_temperature(temperature: object) -> None:
+    """Raise unless the softmax temperature is a finite real number above zero."""
+    check_real("temperature", temperature)
+    if not (isinstance(temperature, Real) and 0 < float(temperature) < math.inf):
+        raise ValueError(f"temperature must be finite and greater than 0; got {temperature!r}")
+
+
+def check_eps(eps: object) -> None:
+    """Raise unless the floor inside the logarithm is a finite real number, zero or more."""
+    check_real("eps", eps)
+    if not (isinstance(eps, Real) and 0 <= float(eps) < math.inf):
+        raise ValueError(f"eps must be finite and at least 0; got {eps!r}")
+
+
+def check_floating(argument: str, dtype: object, is_floating: bool) -> None:
+    """Raise unless an array holds real floating-point numbers."""
+    if not is_floating:
+        raise TypeError(f"{argument} must hold real floating-point numbers; got dtype {dtype}")
+
+
+def check_map_shapes(teacher: Shape, student: Shape) -> None:
+    """Raise unless both are ``[B, H, Q, K]`` with no empty axis and agree in all but the heads."""
+    for argument, shape in (("teacher", teacher), ("student", student)):
+        if len(shape) != 4:
+            raise ValueError(
+                f"{argument} must have 4 axes {_MAP_AXES}; got {len(shape)} axes, "
+                f"shape {shown(shape)}"
+            )
+        for axis, length in zip(("batch", "heads", "queries", "keys"), shape, strict=True):
+            if length == 0:
+                raise ValueError(
+                    f"{argument} must have at least 1 along {axis}; got shape {shown(shape)}"
+                )
+    for axis, index in (("batch", 0), ("queries", 2), ("keys", 3)):
+        if not agree(teacher[index], student[index]):
+            raise ValueError(
+                f"teacher and student must agree in {axis}; got teacher {teacher[index]}, "
+                f"student {student[index]} (shapes {shown(teacher)} and {shown(student)}, "
+                f"axes {_MAP_AXES})"
+            )
+
+
+def check_mask(dtype: object, is_boolean: bool, shape: Shape, maps: Shape) -> None:
+    """Raise unless the mask is boolean and broadcasts to ``[B, Q, K]`` of maps ``[B, H, Q, K]``."""
+    if not is_boolean:
+        raise TypeError(
+            f"mask must be boolean, true where a cell counts; got dtype {dtype} "
+            "(an additive or 0/1 mask has to be compared first, e.g. attention_mask == 1)"
+        )
+    target = (maps[0], maps[2], maps[3])
+    padded = (1,) * (3 - len(shape)) + tuple(shape)
+    fits = len(shape) <= 3 and all(
+        length == 1 or agree(length, wanted) for length, wanted in zip(padded, target, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "mask must broadcast to [batch, queries, keys] = "
+            f"{shown(target)}; got shape {shown(shape)}"
+        )
+
+
+def check_projection(variant: str, weight: Shape | None, bias: Shape | None, maps: Shape) -> None:
+    """Raise unless ``weight`` is ``[n, n]`` and ``bias`` ``[n]``, with ``n`` = queries * keys."""
+    if variant != "projected":
+        for argument, shape in (("weight", weight), ("bias", bias)):
+            if shape is not None:
+                raise ValueError(
+                    f"{argument} belongs to the variant 'projected'; got it with {variant!r}"
+                )
+        return
+    queries, keys = maps[2], maps[3]
+    cells = None if queries is None or keys is None else queries * keys
+    for argument, found, wanted in (("weight", weight, (cells, cells)), ("bias", bias, (cells,))):
+        if found is None:
+            raise ValueError(
+                f"{argument} must be given for the variant 'projected', "
+                f"of shape {shown(wanted)} (queries * keys = {cells} cells); got None"
+            )
+        fits = len(found) == len(wanted) and all(map(agree, found, wanted))
+        if not fits:
+            raise ValueError(
+                f"{argument} must have shape {shown(wanted)} (queries * keys = {cells} cells); "
+                f"got {shown(found)}"
+            )
+
+
+def check_cells(variant: str, cells: object) -> None:
+    """Raise unless a module's cell count goes with its variant and its weight fits in memory."""
+    if variant != "projected":
+        if cells is not None:
+            raise ValueError(
+                f"cells belongs to the variant 'projected'; got {cells!r} with {variant!r}"
+            )
+        return
+    if isinstance(cells, bool) or not isinstance(cells, int):
+        raise TypeError(
+            "cells must be the integer queries * keys for the variant 'projected'; "
+            f"got {described(cells)}"
+        )
+    if cells < 1:
+        raise ValueError(f"cells must be at least 1; got {cells}")
+    size = 4 * cells**2
+    if size > LARGEST_WEIGHT_BYTES:
+        raise ValueError(
+            f"cells must be small enough for a weight of cells * cells float32 numbers; got "
+            f"{cells}, a weight of {size:,} bytes (the most is {LARGEST_WEIGHT_BYTES:,})"
+        )
+
+
+def bad_values(argument: str, found: str) -> ValueError:
+    """The error for maps that hold what no attention map holds; ``found`` says what came."""
+    return ValueError(f"{argument} must be finite and non-negative where it counts; got {found}")

@@ -1,0 +1,1 @@
+"""The paper: similarity, alignment, divergence, the loss and its gradient, one file a stage."""

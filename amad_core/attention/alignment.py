@@ -1,0 +1,64 @@
+"""Alignment: how much each student head is asked to explain each teacher head."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from amad_core.arguments.maps import check_temperature
+from amad_core.attention.inputs import FloatArray, checked_maps, whole_maps
+from amad_core.attention.similarity import cosine_similarity
+
+
+def softmax_over_students(similarity: FloatArray, temperature: float) -> FloatArray:
+    """Eq. 2: ``a_ij = exp(c_ij/τ) / Σ_m exp(c_im/τ)``, a softmax over **student** heads.
+
+    ``[..., Ht, Hs]`` to the same shape; every row sums to 1.
+    """
+    # The largest cosine is taken off before the division, so that no τ, however small, overflows.
+    with np.errstate(over="ignore"):
+        exponents = (similarity - np.max(similarity, axis=-1, keepdims=True)) / temperature
+    powers = np.exp(exponents)
+    return np.asarray(powers / np.sum(powers, axis=-1, keepdims=True))
+
+
+def aligned_maps(weights: FloatArray, student: FloatArray) -> FloatArray:
+    """``m_i = Σ_j a_ij s_j``: the mixture of student heads that stands for teacher head i.
+
+    ``[..., Ht, Hs]`` and ``[..., Hs, n]`` to ``[..., Ht, n]``.
+    """
+    return weights @ student
+
+
+def alignment_weights(
+    *,
+    teacher: ArrayLike,
+    student: ArrayLike,
+    temperature: float = 1.0,
+    mask: ArrayLike | None = None,
+) -> FloatArray:
+    """Alignment weights of every teacher head over the student heads (eq. 2).
+
+    ``a_ij = exp(c_ij/τ) / Σ_m exp(c_im/τ)`` with ``c_ij = <t_i, s_j> / (|t_i|_2 |s_j|_2)``, head
+    maps flattened to vectors of ``Q*K`` cells, masked cells taken out first.
+
+    Args:
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats.
+        student: maps ``[B, Hs, Q, K]``, non-negative floats; any ``Hs >= 1``.
+        temperature: τ > 0; the paper has 1. Small τ tends to the best-matching head, large τ to
+            equal weights.
+        mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
+
+    Returns:
+        float64 ``[B, Ht, Hs]``, each in [0, 1], each row summing to 1.
+
+    Raises:
+        TypeError: maps that are not real floats, a mask that is not boolean, a temperature that is
+            no real number.
+        ValueError: wrong rank, mismatched batch, queries or keys, an empty axis, a mask that does
+            not broadcast, negative, NaN or infinite cells that count, a temperature of 0 or below.
+
+    Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2.
+    """
+    check_temperature(temperature)
+    teacher_maps, student_maps = checked_maps(teacher, student, mask)
+    similarity = cosine_similarity(whole_maps(teacher_maps), whole_maps(student_maps))
+    return softmax_over_students(similarity, float(temperature))

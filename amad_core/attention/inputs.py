@@ -1,0 +1,76 @@
+"""Inputs: checked attention maps, the mask of cells that count, heads as vectors."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes, check_mask
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+def checked_maps(
+    teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None
+) -> tuple[FloatArray, FloatArray]:
+    """Both maps as float64 ``[B, H, Q, K]``, with 0 in every cell that the mask takes out.
+
+    Masking comes before norms, inner products and sums, and nothing is renormalised by hand; what
+    a masked cell held, NaN included, is gone from here on.
+    """
+    teacher_maps, student_maps = _floating("teacher", teacher), _floating("student", student)
+    check_map_shapes(teacher_maps.shape, student_maps.shape)
+    valid = broadcast_mask(mask, teacher_maps.shape)[:, np.newaxis]
+    teacher_maps = np.where(valid, teacher_maps, 0.0)
+    student_maps = np.where(valid, student_maps, 0.0)
+    _check_values("teacher", teacher_maps)
+    _check_values("student", student_maps)
+    return teacher_maps, student_maps
+
+
+def checked_array(argument: str, values: ArrayLike) -> FloatArray:
+    """A learned parameter as float64, finite throughout."""
+    array = _floating(argument, values)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{argument} must be finite; got {_first_not_finite(array)}")
+    return array
+
+
+def broadcast_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
+    """The mask ``[B, Q, K]`` of maps of shape ``[B, H, Q, K]``; all true where there is none."""
+    batch, _, queries, keys = shape
+    if mask is None:
+        return np.ones((batch, queries, keys), dtype=bool)
+    valid = np.asarray(mask)
+    check_mask(valid.dtype, valid.dtype == bool, valid.shape, shape)
+    return np.broadcast_to(valid, (batch, queries, keys))
+
+
+def whole_maps(maps: NDArray[Any]) -> NDArray[Any]:
+    """``[B, H, Q, K]`` to one vector a head, ``[B, H, Q*K]``: eq. 2 to 11 compare whole maps."""
+    batch, heads, queries, keys = maps.shape
+    return maps.reshape(batch, heads, queries * keys)
+
+
+def query_rows(maps: NDArray[Any]) -> NDArray[Any]:
+    """``[B, H, Q, K]`` to one vector a head and query, ``[B, Q, H, K]``: eq. 12 compares rows."""
+    return np.moveaxis(maps, 2, 1)
+
+
+def _floating(argument: str, values: ArrayLike) -> FloatArray:
+    array = np.asarray(values)
+    check_floating(argument, array.dtype, np.issubdtype(array.dtype, np.floating))
+    return array.astype(np.float64)
+
+
+def _check_values(argument: str, maps: FloatArray) -> None:
+    if not np.isfinite(maps).all():
+        raise bad_values(argument, _first_not_finite(maps))
+    if (maps < 0).any():
+        raise bad_values(argument, f"a smallest value of {maps.min()}")
+
+
+def _first_not_finite(array: FloatArray) -> str:
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return f"{array[index]} at index {index}"

@@ -1,0 +1,158 @@
+"""The loss: similarity, alignment, mixture, divergence, sum over teacher heads."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from amad_core.arguments.maps import REDUCTIONS, check_eps, check_projection, check_temperature
+from amad_core.arguments.words import check_choice
+from amad_core.attention.alignment import aligned_maps, softmax_over_students
+from amad_core.attention.inputs import (
+    BoolArray,
+    FloatArray,
+    broadcast_mask,
+    checked_array,
+    checked_maps,
+)
+from amad_core.attention.projection import projected_heads
+from amad_core.attention.similarity import cosine_similarity
+from amad_core.attention.variants import VARIANTS, Variant
+
+
+class Problem(NamedTuple):
+    """Checked inputs of one evaluation, heads as vectors: ``[B, H, n]``, or a row of maps each."""
+
+    variant: Variant
+    teacher: FloatArray
+    student: FloatArray
+    temperature: float
+    eps: float
+    valid: BoolArray
+    weight: FloatArray | None
+    bias: FloatArray | None
+
+
+def amad_loss(
+    *,
+    teacher: ArrayLike,
+    student: ArrayLike,
+    variant: str = "mse",
+    temperature: float = 1.0,
+    reduction: str = "mean",
+    mask: ArrayLike | None = None,
+    eps: float = 0.0,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+) -> FloatArray:
+    """How badly the student's heads explain the teacher's; 0 when every mixture equals its head.
+
+    With ``t_i``, ``s_j`` the maps of one sample as vectors (masked cells taken out first), hats for
+    division by the L2 norm, ``a_ij`` the weights of ``alignment_weights`` (eq. 2), a sample's
+    loss is the sum over teacher heads (eq. 5) of
+
+    - ``mse`` (eq. 4-6): ``|t̂_i - Σ_j a_ij ŝ_j|²``, each in [0, 2];
+    - ``kl`` (eq. 9): ``KL(t_i/|t_i|_1 ‖ Σ_j a_ij s_j/|s_j|_1)``, at least 0, ``+inf`` where the
+      teacher has mass and the mixture has none;
+    - ``projected`` (eq. 10-11): ``kl`` with ``s̃_j = ReLU(W s_j/|s_j|_1 + b)`` for ``s_j``;
+    - ``token`` (eq. 12): ``kl`` of every query row on its own, weights too, summed over the rows;
+    - ``js``: ``kl`` with the Jensen-Shannon divergence, each in [0, log 2] (beyond the paper).
+
+    Identical maps are no zero of the loss at τ = 1: see the specification page.
+
+    Args:
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats.
+        student: maps ``[B, Hs, Q, K]``, non-negative floats; any ``Ht, Hs >= 1``, ``Q != K`` too.
+        variant: ``"mse"``, ``"kl"``, ``"projected"``, ``"token"`` or ``"js"``.
+        temperature: τ > 0 of the softmax over student heads; the paper has 1.
+        reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
+        mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
+            What a masked cell holds, NaN included, has no influence. A sample without any cell
+            that counts contributes 0.
+        eps: floor on the mixture inside the logarithm, at least 0; 0 is the exact definition.
+        weight: ``W`` ``[n, n]`` with ``n = Q*K``, for ``projected`` only.
+        bias: ``b`` ``[n]``, for ``projected`` only.
+
+    Returns:
+        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+
+    Raises:
+        TypeError: maps that are not real floats, a mask that is not boolean, an option of the
+            wrong type.
+        ValueError: wrong rank, mismatched batch, queries or keys, an empty axis, a mask that does
+            not broadcast, negative, NaN or infinite cells that count, an unknown variant or
+            reduction, a temperature of 0 or below, a weight or bias missing, misplaced or of the
+            wrong shape.
+
+    Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2-12.
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    problem = checked_problem(
+        teacher, student, variant, temperature, mask, eps, weight=weight, bias=bias
+    )
+    return reduce_batch(sample_losses(problem), reduction)
+
+
+def checked_problem(
+    teacher: ArrayLike,
+    student: ArrayLike,
+    variant: str,
+    temperature: float,
+    mask: ArrayLike | None,
+    eps: float,
+    *,
+    weight: ArrayLike | None,
+    bias: ArrayLike | None,
+) -> Problem:
+    """Everything checked, and the maps laid out as the variant compares them."""
+    check_choice("variant", variant, VARIANTS)
+    check_temperature(temperature)
+    check_eps(eps)
+    teacher_maps, student_maps = checked_maps(teacher, student, mask)
+    matrix = None if weight is None else checked_array("weight", weight)
+    offset = None if bias is None else checked_array("bias", bias)
+    check_projection(
+        variant,
+        None if matrix is None else matrix.shape,
+        None if offset is None else offset.shape,
+        student_maps.shape,
+    )
+    row = VARIANTS[variant]
+    return Problem(
+        variant=row,
+        teacher=row.heads(teacher_maps),
+        student=row.heads(student_maps),
+        temperature=float(temperature),
+        eps=float(eps),
+        valid=broadcast_mask(mask, teacher_maps.shape),
+        weight=matrix,
+        bias=offset,
+    )
+
+
+def sample_losses(problem: Problem) -> FloatArray:
+    """Eq. 5: one loss a sample, ``[B]``, the sum over its teacher heads (and rows, in eq. 12)."""
+    student = compared_student(problem)
+    weights = softmax_over_students(
+        cosine_similarity(problem.teacher, student), problem.temperature
+    )
+    normalise = problem.variant.normalisation.value
+    mixture = aligned_maps(weights, normalise(student))
+    per_head = problem.variant.divergence.value(normalise(problem.teacher), mixture, problem.eps)
+    return np.asarray(np.sum(per_head, axis=tuple(range(1, per_head.ndim))))
+
+
+def compared_student(problem: Problem) -> FloatArray:
+    """The student heads that meet the teacher's: projected (eq. 10), or as they are."""
+    if problem.weight is None or problem.bias is None:
+        return problem.student
+    return projected_heads(problem.student, problem.weight, problem.bias, problem.valid)
+
+
+def reduce_batch(losses: FloatArray, reduction: str) -> FloatArray:
+    """``[B]`` as it is, summed, or averaged over the batch."""
+    if reduction == "none":
+        return losses
+    total = np.sum(losses, axis=0)
+    # Indexed with (), a 0-d array is a plain number.
+    return np.asarray(total if reduction == "sum" else total / losses.shape[0])[()]

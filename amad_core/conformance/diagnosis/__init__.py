@@ -1,0 +1,1 @@
+"""Which known mistakes reproduce what a port answered, and what else gives it away."""

@@ -1,0 +1,154 @@
+"""From what failed to what is wrong: the diagnosis, and what it cannot see by itself."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from amad_core.conformance.diagnosis.diagnosis import Diagnosis, diagnose
+from amad_core.conformance.diagnosis.mistakes import mistake
+from amad_core.conformance.diagnosis.other_claims import other_claims
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.judgement import Judgement
+from amad_core.conformance.reports.report import Explanation, Report
+
+
+def explained(subject: Subject, report: Report) -> Report:
+    """The report with known mistakes that give what the port gives, and with plain facts."""
+    by_checks = [_from_catalogue(result.mistake) for result in report.failed if result.mistake]
+    told = {explanation.name for explanation in by_checks}
+    judged = _not_explained([one for one in subject.judged.values() if _tells(subject, one)], told)
+    if any(result.name == "mask" for result in report.failed):
+        # What counts though it is masked out shows on finite maps; NaN would say nothing more.
+        judged = [one for one in judged if np.isfinite(one.case.student).all()]
+    if all(one.answer.observation.value is None for one in judged):
+        return replace(report, explanations=tuple(by_checks))
+    found, facts = _looked_into(judged)
+    if not found and any(one.leak for one in judged):
+        # The leak is plain to see; without it, what else is wrong may be, too.
+        by_checks.append(_from_catalogue("gradient-into-the-teacher"))
+        found, facts = _looked_into([_without_leak(one) for one in judged])
+    found = [explanation for explanation in found if explanation.name not in told]
+    return replace(
+        report,
+        explanations=(*by_checks, *found),
+        hints=tuple(
+            f"The port is right with {typed}: is that what it is meant to compute?"
+            for typed in other_claims(judged)
+        ),
+        facts=facts,
+    )
+
+
+def _looked_into(judged: Sequence[Judgement]) -> tuple[list[Explanation], tuple[str, ...]]:
+    """Explanations, and facts."""
+    diagnosis = _diagnosis_of_any(judged)
+    whole = bool(diagnosis.explanations) and not diagnosis.explanations[0].except_for
+    found = ([] if whole else _apart_from_nan(judged)) or _from_diagnosis(diagnosis)
+    return found, diagnosis.findings
+
+
+def _not_explained(judged: Sequence[Judgement], told: Collection[str]) -> list[Judgement]:
+    """Answers without what a check alone has explained, so that it is not explained again."""
+    if "mask-by-product" in told:
+        judged = [one for one in judged if not one.case.name.startswith("garbage/")]
+    if "student-detached-for-teacher" in told:
+        judged = [_without_leak(one) for one in judged]
+    return list(judged)
+
+
+def _without_leak(judgement: Judgement) -> Judgement:
+    observation = replace(judgement.answer.observation, grad_teacher=None)
+    return replace(judgement, answer=replace(judgement.answer, observation=observation))
+
+
+def _tells(subject: Subject, judgement: Judgement) -> bool:
+    """Whether a judgement says something about mistakes: in full precision, with a finite loss."""
+    wanted = judgement.expected.value
+    return (
+        judgement.asked_in == subject.dtype
+        and wanted is not None
+        and bool(np.isfinite(wanted).all())
+    )
+
+
+def _diagnosis_of_any(judged: Sequence[Judgement]) -> Diagnosis:
+    """Of all answers; where that says nothing, of those that have the shape asked for."""
+    diagnosis = _diagnosis(judged)
+    shaped = [one for one in judged if _has_right_shape(one)]
+    if diagnosis.explanations or diagnosis.ratio or not 0 < len(shaped) < len(judged):
+        return diagnosis
+    return _diagnosis(shaped)
+
+
+def _has_right_shape(judgement: Judgement) -> bool:
+    found, wanted = judgement.answer.observation.value, judgement.expected.value
+    return found is None or wanted is None or found.shape == wanted.shape
+
+
+def _diagnosis(judged: Sequence[Judgement]) -> Diagnosis:
+    """The diagnosis; where it fails itself, the verdict stands and the failure is reported."""
+    try:
+        return diagnose(
+            [judgement.case for judgement in judged],
+            [judgement.answer.observation for judgement in judged],
+        )
+    except Exception as error:
+        said = f"The diagnosis itself failed, please report it: {type(error).__name__}: {error}"
+        return Diagnosis(False, (), None, (said,))
+
+
+def _from_diagnosis(diagnosis: Diagnosis) -> list[Explanation]:
+    if diagnosis.explanations:
+        likeliest = diagnosis.explanations[0]
+        return [Explanation(likeliest.name, likeliest.sentence, likeliest.symptom, likeliest.mend)]
+    if diagnosis.ratio is not None:
+        return [Explanation("plain ratio", diagnosis.ratio.sentence)]
+    return []
+
+
+def _apart_from_nan(judged: Sequence[Judgement]) -> list[Explanation]:
+    """NaN on a few inputs hides every other mistake: explain it and the rest separately."""
+    broken = [one for one in judged if not _is_finite(one)]
+    finite = [one for one in judged if _is_finite(one)]
+    if not broken or not finite:
+        return []
+    explanations = [_from_catalogue(name) for name in _reason_for_nan(broken)]
+    rest = _diagnosis(finite)
+    return explanations + ([] if rest.agrees else _from_diagnosis(rest))
+
+
+def _reason_for_nan(broken: Sequence[Judgement]) -> list[str]:
+    """The catalogue's name of a NaN that comes with exact zeros, or with empty samples."""
+    if all(_has_empty_sample(one.case) for one in broken):
+        return ["empty-sample-nan"]
+    if broken[0].case.variant != "mse" and all(_shared_zeros(one.case) for one in broken):
+        values = [one.answer.observation.value for one in broken]
+        of_value = any(value is not None and not np.isfinite(value).all() for value in values)
+        return ["zero-times-log-of-zero" if of_value else "nan-gradient-behind-where"]
+    return []
+
+
+def _is_finite(judgement: Judgement) -> bool:
+    found = judgement.answer.observation
+    arrays = (found.value, found.grad_student, found.grad_teacher)
+    return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _shared_zeros(case: Case) -> bool:
+    """Whether some cell is 0 in a teacher head, and masked or 0 in every student head."""
+    teacher, student = (
+        maps == 0 if case.mask is None else (maps == 0) | ~case.mask[:, np.newaxis]
+        for maps in (case.teacher, case.student)
+    )
+    return bool((teacher.any(axis=1) & student.all(axis=1)).any())
+
+
+def _has_empty_sample(case: Case) -> bool:
+    return case.mask is not None and not case.mask.any(axis=(1, 2)).all()
+
+
+def _from_catalogue(name: str) -> Explanation:
+    entry = mistake(name)
+    return Explanation(entry.name, entry.sentence, entry.symptom, entry.mend)

@@ -1,0 +1,195 @@
+"""Facts about a port that hold whether or not a known mistake explains it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from amad_core.conformance.diagnosis.evidence import Evidence
+from amad_core.conformance.diagnosis.mistakes import Mistake, mistake
+from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
+from amad_core.conformance.inputs.borders import rounded_array
+from amad_core.conformance.inputs.designed import TWINS
+from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, exceeds, tolerance
+
+_ROUNDING_OF_VALUES = 0.05
+"""Half precision moves a loss by 0.1 to 2 %; bounds that hold for every input are far wider."""
+
+
+_EQUAL_SIZES: Mapping[str, tuple[str, str]] = {
+    "teacher and student have equally many heads": ("teacher_heads", "student_heads"),
+    "there are as many queries as keys": ("queries", "keys"),
+}
+
+
+def known_facts(evidence: Evidence) -> tuple[str, ...]:
+    """One sentence a fact: what agrees, scale, direction of gradients, invariances, NaN."""
+    facts: list[str] = []
+    for find in (_unanswered, _not_finite, _agreement, _scale, _gradients, _teacher, _invariances):
+        facts += find(evidence)
+    return tuple(facts)
+
+
+def precision_mistake(evidence: Evidence) -> Mistake | None:
+    """The mistake of rounding too much, if rounding in some dtype explains every difference."""
+    names = {
+        "float32": "single-precision-for-double",
+        "float16": "low-precision-arithmetic",
+        "bfloat16": "low-precision-arithmetic",
+    }
+    for dtype, name in names.items():
+        if all(_rounds_like(evidence, i, dtype) for i in evidence.answered) and (
+            _is_rounded(evidence, dtype)
+        ):
+            return mistake(name)
+    return None
+
+
+def _is_rounded(evidence: Evidence, dtype: str) -> bool:
+    """Whether there is a sign of rounding, as any small deviation is within its bounds.
+
+    Losses are numbers of that dtype; or twins, inputs that have the same loss in exact arithmetic
+    whatever is computed symmetrically, give losses that differ in the last digits of that dtype.
+    """
+    values = [np.asarray(evidence.observations[i].value) for i in evidence.answered]
+    if all(np.array_equal(value, rounded_array(value, dtype)) for value in values):
+        return True
+    twins = [
+        float(np.sum(value))
+        for i, value in zip(evidence.answered, values, strict=True)
+        # Other deviations, too, tell doubled heads from single ones.
+        if evidence.cases[i].name.startswith("twin/") and "doubled" not in evidence.cases[i].name
+    ]
+    return len(twins) > 1 and np.ptp(twins) > UNIT_ROUNDOFF[dtype] / 64 * np.max(np.abs(twins))
+
+
+def _rounds_like(evidence: Evidence, index: int, dtype: str) -> bool:
+    allowed = tolerance(evidence.cases[index], dtype)
+    value, gradient = evidence.specified[index]
+    found = evidence.observations[index]
+    if found.value is None or np.shape(found.value) != value.shape:
+        return False
+    if found.grad_teacher is not None and np.any(found.grad_teacher):
+        return False  # no rounding makes a gradient where there is none
+    fits = np.all(exceeds(np.asarray(found.value), value, allowed.value) <= 1)
+    fits &= np.all(np.abs(found.value - value) <= _ROUNDING_OF_VALUES * (1 + np.abs(value)))
+    if found.grad_student is not None:
+        fits &= np.all(exceeds(found.grad_student, gradient, allowed.gradient) <= 1)
+    return bool(fits)
+
+
+def _unanswered(evidence: Evidence) -> Iterator[str]:
+    missing = [i for i in range(len(evidence.cases)) if i not in evidence.answered]
+    if missing:
+        yield f"No value came for {_names(evidence, missing)}."
+    for what, (one, other) in _EQUAL_SIZES.items():
+        kinds = [
+            {
+                getattr(evidence.problems[i], one) == getattr(evidence.problems[i], other)
+                for i in some
+            }
+            for some in (evidence.answered, missing)
+        ]
+        if kinds == [{True}, {False}]:
+            yield f"It answers only where {what}."
+
+
+def _not_finite(evidence: Evidence) -> Iterator[str]:
+    values = [
+        i
+        for i in evidence.answered
+        if not np.isfinite(np.asarray(evidence.observations[i].value)).all()
+    ]
+    if values:
+        yield f"The value is NaN or infinite for {_names(evidence, values)}."
+    gradients = [
+        i
+        for i in evidence.answered
+        if i not in values and not _finite_gradient(evidence.observations[i].grad_student)
+    ]
+    if gradients:
+        names = _names(evidence, gradients)
+        yield f"The value is finite and the gradient NaN or infinite for {names}."
+
+
+def _finite_gradient(gradient: object) -> bool:
+    return gradient is None or bool(np.isfinite(np.asarray(gradient)).all())
+
+
+def _agreement(evidence: Evidence) -> Iterator[str]:
+    if not evidence.differing:
+        if evidence.answered:
+            yield f"The values of all {len(evidence.answered)} cases are the specification's."
+        return
+    if evidence.agreeing:
+        yield f"Values agree for {_names(evidence, evidence.agreeing)}."
+    yield f"Values differ for {_names(evidence, evidence.differing)}."
+
+
+def _scale(evidence: Evidence) -> Iterator[str]:
+    ratios = []
+    for index in evidence.differing:
+        found, expected = np.asarray(evidence.observations[index].value), evidence.specified[index]
+        if found.shape == expected[0].shape:
+            with np.errstate(all="ignore"):
+                each = found / expected[0]
+            ratios += [float(ratio) for ratio in np.ravel(each) if np.isfinite(ratio)]
+    if ratios:
+        low, high = min(ratios), max(ratios)
+        yield f"Where values differ they are {low:.4g} to {high:.4g} times the specification's."
+
+
+def _gradients(evidence: Evidence) -> Iterator[str]:
+    cosines, norms = [], []
+    for index in evidence.wrong_gradients:
+        gradient, expected = evidence.observations[index].grad_student, evidence.specified[index][1]
+        if gradient is None or gradient.shape != expected.shape:
+            continue
+        length, right = float(np.linalg.norm(gradient)), float(np.linalg.norm(expected))
+        if not np.isfinite(length) or right == 0:
+            continue
+        norms.append(length / right)
+        if length > 0:
+            cosines.append(float(np.sum(gradient * expected)) / (length * right))
+    if norms:
+        direction = f", cosine {min(cosines):.3f} to {max(cosines):.3f}" if cosines else ""
+        yield (
+            f"Gradients differ in {len(evidence.wrong_gradients)} cases: norm {min(norms):.3g} to "
+            f"{max(norms):.3g} of the right one{direction}."
+        )
+    elif not evidence.wrong_gradients and not np.isnan(evidence.gradient_errors).all():
+        yield "All gradients that came are the specification's."
+
+
+def _teacher(evidence: Evidence) -> Iterator[str]:
+    if evidence.teacher_gradient:
+        yield "The teacher gets a gradient; it must not."
+
+
+def _invariances(evidence: Evidence) -> Iterator[str]:
+    by_name = {case.name: i for i, case in enumerate(evidence.cases)}
+    base = by_name.get("twin/base")
+    if base is None or not evidence.differing:
+        return
+    kept: list[str] = []
+    changed: list[str] = []
+    for name, what in TWINS.items():
+        index = by_name.get(name)
+        if index is None:
+            continue
+        first, second = evidence.observations[base].value, evidence.observations[index].value
+        if first is None or second is None:
+            continue
+        if name == "twin/samples-reversed" and np.ndim(second):
+            second = second[::-1]
+        same = relative_distance(second, first) <= 2 * evidence.budgets[index].value
+        (kept if same else changed).append(what)
+    if kept:
+        yield f"As it must be, the value does not change by {', '.join(kept)}."
+    if changed:
+        yield f"The value changes by {', '.join(changed)}; it must not."
+
+
+def _names(evidence: Evidence, indices: Sequence[int]) -> str:
+    names = [evidence.cases[i].name for i in indices]
+    shown = ", ".join(names[:6])
+    return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"

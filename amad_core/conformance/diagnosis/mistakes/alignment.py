@@ -1,0 +1,204 @@
+"""Mistakes in turning similarities into weights (eq. 2)."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from amad_core.conformance.diagnosis.arrays import Array
+from amad_core.conformance.diagnosis.mistakes.mistake import Mistake, Version, one
+from amad_core.conformance.diagnosis.pipeline import Around, Instead, Problem, after, softmax
+
+
+def _over_axis(axis: int) -> Instead:
+    return Instead(lambda problem, logits: softmax(problem, logits, axis))
+
+
+def _over_all_pairs(problem: Problem, logits: Array) -> Array:
+    return softmax(problem, logits, (-2, -1))
+
+
+def _one_hot(problem: Problem, logits: Array) -> Array:
+    values = problem.arrays.values(logits)
+    chosen = np.eye(values.shape[-1])[np.argmax(values, axis=-1)]
+    return problem.arrays.constant(chosen)
+
+
+def _straight_through(problem: Problem, logits: Array) -> Array:
+    soft = softmax(problem, logits)
+    return _one_hot(problem, logits) + soft - problem.arrays.stop_gradient(soft)
+
+
+def _assigned(problem: Problem, logits: Array) -> Array:
+    values = problem.arrays.values(logits)
+    chosen = np.zeros(values.shape)
+    for index in np.ndindex(values.shape[:-2]):
+        if np.isfinite(values[index]).all():
+            chosen[index][linear_sum_assignment(values[index], maximize=True)] = 1.0
+    return problem.arrays.constant(chosen)
+
+
+def _uniform(problem: Problem, logits: Array) -> Array:
+    return logits * 0.0 + 1.0 / logits.shape[-1]
+
+
+def _sigmoid(problem: Problem, logits: Array) -> Array:
+    return 1.0 / (1.0 + problem.arrays.exp(-logits))
+
+
+def _over_sum(problem: Problem, weights: Array) -> Array:
+    return weights / problem.arrays.sum(weights, -1, True)
+
+
+def _log_softmax(problem: Problem, logits: Array) -> Array:
+    return problem.arrays.log(softmax(problem, logits))
+
+
+MISTAKES = (
+    Mistake(
+        name="softmax-over-teacher-heads",
+        sentence="The softmax of the weights runs over the teacher heads; it has to run over the "
+        "student heads.",
+        symptom="Rows of the weights do not sum to 1, columns do; nearly invisible when both "
+        "models have equally many heads (0.3 % on random maps).",
+        mend="Softmax along the last axis of the similarities [B, Ht, Hs].",
+        evidence="Measured: value 0.91 to 1.01 of the right one, gradient norm 0.70.",
+        versions=one({"weights": _over_axis(-2)}),
+    ),
+    Mistake(
+        name="softmax-over-all-pairs",
+        sentence="The softmax of the weights runs over all pairs of heads at once.",
+        symptom="All weights of a sample together sum to 1; gradients are about Ht times too "
+        "small.",
+        mend="Do not flatten [Ht, Hs] before the softmax; softmax along the last axis.",
+        evidence="Measured: value 1.08 to 1.75, gradient norm about 1/Ht.",
+        versions=one({"weights": Instead(_over_all_pairs)}),
+    ),
+    Mistake(
+        name="softmax-over-the-batch",
+        sentence="The softmax of the weights runs over the first axis, the batch.",
+        symptom="With one sample every weight is 1; a sample's loss depends on its neighbours.",
+        mend="Name the axis: dim=-1. PyTorch's functional softmax without dim takes axis 0 of a "
+        "3-d tensor and axis 1 of a 4-d one.",
+        evidence="torch.nn.functional.softmax, implicit dim (deprecated, with a warning).",
+        versions=one({"weights": _over_axis(0)}),
+    ),
+    Mistake(
+        name="softmax-over-the-queries",
+        sentence="The softmax of the weights runs over the query rows.",
+        symptom="With one query every weight is 1; a row's weights depend on the other rows.",
+        mend="Softmax over the student heads, the last axis of [B, Q, Ht, Hs].",
+        evidence="torch.nn.functional.softmax without dim takes axis 1 of a 4-d tensor.",
+        variants=("token",),
+        versions=one({"weights": _over_axis(1)}),
+    ),
+    Mistake(
+        name="softmax-missing",
+        sentence="The similarities are used as weights as they are; the softmax is missing.",
+        symptom="The mixture is too large, more so with many student heads.",
+        mend="Softmax over the student heads, after division by the temperature.",
+        evidence="Measured: value 0.47 to 3.4 of the right one.",
+        versions=(
+            Version("", {"weights": Instead(lambda problem, logits: logits)}),
+            Version(
+                "and without temperature",
+                {"weights": Instead(lambda problem, logits: logits * problem.temperature)},
+            ),
+        ),
+    ),
+    Mistake(
+        name="weights-divided-by-their-sum",
+        sentence="The similarities are divided by their sum; the exponential of the softmax is "
+        "missing.",
+        symptom="2 to 4 % on random maps, 38 % on nearly disjoint heads.",
+        mend="exp(c / temperature) first, then divide by the sum: a softmax.",
+        evidence="Measured: value 0.96 to 1.02 on random maps, 0.62 on disjoint heads.",
+        versions=one({"weights": Instead(_over_sum)}),
+    ),
+    Mistake(
+        name="softmax-twice",
+        sentence="The weights go through the softmax twice.",
+        symptom="The weights are almost uniform.",
+        mend="Remove one softmax; look for one in the function that computes the similarities.",
+        evidence="The same slip on attention maps is frequent; see softmax-on-the-maps.",
+        versions=one({"weights": after(softmax)}),
+    ),
+    Mistake(
+        name="log-softmax-for-softmax",
+        sentence="The weights are the logarithms of the softmax.",
+        symptom="Negative weights; a huge loss in mse, else NaN in every case (as "
+        "log-target-without-flag gives): the logarithm of a negative mixture.",
+        mend="softmax instead of log_softmax.",
+        same_as=("log-target-without-flag",),
+        versions=one({"weights": Instead(_log_softmax)}),
+    ),
+    Mistake(
+        name="sigmoid-for-softmax",
+        sentence="The weights are sigmoids of the similarities, each on its own.",
+        symptom="Weights of a head sum to more than 1 (about 0.5 to 0.7 a head).",
+        mend="Softmax over the student heads.",
+        versions=(
+            Version("", {"weights": Instead(_sigmoid)}),
+            Version(
+                "divided by their sum",
+                {
+                    "weights": Instead(
+                        lambda problem, logits: _over_sum(problem, _sigmoid(problem, logits))
+                    )
+                },
+            ),
+        ),
+    ),
+    Mistake(
+        name="hard-alignment",
+        sentence="Every teacher head is given its single best student head (argmax), no mixture.",
+        symptom="20 to 30 % more loss; the gradient jumps where the best head changes.",
+        mend="Use the softmax weights; lower the temperature if sharper ones are wanted.",
+        evidence="Measured: value 1.22 to 1.34, cosine of the gradients 0.61 to 0.68.",
+        versions=(
+            Version("", {"weights": Instead(_one_hot)}),
+            Version("straight-through gradient", {"weights": Instead(_straight_through)}),
+        ),
+    ),
+    Mistake(
+        name="one-to-one-assignment",
+        sentence="Heads are matched one to one (Hungarian assignment) instead of softly.",
+        symptom="Teacher heads beyond the number of student heads are compared with nothing.",
+        mend="Softmax weights over all student heads.",
+        versions=one({"weights": Instead(_assigned)}),
+    ),
+    Mistake(
+        name="uniform-weights",
+        sentence="Every student head has the same weight: each teacher head is compared with the "
+        "mean student head.",
+        symptom="2 to 3 % on random maps, gradients almost parallel; 56 % on disjoint heads.",
+        mend="Compute the cosines from the maps themselves; check that they are not all near 0 or "
+        "equal.",
+        evidence="Measured. The limit of dot-of-l1-maps for large maps.",
+        versions=one({"weights": Instead(_uniform)}),
+    ),
+    Mistake(
+        name="similarity-sign-flipped",
+        sentence="The least similar student heads get the largest weights: a distance is used as "
+        "similarity, or the sign is wrong.",
+        symptom="4 to 7 % on random maps; on disjoint heads the gradient points away.",
+        mend="softmax(+cosine / temperature); with a distance, softmax(-distance).",
+        evidence="Measured: value 1.04 to 1.07, disjoint heads 2.12.",
+        versions=one({"logits": after(lambda problem, logits: -logits)}),
+    ),
+    Mistake(
+        name="softmax-over-queries-of-the-weights",
+        sentence="In the variant token, the weights of all rows are softmaxed together.",
+        symptom="Weights of a row sum to about 1/Q; gradients too small.",
+        mend="One softmax for every query row and teacher head, over student heads only.",
+        variants=("token",),
+        versions=(
+            Version(
+                "over rows and student heads",
+                {
+                    "weights": Around(
+                        lambda inner, problem, logits: softmax(problem, logits, (1, 3))
+                    )
+                },
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,269 @@
+"""Mistakes with small numbers added for safety, and with zeros."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from amad_core.conformance.diagnosis.arrays import Array
+from amad_core.conformance.diagnosis.mistakes.mistake import (
+    GRADIENTS,
+    KL,
+    PROBABILITIES,
+    Family,
+    Mistake,
+    Version,
+)
+from amad_core.conformance.diagnosis.mistakes.similarity import both_entering, both_units
+from amad_core.conformance.diagnosis.pipeline import (
+    Around,
+    Deviation,
+    Instead,
+    Problem,
+    Stage,
+    after,
+    l2_norm,
+    l2_unit,
+    positive,
+)
+
+_SIZES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
+_OFTEN = (1e-8, 1e-6, 1e-3)
+
+
+def _t_log(problem: Problem, target: Array, ratio_to: Array, added: float = 0.0) -> Array:
+    some = positive(problem, target)
+    where, log = problem.arrays.where, problem.arrays.log
+    safe = where(some, target, 1.0) + added
+    return where(some, target * (log(safe) - log(where(some, ratio_to, 1.0))), 0.0)
+
+
+def _in_log(eps: float) -> Deviation:
+    def terms(problem: Problem, target: Array, mixture: Array) -> Array:
+        return _t_log(problem, target, mixture + eps)
+
+    return {"terms": Instead(terms)}
+
+
+def _both_logs(eps: float) -> Deviation:
+    def terms(problem: Problem, target: Array, mixture: Array) -> Array:
+        return _t_log(problem, target, mixture + eps, eps)
+
+    return {"terms": Instead(terms)}
+
+
+def _both_terms(eps: float) -> Deviation:
+    def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
+        return inner(problem, target + eps, mixture + eps)
+
+    return {"terms": Around(terms)}
+
+
+def _at_least(problem: Problem, values: Array, eps: float) -> Array:
+    return problem.arrays.where(problem.arrays.values(values) > eps, values, eps)
+
+
+def _clamped(eps: float) -> Deviation:
+    def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
+        return inner(problem, target, _at_least(problem, mixture, eps))
+
+    return {"terms": Around(terms)}
+
+
+def _both_clamped(eps: float) -> Deviation:
+    def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
+        return inner(problem, _at_least(problem, target, eps), _at_least(problem, mixture, eps))
+
+    return {"terms": Around(terms)}
+
+
+def _added_norm(eps: float) -> Stage:
+    return lambda problem, heads: heads / (l2_norm(problem, heads) + eps)
+
+
+def _norm_of_sum(eps: float) -> Stage:
+    return lambda problem, heads: (
+        heads / problem.arrays.sqrt(problem.arrays.sum(heads**2, -1, True) + eps)
+    )
+
+
+def _variant_added_norm(eps: float) -> Stage:
+    def normalised(problem: Problem, heads: Array) -> Array:
+        if problem.variant == "mse":
+            return _added_norm(eps)(problem, heads)
+        return heads / (problem.arrays.sum(heads, -1, True) + eps)
+
+    return normalised
+
+
+def _renormalised(eps: float) -> Deviation:
+    def normalised(problem: Problem, heads: Array) -> Array:
+        if problem.variant == "mse":
+            return l2_unit(problem, heads + eps)
+        return (heads + eps) / problem.arrays.sum(heads + eps, -1, True)
+
+    return both_entering(normalised)
+
+
+def _added_to_unit(eps: float) -> Deviation:
+    def unit(problem: Problem, heads: Array) -> Array:
+        units = heads + eps
+        return units / problem.arrays.sum(units, -1, True)
+
+    return {"target": after(unit), "entering": after(unit)}
+
+
+def _added_to_maps(eps: float) -> Deviation:
+    def inputs(inner: Stage, problem: Problem, teacher: Array, student: Array) -> Any:
+        problem, teacher, student = inner(problem, teacher, student)
+        return problem, teacher + eps, student + eps
+
+    return {"inputs": Around(inputs)}
+
+
+def _cut(threshold: float) -> Deviation:
+    def masked(problem: Problem, maps: Array) -> Array:
+        return problem.arrays.where(problem.arrays.values(maps) > threshold, maps, 0.0)
+
+    return {"teacher_mask": after(masked), "student_mask": after(masked)}
+
+
+def _naive_quotient(problem: Problem, target: Array, mixture: Array) -> Array:
+    return target * problem.arrays.log(target / mixture)
+
+
+def _naive_difference(problem: Problem, target: Array, mixture: Array) -> Array:
+    return target * (problem.arrays.log(target) - problem.arrays.log(mixture))
+
+
+def _naive_js(problem: Problem, target: Array, mixture: Array) -> Array:
+    half = (target + mixture) / 2
+    return (_naive_quotient(problem, target, half) + _naive_quotient(problem, mixture, half)) / 2
+
+
+def _single_where(naive: Stage) -> Instead:
+    def terms(problem: Problem, target: Array, mixture: Array) -> Array:
+        values = naive(problem, target, mixture)
+        return problem.arrays.where(~np.isnan(problem.arrays.values(values)), values, 0.0)
+
+    return Instead(terms)
+
+
+def _sizes(
+    label: str, deviation: Callable[[float], Deviation], variants: tuple[str, ...]
+) -> tuple[Version, ...]:
+    return tuple(
+        Version(f"{label}, {eps:g}", deviation(eps), variants, in_pairs=eps in _OFTEN)
+        for eps in _SIZES
+    )
+
+
+def _fit(label: str, deviation: Callable[[float], Deviation], variants: tuple[str, ...]) -> Family:
+    return Family(label + ", {:.3g}", deviation, 1e-13, 1.0, variants)
+
+
+_ANY = ("mse", "kl", "js", "token", "projected")
+_LOG = (
+    ("on the mixture", _in_log, KL),
+    ("on both maps inside the logarithm", _both_logs, KL),
+    ("on both maps, factor included", _both_terms, PROBABILITIES),
+    ("on the mixture, as a floor", _clamped, PROBABILITIES),
+    ("on both maps, as a floor", _both_clamped, PROBABILITIES),
+)
+_NORM: tuple[tuple[str, Callable[[float], Deviation], tuple[str, ...]], ...] = (
+    ("added to the norms of the cosines", lambda eps: both_units(_added_norm(eps)), _ANY),
+    (
+        "added to the norms of the divergence",
+        lambda eps: both_entering(_variant_added_norm(eps)),
+        _ANY,
+    ),
+    (
+        "added to all norms",
+        lambda eps: {**both_units(_added_norm(eps)), **both_entering(_variant_added_norm(eps))},
+        _ANY,
+    ),
+    ("under the root in the cosines", lambda eps: both_units(_norm_of_sum(eps)), _ANY),
+)
+_RENORMALISED: tuple[tuple[str, Callable[[float], Deviation], tuple[str, ...]], ...] = (
+    ("added to the maps", _renormalised, _ANY),
+    ("added to the normalised maps", _added_to_unit, PROBABILITIES),
+)
+
+MISTAKES = (
+    Mistake(
+        name="eps-in-the-logarithm",
+        sentence="A small number is added to (or is a floor of) the maps inside the logarithm, "
+        "large enough to be seen.",
+        symptom="Absolute numbers do not fit maps that sum to 1 over n cells: 1e-8 moves the "
+        "loss by 0.04 % at n = 128^2 and 2 % at 1024^2.",
+        mend="Use the smallest positive number of the dtype as floor, or none.",
+        evidence="Measured; seen as 1e-8 and 1e-10 in public ports, 1e-7 in Keras.",
+        variants=PROBABILITIES,
+        versions=tuple(version for row in _LOG for version in _sizes(*row)),
+        families=tuple(_fit(*row) for row in _LOG),
+    ),
+    Mistake(
+        name="eps-in-the-norms",
+        sentence="A small number is added to the norms, large enough to be seen.",
+        symptom="Heads of small norm shrink; 0.1 moves the loss by 8 to 13 %.",
+        mend="Guard only against a norm of 0, or use the dtype's smallest positive number.",
+        evidence="Measured.",
+        versions=tuple(version for row in _NORM for version in _sizes(*row)),
+        families=tuple(_fit(*row) for row in _NORM),
+    ),
+    Mistake(
+        name="renormalised-after-eps",
+        sentence="A small number is added to every cell and the maps are normalised anew.",
+        symptom="All maps move towards uniform; zeros are lost, masked cells come back.",
+        mend="Leave zeros alone; treat 0 log 0 as 0.",
+        versions=tuple(version for row in _RENORMALISED for version in _sizes(*row)),
+        families=tuple(_fit(*row) for row in _RENORMALISED),
+    ),
+    Mistake(
+        name="eps-added-to-the-maps",
+        sentence="A small number is added to every cell of both maps at the start.",
+        symptom="Cosines rise, maps move towards uniform.",
+        mend="Leave the maps alone.",
+        versions=_sizes("everywhere", _added_to_maps, _ANY),
+        families=(_fit("everywhere", _added_to_maps, _ANY),),
+    ),
+    Mistake(
+        name="small-cells-cut",
+        sentence="Cells below a threshold are set to 0, as if masked.",
+        symptom="Mass is lost in flat maps; kl can be infinite.",
+        mend="Masks come from the caller, not from the size of a cell.",
+        evidence="TextBrewer takes scores below -1e-3 for masked, which are half of all scores.",
+        versions=tuple(
+            Version(f"threshold {threshold:g}", _cut(threshold))
+            for threshold in (1e-2, 1e-3, 2e-2, 5e-2, 1e-1)
+        ),
+    ),
+    Mistake(
+        name="zero-times-log-of-zero",
+        sentence="0 log 0 is computed as it stands and gives NaN.",
+        symptom="NaN as soon as the teacher has a zero: causal maps, masks.",
+        mend="Define 0 log 0 = 0: replace the argument of the logarithm where the factor is 0.",
+        evidence="LMOps #38, pytorch #41508, mlx #2608.",
+        variants=PROBABILITIES,
+        versions=(
+            Version("logarithm of the quotient", {"terms": Instead(_naive_quotient)}, KL),
+            Version("difference of logarithms", {"terms": Instead(_naive_difference)}, KL),
+            Version("in both halves", {"terms": Instead(_naive_js)}, ("js",)),
+        ),
+    ),
+    Mistake(
+        name="nan-gradient-behind-where",
+        sentence="NaN terms are replaced after they were computed (where, nan_to_num): the value "
+        "is mended, the gradient is not.",
+        symptom="Right value, NaN gradient on maps with exact zeros.",
+        mend="Replace the argument before the logarithm as well (double where).",
+        evidence="TRL #5594.",
+        variants=PROBABILITIES,
+        versions=(
+            Version("logarithm of the quotient", {"terms": _single_where(_naive_quotient)}, KL),
+            Version("difference of logarithms", {"terms": _single_where(_naive_difference)}, KL),
+            Version("in both halves", {"terms": _single_where(_naive_js)}, ("js",)),
+        ),
+        found_by=GRADIENTS,
+    ),
+)

@@ -1,0 +1,245 @@
+"""Inputs that tell mistakes apart.
+
+Random maps hardly show mistakes in the alignment: uniform weights change the loss of random maps by
+2 %, of nearly disjoint heads by half. So the inputs are designed, few and small:
+
+- ``rect``: all five sizes differ, so that no axis can be taken for another; three of them, with
+  different sizes, so that every ratio (1/Ht, 1/n, B, ...) shows as such. ``same`` has all sizes
+  equal, ``wide`` many heads, equally many: silent exchanges of axes run there.
+- ``disjoint``: heads look at different places, and every sample orders them differently.
+- ``mixed-norms``: one sharp student head among flat ones. ``mixed-rows``: every query row follows
+  another head. ``peaked``: cells down to 2^-18 under teacher mass. ``causal``: exact zeros.
+  ``cropped``: rows and heads of unequal mass.
+- ``twin``: one input and what must not change it, see :data:`TWINS`.
+- ``mask``: padding, causal and odd masks over cells with mass, a sample without any cell.
+
+Cells are multiples of 1/256 (``peaked``: eight significant bits), which bfloat16, float16 and
+float32 hold exactly: a port in low precision gets the same inputs.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amad_core.attention.inputs import BoolArray, FloatArray
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.inputs.projections import positive_projection
+
+STEPS = 256
+"""Cells are multiples of ``1 / STEPS``."""
+
+TWINS: Mapping[str, str] = MappingProxyType(
+    {
+        "twin/student-heads-permuted": "permuting the student heads",
+        "twin/teacher-heads-permuted": "permuting the teacher heads",
+        "twin/student-head-scaled": "scaling one student head",
+        "twin/teacher-head-scaled": "scaling one teacher head",
+        "twin/student-heads-doubled": "repeating every student head once",
+        "twin/samples-reversed": "reversing the order of the samples",
+    }
+)
+"""Cases whose loss must equal that of ``twin/base``, and what was done to its inputs."""
+
+_CUT_BY_RELU = ("rect/1", "disjoint", "cropped", "mixed-norms", "causal", "mask/any-cells")
+"""Where the variant ``projected`` has cells below the kink of ReLU."""
+
+_MASK_SIZES = (
+    ("mask/padding", (3, 4, 3, 6, 6)),
+    ("mask/any-cells", (2, 3, 4, 5, 7)),
+    ("mask/keys", (4, 2, 3, 5, 5)),
+    ("mask/causal", (2, 3, 2, 7, 7)),
+    ("mask/empty-sample", (3, 3, 2, 4, 5)),
+)
+
+
+def discriminating_cases(
+    variant: str,
+    *,
+    temperature: float = 1.0,
+    reduction: str = "mean",
+    masks: bool = True,
+    seed: int = 0,
+) -> list[Case]:
+    """The designed inputs of one variant, reproducible bit for bit from the seed.
+
+    Mistakes in the temperature show only at a temperature other than 1: ask for cases at a second
+    one where the port takes it.
+
+    Args:
+        variant, temperature, reduction: options that every case has.
+        masks: whether the port takes a mask; without it no case has one.
+        seed: at least 0; another seed gives other maps of the same design.
+
+    Returns:
+        Small cases (at most 4 samples, 6 heads, 48 cells), the plainest first.
+    """
+    rng = np.random.default_rng([seed, 17])
+    cases = [Case(name, teacher, student) for name, (teacher, student) in _plain_maps(rng)]
+    cases += _twins(*_random_maps(rng, (3, 3, 4, 2, 5)))
+    if masks:
+        cases += [_masked(name, sizes, rng) for name, sizes in _MASK_SIZES]
+    cases = [
+        replace(case, variant=variant, temperature=temperature, reduction=reduction)
+        for case in cases
+    ]
+    return [_projected(case, seed) for case in cases] if variant == "projected" else cases
+
+
+Maps = tuple[FloatArray, FloatArray]
+Sizes = tuple[int, int, int, int, int]
+"""Batch, teacher heads, student heads, queries, keys."""
+
+
+def _plain_maps(rng: np.random.Generator) -> Iterator[tuple[str, Maps]]:
+    yield "rect/1", _random_maps(rng, (2, 5, 3, 4, 7))
+    yield "disjoint", _disjoint(rng, (3, 4, 3, 5, 6))
+    yield "cropped", _cropped(rng, (3, 4, 2, 5, 7))
+    yield "rect/2", _random_maps(rng, (4, 3, 5, 2, 6))
+    yield "rect/3", _random_maps(rng, (5, 2, 4, 6, 3))
+    yield "same", _random_maps(rng, (4, 4, 4, 4, 4))
+    yield "wide", _random_maps(rng, (2, 6, 6, 3, 5))
+    yield "mixed-norms", _mixed_norms(rng, (2, 3, 4, 5, 7))
+    yield "mixed-rows", _mixed_rows(rng, (2, 4, 4, 6, 5))
+    yield "peaked", _peaked(rng, (2, 3, 4, 5, 8))
+    yield "causal", _causal(rng, (2, 3, 2, 6, 6))
+
+
+def quantised(rows: FloatArray, steps: Any = STEPS) -> FloatArray:
+    """Positive rows as multiples of 1/256 that sum to ``steps``/256, every cell at least 1/256."""
+    keys = rows.shape[-1]
+    share = rows / rows.sum(axis=-1, keepdims=True) * (steps - keys)
+    counts = np.floor(share)
+    missing = steps - keys - counts.sum(axis=-1, keepdims=True)
+    rank = np.argsort(np.argsort(counts - share, axis=-1, kind="stable"), axis=-1, kind="stable")
+    cells: FloatArray = (1 + counts + (rank < missing)) / STEPS
+    return cells
+
+
+def _softmax_rows(logits: FloatArray) -> FloatArray:
+    return quantised(np.exp(logits - logits.max(axis=-1, keepdims=True)))
+
+
+def _random_maps(rng: np.random.Generator, sizes: Sizes, sharpness: float = 1.5) -> Maps:
+    batch, teacher_heads, student_heads, queries, keys = sizes
+    teacher = rng.normal(size=(batch, teacher_heads, queries, keys))
+    student = rng.normal(size=(batch, student_heads, queries, keys))
+    return _softmax_rows(sharpness * teacher), _softmax_rows(sharpness * student)
+
+
+def _bumps(places: NDArray[np.int64], sizes: Sizes, height: float) -> FloatArray:
+    """Heads ``[B, H, Q, K]`` that look at key ``query + place``, one place a sample and head."""
+    queries, keys = sizes[3:]
+    looked_at = (places[:, :, None] + np.arange(queries)) % keys
+    return height * np.asarray(looked_at[..., None] == np.arange(keys), dtype=np.float64)
+
+
+def _disjoint(rng: np.random.Generator, sizes: Sizes) -> Maps:
+    batch, teacher_heads, student_heads, _, keys = sizes
+    places = np.stack([rng.permutation(keys)[:teacher_heads] for _ in range(batch)])
+    order = np.stack([rng.permutation(teacher_heads)[:student_heads] for _ in range(batch)])
+    noise = rng.normal(size=(2, batch, teacher_heads, *sizes[3:])) * 0.3
+    teacher = _bumps(places, sizes, 4.5) + noise[0]
+    student = _bumps(np.take_along_axis(places, order, axis=1), sizes, 4.5)
+    return _softmax_rows(teacher), _softmax_rows(student + noise[1][:, :student_heads])
+
+
+def _cropped(rng: np.random.Generator, sizes: Sizes) -> Maps:
+    """Rows of unequal mass, and among them heads of unequal mass."""
+    cropped = []
+    for maps in _random_maps(rng, sizes):
+        of_rows = rng.integers(3, 9, size=(*maps.shape[:3], 1))
+        of_heads = rng.integers(3, 9, size=(*maps.shape[:2], 1, 1))
+        cropped.append(quantised(maps, of_rows * of_heads * 4))
+    return cropped[0], cropped[1]
+
+
+def _mixed_norms(rng: np.random.Generator, sizes: Sizes) -> Maps:
+    teacher, _ = _random_maps(rng, sizes, sharpness=2.5)
+    logits = rng.normal(size=(sizes[0], sizes[2], *sizes[3:])) * 0.3
+    logits[:, 1] *= 12
+    return teacher, _softmax_rows(logits)
+
+
+def _mixed_rows(rng: np.random.Generator, sizes: Sizes) -> Maps:
+    teacher, student = _disjoint(rng, sizes)
+    follows = rng.integers(sizes[2], size=(sizes[0], sizes[2], sizes[3], 1))
+    return teacher, np.take_along_axis(student, follows, axis=1)
+
+
+def _peaked(rng: np.random.Generator, sizes: Sizes) -> Maps:
+    """Student cells that are tiny in every head where the teacher has mass."""
+    teacher, student = _random_maps(rng, sizes, sharpness=2.5)
+    queries = np.arange(sizes[3])
+    tiny = 2.0 ** -rng.integers(14, 19, size=(sizes[0], sizes[2], sizes[3]))
+    student[:, :, queries, queries % sizes[4]] = tiny
+    return teacher, student
+
+
+def _causal(rng: np.random.Generator, sizes: Sizes) -> Maps:
+    """Square maps with exact zeros above the diagonal, shared by all heads."""
+    maps = []
+    for heads in sizes[1:3]:
+        causal = np.zeros((sizes[0], heads, *sizes[3:]))
+        for query in range(sizes[3]):
+            logits = 1.5 * rng.normal(size=(sizes[0], heads, query + 1))
+            causal[:, :, query, : query + 1] = _softmax_rows(logits)
+        maps.append(causal)
+    return maps[0], maps[1]
+
+
+def _twins(teacher: FloatArray, student: FloatArray) -> list[Case]:
+    scales = np.array([1.0, 2.0, 1.0, 1.0])[:, None, None]
+    return [
+        Case("twin/base", teacher, student),
+        Case("twin/student-heads-permuted", teacher, student[:, [2, 0, 3, 1]]),
+        Case("twin/teacher-heads-permuted", teacher[:, [1, 2, 0]], student),
+        Case("twin/student-head-scaled", teacher, student * scales),
+        Case("twin/teacher-head-scaled", teacher * scales[:3], student),
+        Case("twin/student-heads-doubled", teacher, np.repeat(student, 2, axis=1)),
+        Case("twin/samples-reversed", teacher[::-1].copy(), student[::-1].copy()),
+    ]
+
+
+def _masked(name: str, sizes: Sizes, rng: np.random.Generator) -> Case:
+    teacher, student = _random_maps(rng, sizes)
+    batch, queries, keys = sizes[0], sizes[3], sizes[4]
+    mask = rng.random((batch, queries, keys)) < 0.75
+    if name == "mask/padding":
+        # As models give them: padded keys hold nothing, padded query rows still sum to 1.
+        present = np.arange(keys) < np.array([keys, keys - 2, keys - 3])[:, None]
+        teacher, student = (
+            np.where(present[:, None, None], _within(maps, present), 0.0)
+            for maps in (teacher, student)
+        )
+        mask = present[:, :, None] & present[:, None, :]
+    elif name == "mask/keys":
+        mask = np.repeat(rng.random((batch, 1, keys)) < 0.6, queries, axis=1)
+        mask[:, :, 0] = True
+    elif name == "mask/causal":
+        mask = np.repeat(np.tri(queries, keys, dtype=bool)[np.newaxis], batch, axis=0)
+    mask = _never_empty(mask)
+    if name == "mask/empty-sample":
+        mask[1] = False
+    return Case(name, teacher, student, mask=mask)
+
+
+def _within(maps: FloatArray, present: BoolArray) -> FloatArray:
+    """Every row's mass moved onto the present keys."""
+    moved = np.ones_like(maps)
+    for sample, keys in enumerate(present):
+        moved[sample][..., keys] = quantised(maps[sample][..., keys])
+    return moved
+
+
+def _never_empty(mask: BoolArray) -> BoolArray:
+    mask[:, 0, 0] = True
+    return mask
+
+
+def _projected(case: Case, seed: int) -> Case:
+    weight, bias = positive_projection(case, seed, cut=case.name in _CUT_BY_RELU)
+    return replace(case, weight=weight, bias=bias)

@@ -1,0 +1,70 @@
+"""What a port claims to compute, and what the specification gives for it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from amad_core.arguments.maps import REDUCTIONS, check_eps, check_temperature
+from amad_core.arguments.words import check_choice
+from amad_core.attention.gradient import amad_loss_and_grad
+from amad_core.attention.variants import VARIANTS
+from amad_core.conformance.inputs.case import Case, Observation
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The options by which a port is judged.
+
+    What a port takes as arguments is passed to it; for what it does not take, the claim says what
+    it has fixed inside.
+
+    Attributes:
+        variant, temperature, reduction, eps: as in :func:`amad_core.amad_loss`.
+        masks: judge masks too; ``None``: if the port takes one.
+        gradients: judge gradients too, where the framework has them.
+        layers: the port takes lists of maps and adds up the losses of the layers.
+
+    Raises:
+        TypeError, ValueError: an option that the specification does not have.
+    """
+
+    variant: str = "mse"
+    temperature: float = 1.0
+    reduction: str = "mean"
+    eps: float = 0.0
+    masks: bool | None = None
+    gradients: bool = True
+    layers: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("variant", self.variant, VARIANTS)
+        check_temperature(self.temperature)
+        check_choice("reduction", self.reduction, REDUCTIONS)
+        check_eps(self.eps)
+
+    def applied_to(self, case: Case) -> Case:
+        """The case with the options claimed."""
+        return replace(
+            case,
+            variant=self.variant,
+            temperature=self.temperature,
+            reduction=self.reduction,
+            eps=self.eps,
+        )
+
+
+def expected(case: Case) -> Observation:
+    """What the specification gives for a case."""
+    with np.errstate(all="ignore"):
+        value, gradient = amad_loss_and_grad(
+            teacher=case.teacher,
+            student=case.student,
+            variant=case.variant,
+            temperature=case.temperature,
+            reduction=case.reduction,
+            mask=case.mask,
+            eps=case.eps,
+            weight=case.weight,
+            bias=case.bias,
+        )
+    return Observation(value, gradient, np.zeros_like(case.teacher))

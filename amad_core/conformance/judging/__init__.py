@@ -1,0 +1,1 @@
+"""Answers held against the specification: tolerances, judgements, and the checks."""

@@ -1,0 +1,133 @@
+"""Inputs drawn by Hypothesis; what fails is shrunk to its smallest form."""
+
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from amad_core.conformance.inputs.borders import prepared
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.judging.checks.result import FAILED, PASSED, CheckResult
+from amad_core.conformance.judging.checks.values import value_or_gradient
+from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.judgement import Judgement
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from amad_core.conformance.strategies import AmadInputs
+
+SHAPES = (
+    (1, 1, 1, 1, 1),
+    (1, 1, 2, 1, 2),
+    (1, 2, 1, 2, 2),
+    (2, 2, 2, 2, 3),
+    (2, 3, 2, 2, 3),
+    (3, 2, 4, 1, 5),
+    (2, 4, 3, 4, 3),
+)
+"""Batch, teacher heads, student heads, queries, keys: few, since some frameworks compile each."""
+
+_MOST_CALLS_TO_SHRINK = 250
+
+
+def check_drawn(subject: Subject) -> CheckResult:
+    """Search for an input on which the port is wrong, and shrink it."""
+    search = _Search(subject)
+    smallest = search.run()
+    if smallest is None:
+        return CheckResult(PASSED, cases=search.calls)
+    return CheckResult(
+        FAILED,
+        f"the smallest wrong input: {value_or_gradient(subject, smallest)}",
+        search.calls,
+        search.wrong,
+        smallest,
+    )
+
+
+class _Search:
+    """One run of Hypothesis, bounded in calls so that it takes as long as it always does."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.calls = self.wrong = 0
+        self._subject = subject
+        self._smallest: Judgement | None = None
+        self._calls_at_first = 0
+
+    def run(self) -> Judgement | None:
+        """The smallest wrong input, judged; ``None`` where none was found."""
+        # Hypothesis takes half a second to import: only who draws pays.
+        from hypothesis import HealthCheck, Phase, find, settings
+        from hypothesis.errors import Flaky, NoSuchExample
+
+        try:
+            find(
+                _strategy(self._subject),
+                self._is_wrong,
+                settings=settings(
+                    max_examples=self._subject.max_examples,
+                    phases=(Phase.generate, Phase.shrink),
+                    suppress_health_check=list(HealthCheck),
+                    database=None,
+                    deadline=None,
+                    derandomize=False,
+                ),
+                random=Random(self._subject.seed),
+            )
+        except NoSuchExample:
+            return None
+        except Flaky:
+            # A port that gives another result each time; the check of repeated calls says so.
+            pass
+        return self._smallest
+
+    def _is_wrong(self, inputs: "AmadInputs") -> bool:
+        case = _case(self._subject, inputs)
+        if self._smallest and self.calls - self._calls_at_first > _MOST_CALLS_TO_SHRINK:
+            return _same(case, self._smallest.case)
+        judgement = self._subject.judge_unnamed(case)
+        self.calls += 1
+        if not value_or_gradient(self._subject, judgement):
+            return False
+        if self._smallest is None:
+            self._calls_at_first = self.calls
+        self.wrong += 1
+        self._smallest = judgement
+        return True
+
+
+def _same(case: Case, other: Case) -> bool:
+    """Whether two cases hold the same maps."""
+    return case.student.shape == other.student.shape and all(
+        np.array_equal(getattr(case, name), getattr(other, name), equal_nan=name != "mask")
+        for name in ("teacher", "student", "mask")
+    )
+
+
+def _case(subject: Subject, inputs: "AmadInputs") -> Case:
+    teacher, student, mask = inputs
+    return prepared(Case("drawn", teacher, student, mask=mask), subject.claim, subject.seed)
+
+
+def _strategy(subject: Subject) -> "SearchStrategy[AmadInputs]":
+    from hypothesis import strategies as st
+
+    from amad_core.conformance.strategies import GENTLE_SCALES, amad_inputs
+
+    def inputs_of(shape: tuple[int, ...], masked: bool) -> "SearchStrategy[AmadInputs]":
+        batch, teacher_heads, student_heads, queries, keys = shape
+        return amad_inputs(
+            batch=batch,
+            teacher_heads=teacher_heads,
+            student_heads=student_heads,
+            queries=queries,
+            keys=keys,
+            masked=masked,
+            matching_supports=True,
+            scales=GENTLE_SCALES,
+            exact=True,
+        )
+
+    masks = st.booleans() if subject.takes_masks else st.just(False)
+    return st.tuples(st.sampled_from(SHAPES), masks).flatmap(lambda drawn: inputs_of(*drawn))

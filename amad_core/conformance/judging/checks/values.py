@@ -1,0 +1,126 @@
+"""Values and gradients, on designed inputs and at the borders."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from amad_core.conformance.inputs.borders import edge_cases, infinite_cases
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.conformance.judging.checks.result import (
+    DECISION,
+    FAILED,
+    PASSED,
+    CheckResult,
+    skipped,
+    summed_up,
+)
+from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.judgement import Judgement
+
+
+def designed_cases(subject: Subject, *, masked: bool) -> list[Case]:
+    """The inputs that tell mistakes apart, with a mask or without."""
+    claim = subject.claim
+    cases = discriminating_cases(
+        claim.variant,
+        temperature=claim.temperature,
+        reduction=claim.reduction,
+        masks=masked,
+        seed=subject.seed,
+    )
+    return [claim.applied_to(case) for case in cases if (case.mask is not None) == masked]
+
+
+def check_values(subject: Subject) -> CheckResult:
+    """Values on designed inputs without mask."""
+    judged = [subject.judge(case) for case in designed_cases(subject, masked=False)]
+    return summed_up((judgement, judgement.value_problem) for judgement in judged)
+
+
+def check_gradients(subject: Subject) -> CheckResult:
+    """Gradients with respect to the student on the same inputs."""
+    if not subject.claim.gradients:
+        return skipped("not asked for")
+    judged = [subject.judge(case) for case in designed_cases(subject, masked=False)]
+    if not subject.differentiable and all(
+        judgement.answer.observation.grad_student is None for judgement in judged
+    ):
+        return skipped("a NumPy port has none; return (loss, gradient) to have it checked")
+    outcome = summed_up((judgement, judgement.gradient_problem) for judgement in judged)
+    return replace(outcome, mistake=_cut_off(judged))
+
+
+def _cut_off(judged: list[Judgement]) -> str:
+    """The catalogue's name of a loss that never gives the student a gradient, by its own fault."""
+    if any(
+        answer.observation.grad_student is not None
+        or answer.trouble is not None
+        or "raised" in answer.no_gradient
+        for answer in (judgement.answer for judgement in judged)
+    ):
+        return ""
+    return (
+        "student-detached-for-teacher"
+        if any(judgement.leak for judgement in judged)
+        else "student-without-gradient"
+    )
+
+
+def check_teacher(subject: Subject) -> CheckResult:
+    """The teacher's maps are constants of the loss."""
+    if not subject.differentiable:
+        reason = "the framework has no gradients" if subject.claim.gradients else "not asked for"
+        return skipped(reason)
+    judged = [subject.judge(case) for case in designed_cases(subject, masked=False)]
+    taken = [
+        judgement for judgement in judged if judgement.answer.observation.grad_teacher is not None
+    ]
+    if not taken:
+        return skipped("the port gives no gradients")
+    return summed_up(
+        (
+            judgement,
+            f"a gradient of up to {judgement.leak:.3g} reaches the teacher; "
+            "detach the teacher's maps"
+            if judgement.leak
+            else "",
+        )
+        for judgement in taken
+    )
+
+
+def check_edges(subject: Subject) -> CheckResult:
+    """Borders, in value and gradient."""
+    judged = [subject.judge(case) for case in edge_cases(subject.claim, subject.seed)]
+    return summed_up((judgement, value_or_gradient(subject, judgement)) for judgement in judged)
+
+
+def check_infinite(subject: Subject) -> CheckResult:
+    """Where the exact divergence is infinite, a port may stay finite by a floor of its own."""
+    if subject.claim.variant not in ("kl", "token", "projected") or subject.claim.eps:
+        return skipped("this loss is always finite")
+    judged = [subject.judge(case) for case in infinite_cases(subject.claim, subject.seed)]
+    values = [judgement.answer.observation.value for judgement in judged]
+    for judgement, value in zip(judged, values, strict=True):
+        if value is None or np.isnan(value).any():
+            detail = f"{judgement.case.name}: {judgement.value_problem}"
+            return CheckResult(FAILED, detail, len(judged), 1, judgement)
+    if all(np.isposinf(value).all() for value in values if value is not None):
+        return CheckResult(PASSED, "infinite, as the exact divergence is", len(judged))
+    finite = next(value for value in values if value is not None)
+    return CheckResult(
+        DECISION,
+        f"finite ({float(finite.ravel()[0]):.4g}) by a floor; the exact divergence is infinite",
+        len(judged),
+    )
+
+
+def value_or_gradient(subject: Subject, judgement: Judgement) -> str:
+    """The problem of the value, else that of the gradient where there is any."""
+    if judgement.value_problem:
+        return judgement.value_problem
+    has_gradient = judgement.answer.observation.grad_student is not None
+    if subject.claim.gradients and (subject.differentiable or has_gradient):
+        return judgement.gradient_problem
+    return ""

@@ -1,0 +1,69 @@
+"""A port under examination: asked, judged, and what it said remembered."""
+
+from dataclasses import dataclass, field, replace
+
+from amad_core.conformance.inputs.borders import rounded
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.inputs.terms import Claim, expected
+from amad_core.conformance.judging.judgement import Judgement, coarser
+from amad_core.conformance.ports.port import Port
+
+DIFFERENTIABLE = ("torch", "tensorflow", "jax")
+"""Frameworks that can differentiate a port."""
+
+
+@dataclass
+class Subject:
+    """A port, what it claims, and how hard to look.
+
+    Attributes:
+        port: answers cases.
+        claim: what it is judged by.
+        seed: of everything drawn.
+        max_examples: how many inputs Hypothesis draws.
+        judged: every answer in the first dtype so far, by the case's name.
+    """
+
+    port: Port
+    claim: Claim
+    seed: int = 0
+    max_examples: int = 100
+    judged: dict[str, Judgement] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that correctness is judged in: the widest that the port computes in."""
+        return self.port.description.dtypes[0]
+
+    @property
+    def takes_masks(self) -> bool:
+        """Whether masks are judged."""
+        if self.claim.masks is None:
+            return "mask" in self.port.description.accepts
+        return self.claim.masks
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the framework can give gradients, and they are asked for."""
+        return self.claim.gradients and self.port.description.framework in DIFFERENTIABLE
+
+    def judge(self, case: Case, dtype: str | None = None, *, again: bool = False) -> Judgement:
+        """Ask the port, once for each case and dtype unless ``again``."""
+        asked_in = dtype or self.dtype
+        key = case.name if asked_in == self.dtype else f"{case.name} {asked_in}"
+        if key not in self.judged or again:
+            self.judged[key] = self.judge_unnamed(case, asked_in)
+        return self.judged[key]
+
+    def judge_unnamed(
+        self, case: Case, dtype: str | None = None, *, gradients: bool = True
+    ) -> Judgement:
+        """Ask the port and remember nothing: for cases that are drawn by the hundred."""
+        asked_in = dtype or self.dtype
+        case = rounded(case, asked_in)
+        answer = self.port.answer(case, asked_in, gradients and self.claim.gradients)
+        if answer.observation.value is not None and not self.claim.gradients:
+            bare = replace(answer.observation, grad_student=None, grad_teacher=None)
+            answer = replace(answer, observation=bare)
+        computed_in = coarser(asked_in, answer.observation.dtype)
+        return Judgement(case, answer, expected(case), computed_in, asked_in)

@@ -1,0 +1,239 @@
+"""How far a right port may be from the specification, derived from dtype and size.
+
+A port rounds after every operation, each time by a factor ``1 + δ``, ``|δ| <= u``, with ``u`` the
+unit roundoff of the dtype that it computes in (2⁻⁵³ float64, 2⁻²⁴ float32, 2⁻¹¹ float16, 2⁻⁸
+bfloat16). To first order the result then moves by at most ``u`` times the number of roundings on
+the way to it times its *magnitude*: the same formula with every term replaced by its absolute
+value, so that nothing cancels.
+
+- **Roundings.** Sums over ``n`` cells are taken pairwise or in blocks (each framework does), which
+  makes ``log2 n`` roundings a term. The longest way through the loss has four such sums (norm,
+  inner product, derivative of the weights, total), two sums over heads, and about sixteen further
+  operations: ``k = 16 + 4 log2 n + 2 log2 (Ht Hs)``. Roundings are as often up as down; with
+  probability ``1 - 2 exp(-λ²/2)`` they add up to ``λ sqrt(k) u`` at most, not ``k u`` (Higham and
+  Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41, 2019);
+  ``λ = 4`` here, 0.9993.
+- **Magnitude of the value.** ``mse``: ``|t̂|² + 2<t̂, m> + |m|²``, also right for ports that expand
+  the square. ``kl``: ``Σ p (1 + |log p| + |log m|)``, also right for cross-entropy minus entropy.
+  The roundings of one head (and row) do not depend on those of another: over heads, magnitudes
+  add up as the root of the sum of their squares.
+- **Magnitude of the gradient**, cell by cell: the chain rule of
+  :mod:`amad_core.attention.gradient` with absolute values.
+- **Temperature.** An error of ``u`` in a cosine is one of ``u/τ`` in the logarithm of a weight:
+  everything is multiplied by ``1 + 1/τ``.
+- **Cells of exactly 0** in the student's map. A softmax passes on ``s (g - <s, g>)``: what the
+  gradient ``g`` is where ``s = 0`` never reaches a parameter, if only it is finite. Ports rightly
+  differ there: the derivative of ``|s|`` (``F.normalize(p=1)``) is taken as 0, that of a sum is 1.
+- **Floor.** No dtype is held to less than the unit roundoff of float32, 6e-8, of the magnitude:
+  nobody who trains in float32 can tell such a difference from rounding. So a norm plus 1e-8, or a
+  floor of 1e-12 inside the logarithm, is no mistake; 1e-8 inside the logarithm is one.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from amad_core.attention.alignment import aligned_maps, softmax_over_students
+from amad_core.attention.inputs import FloatArray
+from amad_core.attention.loss import Problem, checked_problem, compared_student, reduce_batch
+from amad_core.attention.similarity import cosine_similarity, l1_normalise, l2_normalise
+from amad_core.conformance.inputs.case import Case
+
+UNIT_ROUNDOFF: Mapping[str, float] = MappingProxyType(
+    {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+)
+"""The relative error of one rounding."""
+
+FLOOR = UNIT_ROUNDOFF["float32"]
+"""No dtype is held to less."""
+
+_STANDARD_DEVIATIONS = 4.0
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Allowed absolute differences from the specification.
+
+    Attributes:
+        value: of the shape of the loss.
+        gradient: ``[B, Hs, Q, K]``, a cell on its own; ``inf``, any finite number, where the
+            student's map is exactly 0 (see above) and where rounding decides on which side of a
+            kink (ReLU) a cell lies.
+    """
+
+    value: FloatArray
+    gradient: FloatArray
+
+
+def tolerance(case: Case, dtype: str = "float64") -> Tolerance:
+    """The tolerance of one case for a port that computes in ``dtype``.
+
+    Raises:
+        ValueError: a dtype that is not one of :data:`UNIT_ROUNDOFF`.
+    """
+    if dtype not in UNIT_ROUNDOFF:
+        raise ValueError(f"dtype must be one of {', '.join(UNIT_ROUNDOFF)}; got {dtype!r}")
+    problem = checked_problem(
+        case.teacher,
+        case.student,
+        case.variant,
+        case.temperature,
+        case.mask,
+        case.eps,
+        weight=case.weight,
+        bias=case.bias,
+    )
+    relative = relative_error(case, dtype)
+    with np.errstate(all="ignore"):
+        stages = _stages(problem)
+        value = relative * _value_magnitude(problem, stages)
+        gradient = relative * _gradient_magnitude(problem, stages, relative)
+    if case.reduction == "mean":
+        gradient = gradient / case.teacher.shape[0]
+    counts = problem.valid[:, np.newaxis] & (case.student == 0)
+    gradient = np.where(counts, np.inf, _as_maps(gradient, case))
+    return Tolerance(reduce_batch(value, case.reduction), gradient)
+
+
+def relative_error(case: Case, dtype: str) -> float:
+    """``max(4 sqrt(k) u, floor) (1 + 1/τ)``: the error relative to the magnitude."""
+    teacher_heads, student_heads = case.teacher.shape[1], case.student.shape[1]
+    cells = case.teacher.shape[2] * case.teacher.shape[3]
+    roundings = 16 + 4 * math.log2(cells) + 2 * math.log2(teacher_heads * student_heads)
+    rounding = _STANDARD_DEVIATIONS * math.sqrt(roundings) * UNIT_ROUNDOFF[dtype]
+    return max(rounding, FLOOR) * (1 + 1 / case.temperature)
+
+
+def within(found: FloatArray, expected: FloatArray, allowed: FloatArray) -> bool:
+    """Whether every number is within its tolerance; infinities and NaN must be the same."""
+    return bool(np.all(exceeds(found, expected, allowed) <= 1))
+
+
+def exceeds(found: FloatArray, expected: FloatArray, allowed: FloatArray) -> FloatArray:
+    """``|found - expected| / allowed``, 0 where both are the same, ``inf`` where one is not finite.
+
+    1 and less is agreement.
+    """
+    with np.errstate(all="ignore"):
+        ratio = np.abs(found - expected) / allowed
+    same = (found == expected) | (np.isinf(allowed) & np.isfinite(found))
+    return np.where(same, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The stages of the loss that magnitudes are made of, heads as vectors."""
+
+    student: FloatArray
+    weights: FloatArray
+    target: FloatArray
+    entering: FloatArray
+    mixture: FloatArray
+
+
+def _stages(problem: Problem) -> _Stages:
+    student = compared_student(problem)
+    weights = softmax_over_students(
+        cosine_similarity(problem.teacher, student), problem.temperature
+    )
+    normalise = problem.variant.normalisation.value
+    entering = normalise(student)
+    mixture = aligned_maps(weights, entering)
+    return _Stages(student, weights, normalise(problem.teacher), entering, mixture)
+
+
+def _value_magnitude(problem: Problem, stages: _Stages) -> FloatArray:
+    """One number a sample: every term of the divergence as if nothing cancelled."""
+    terms, _ = _MAGNITUDES[problem.variant.divergence.value.__name__]
+    per_cell = terms(stages.target, np.maximum(stages.mixture, problem.eps))
+    per_head = np.sum(per_cell, axis=-1)
+    return np.asarray(np.sqrt(np.sum(per_head**2, axis=tuple(range(1, per_head.ndim)))))
+
+
+def _gradient_magnitude(problem: Problem, stages: _Stages, relative: float) -> FloatArray:
+    """The chain rule of the gradient, every product and sum of absolute values."""
+    _, slope = _MAGNITUDES[problem.variant.divergence.value.__name__]
+    through_mixture = slope(stages.target, stages.mixture)
+    weights_gradient = through_mixture @ np.swapaxes(stages.entering, -1, -2)
+    average = np.sum(stages.weights * weights_gradient, axis=-1, keepdims=True)
+    similarity_gradient = stages.weights * (weights_gradient + average) / problem.temperature
+    entering_gradient = np.swapaxes(stages.weights, -1, -2) @ through_mixture
+    unit_gradient = np.swapaxes(similarity_gradient, -1, -2) @ l2_normalise(problem.teacher)
+
+    unit, entering = l2_normalise(stages.student), stages.entering
+    by_unit = _over_norm(unit_gradient, unit, unit, stages.student, 2)
+    order = 2 if problem.variant.normalisation.value is l2_normalise else 1
+    along = entering if order == 2 else np.ones_like(entering)
+    upstream = by_unit + _over_norm(entering_gradient, entering, along, stages.student, order)
+    return _through_projection(problem, upstream, relative)
+
+
+def _over_norm(
+    upstream: FloatArray, unit: FloatArray, along: FloatArray, heads: FloatArray, order: int
+) -> FloatArray:
+    """``(g + along <g, unit>) / |v|``: the derivative of a normalisation, nothing cancelling."""
+    norm = np.linalg.norm(heads, ord=order, axis=-1, keepdims=True)
+    inner = np.sum(upstream * unit, axis=-1, keepdims=True)
+    return np.where(norm > 0, (upstream + along * inner) / np.where(norm > 0, norm, 1.0), 0.0)
+
+
+def _through_projection(problem: Problem, upstream: FloatArray, relative: float) -> FloatArray:
+    """The chain rule through eq. 10; unbounded where rounding decides whether ReLU is active."""
+    if problem.weight is None or problem.bias is None:
+        return upstream
+    unit = l1_normalise(problem.student)
+    affine = unit @ problem.weight.T + problem.bias
+    undecided = np.abs(affine) <= relative * (unit @ np.abs(problem.weight).T + abs(problem.bias))
+    valid = problem.valid.reshape(problem.valid.shape[0], 1, -1)
+    through = np.where(valid & (affine > 0), upstream, 0.0) @ np.abs(problem.weight)
+    magnitude = _over_norm(through, unit, np.ones_like(unit), problem.student, 1)
+    kinked = (undecided & valid & (affine != 0)).any(axis=(-1, -2), keepdims=True)
+    return np.where(kinked, np.inf, magnitude)
+
+
+def _as_maps(heads: FloatArray, case: Case) -> FloatArray:
+    """Back to ``[B, Hs, Q, K]`` from whole maps ``[B, Hs, n]`` or rows ``[B, Q, Hs, K]``."""
+    by_head = np.moveaxis(heads, 1, 2) if heads.ndim == 4 else heads
+    return by_head.reshape(case.student.shape)
+
+
+def _square_terms(target: FloatArray, mixture: FloatArray) -> FloatArray:
+    return (target + mixture) ** 2
+
+
+def _square_slope(target: FloatArray, mixture: FloatArray) -> FloatArray:
+    return 2 * (target + mixture)
+
+
+def _kl_terms(target: FloatArray, mixture: FloatArray) -> FloatArray:
+    terms = target * (1 + np.abs(np.log(target)) + np.abs(np.log(mixture)))
+    return np.where(target > 0, terms, 0.0)
+
+
+def _kl_slope(target: FloatArray, mixture: FloatArray) -> FloatArray:
+    return np.where(target > 0, target / mixture, 0.0)
+
+
+def _js_terms(target: FloatArray, mixture: FloatArray) -> FloatArray:
+    half = (target + mixture) / 2
+    return (_kl_terms(target, half) + _kl_terms(mixture, half)) / 2
+
+
+def _js_slope(target: FloatArray, mixture: FloatArray) -> FloatArray:
+    half = (target + mixture) / 2
+    logs = (np.abs(np.log(mixture)) + np.abs(np.log(half))) / 2
+    return np.where(half > 0, 1 + logs, 0.0)
+
+
+_Magnitude = Callable[[FloatArray, FloatArray], FloatArray]
+
+_MAGNITUDES: Mapping[str, tuple[_Magnitude, _Magnitude]] = MappingProxyType(
+    {
+        "squared_distance": (_square_terms, _square_slope),
+        "kl_divergence": (_kl_terms, _kl_slope),
+        "jensen_shannon_divergence": (_js_terms, _js_slope),
+    }
+)

@@ -1,0 +1,98 @@
+"""One small record a framework: NumPy in, NumPy out, gradients where the framework has them."""
+
+from collections.abc import Callable, Hashable, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from amad_core.attention.inputs import FloatArray
+
+MODULES = {
+    "numpy": "numpy_arrays",
+    "torch": "torch_tensors",
+    "tensorflow": "tensorflow_tensors",
+    "jax": "jax_arrays",
+}
+"""Frameworks by the name of their package, and the module here that knows each."""
+
+
+class Request(NamedTuple):
+    """One call of a port.
+
+    Attributes:
+        call: the port, called with teacher, student and the other tensors (mask...); its options
+            are bound.
+        teacher, student, others: the tensors.
+        options: what is bound: requests of equal options call the same function.
+    """
+
+    call: Callable[[Any, Any, Mapping[str, Any]], Any]
+    teacher: Any
+    student: Any
+    others: Mapping[str, Any]
+    options: Hashable
+
+    def run(self) -> Any:
+        """Call the port with the tensors as they are."""
+        return self.call(self.teacher, self.student, self.others)
+
+
+class Evaluation(NamedTuple):
+    """A loss as the port gave it, and gradients of its sum.
+
+    ``grad_teacher`` is all zeros where no gradient reaches the teacher.
+    """
+
+    loss: Any
+    grad_student: FloatArray | None = None
+    grad_teacher: FloatArray | None = None
+    no_gradient: str = ""
+
+
+class Framework(Protocol):
+    """What the kit needs of a framework."""
+
+    name: str
+    mutable: bool
+    """Whether a port can change what it is given."""
+
+    @property
+    def version(self) -> str:
+        """Versions, for the report's header."""
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The floating-point dtypes that ports of this framework are tried in."""
+
+    def prepare(self) -> None:
+        """Set the framework up in a process of its own, before the port is loaded."""
+
+    def tensor(self, array: NDArray[Any], dtype: str) -> Any:
+        """A tensor of its own memory, cast to ``dtype``; ``"bool"`` for masks."""
+
+    def array(self, tensor: Any) -> NDArray[Any]:
+        """A NumPy copy: float64 of any floating-point tensor, other dtypes as they are."""
+
+    def dtype(self, tensor: Any) -> str:
+        """The name of a tensor's dtype; empty where it is no tensor."""
+
+    def evaluate(self, request: Request) -> Evaluation:
+        """The loss alone."""
+
+    def differentiate(self, request: Request) -> Evaluation:
+        """The loss and its gradients with respect to both maps."""
+
+
+def load_framework(name: str) -> Framework:
+    """The record of a framework, which is imported here.
+
+    Raises:
+        ImportError: the framework is not installed.
+        ValueError: no such framework.
+    """
+    if name not in MODULES:
+        raise ValueError(f"framework must be one of {', '.join(MODULES)}; got {name!r}")
+    module = import_module(f"{__name__}.{MODULES[name]}")
+    framework: Framework = module.FRAMEWORK
+    return framework

@@ -1,0 +1,78 @@
+"""A port as a function of NumPy arrays, whatever framework it is written in."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.port import LocalPort, open_port
+
+
+class LoadedPort:
+    """Called like :func:`amad_core.amad_loss_and_grad`, with NumPy arrays."""
+
+    def __init__(self, port: LocalPort) -> None:
+        self._port = port
+
+    def __call__(
+        self,
+        *,
+        teacher: ArrayLike,
+        student: ArrayLike,
+        variant: str = "mse",
+        temperature: float = 1.0,
+        reduction: str = "mean",
+        mask: ArrayLike | None = None,
+        eps: float = 0.0,
+        weight: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The loss, and its gradient with respect to the student.
+
+        Options that the port does not take are not passed to it.
+
+        Returns:
+            The loss, and the gradient or ``None`` where the port gives none.
+
+        Raises:
+            RuntimeError: the port raised, or gave something that is no loss.
+        """
+        claim = Claim(variant, temperature, reduction, eps)
+        maps = [np.asarray(array, dtype=np.float64) for array in (teacher, student)]
+        parameters = [
+            None if array is None else np.asarray(array, dtype=np.float64)
+            for array in (weight, bias)
+        ]
+        valid = None if mask is None else np.asarray(mask, dtype=bool)
+        case = claim.applied_to(Case("call", maps[0], maps[1], "mse", 1.0, "mean", 0.0, valid))
+        case = Case(**{**vars(case), "weight": parameters[0], "bias": parameters[1]})
+        answer = self._port.answer(case, self._port.description.dtypes[0], gradients=True)
+        if answer.trouble is not None or answer.observation.value is None:
+            raise RuntimeError(answer.trouble.message if answer.trouble else "no loss came")
+        return answer.observation.value, answer.observation.grad_student
+
+
+def load_port(
+    port: str | Callable[..., Any],
+    *,
+    framework: str | None = None,
+    positional: Sequence[str] = (),
+    names: dict[str, str] | None = None,
+    layers: bool = False,
+    output: str | None = None,
+) -> LoadedPort:
+    """Load a port in this process, to call it with NumPy arrays.
+
+    Args:
+        port, framework, positional, names, layers, output: as in
+            :func:`amad_core.conformance.check_port`.
+
+    Raises:
+        PortError: it cannot be loaded, or fails on the plainest input.
+    """
+    convention = Convention(tuple(positional), names or {}, layers, output)
+    return LoadedPort(open_port(port, framework=framework, convention=convention))

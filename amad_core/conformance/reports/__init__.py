@@ -1,0 +1,1 @@
+"""The outcome of an examination: for people, for programs, for test suites."""

@@ -1,0 +1,199 @@
+"""The outcome of an examination: for people, for programs, for test suites."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.judging.checks.result import (
+    DECISION,
+    FAILED,
+    PASSED,
+    SKIPPED,
+    CheckResult,
+)
+from amad_core.conformance.judging.judgement import Judgement
+from amad_core.conformance.ports.answer import PortError
+from amad_core.conformance.ports.port import Description
+
+SCHEMA = "amad-report/1"
+"""The layout of :meth:`Report.to_json`; it changes when a field changes its meaning."""
+
+EXIT_CODES = {"right": 0, "wrong": 1, "unusable": 2}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A known mistake that reproduces what the port gives.
+
+    Attributes:
+        name: in the catalogue of mistakes.
+        sentence: what the port does instead of what it should.
+        symptom: how it shows.
+        mend: what to change.
+    """
+
+    name: str
+    sentence: str
+    symptom: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found out about a port.
+
+    Attributes:
+        target: the port, as named by the user.
+        claim: what it was judged by.
+        description: what is known of it; ``None`` where it could not be loaded.
+        checks: outcomes in the order of :data:`amad_core.conformance.judging.checks.CHECKS`.
+        error: why it could not be loaded or called; else ``None``.
+        explanations: known mistakes that together reproduce the port's results, the likeliest
+            reading; empty where nothing is wrong or nothing fits.
+        hints: questions to the user, one sentence each: "is it meant to compute kl?"
+        facts: what else was found out, one sentence each.
+        snippet: a script that shows the smallest wrong input; empty where there is none.
+        seed, max_examples: repeat the examination.
+        seconds: how long it took.
+        version: of the kit.
+    """
+
+    target: str
+    claim: Claim
+    description: Description | None
+    checks: tuple[CheckResult, ...]
+    error: PortError | None = None
+    explanations: tuple[Explanation, ...] = ()
+    hints: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    snippet: str = ""
+    seed: int = 0
+    max_examples: int = 0
+    seconds: float = 0.0
+    version: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``"right"``, ``"wrong"``, or ``"unusable"``: cannot be loaded or called."""
+        if self.error is not None:
+            return "unusable"
+        return "wrong" if self.failed else "right"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the port is right."""
+        return self.verdict == "right"
+
+    @property
+    def exit_code(self) -> int:
+        """0 right, 1 wrong, 2 unusable."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """The checks that failed."""
+        return self.of_status(FAILED)
+
+    def of_status(self, *statuses: str) -> tuple[CheckResult, ...]:
+        """The checks of these outcomes."""
+        return tuple(check for check in self.checks if check.status in statuses)
+
+    @property
+    def worst(self) -> Judgement | None:
+        """The smallest wrong input: the drawn and shrunk one, or the smallest designed one."""
+        wrong = [check.worst for check in self.failed if check.worst is not None]
+        return min(wrong, key=lambda judgement: judgement.case.student.size, default=None)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        if self.error is not None:
+            return f"cannot be used: {self.error.message}"
+        if not self.failed:
+            return f"right: {len(self.of_status(PASSED, DECISION))} checks passed"
+        total = len(self.of_status(PASSED, DECISION, FAILED))
+        return f"wrong: {len(self.failed)} of {total} checks failed"
+
+    def raise_if_failed(self) -> None:
+        """Raise ``AssertionError`` with the report as its message, unless the port is right."""
+        if not self.passed:
+            raise AssertionError(str(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, ready for ``json.dumps``: no NaN, no arrays."""
+        return {
+            "schema": SCHEMA,
+            "version": self.version,
+            "target": self.target,
+            "verdict": self.verdict,
+            "passed": self.passed,
+            "headline": self.headline,
+            "claim": asdict(self.claim),
+            "port": self.description.as_json() if self.description else None,
+            "seed": self.seed,
+            "max_examples": self.max_examples,
+            "seconds": round(self.seconds, 3),
+            "error": _error_data(self.error),
+            "checks": [_check_data(check) for check in self.checks],
+            "explanations": [asdict(explanation) for explanation in self.explanations],
+            "hints": list(self.hints),
+            "facts": list(self.facts),
+            "worst_case": _judgement_data(self.worst),
+            "snippet": self.snippet,
+        }
+
+    def __str__(self) -> str:
+        """The report as plain text."""
+        from amad_core.conformance.reports.text import as_text
+
+        return as_text(self)
+
+
+def _error_data(error: PortError | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    return {"kind": error.kind, "message": error.message, "hint": error.hint}
+
+
+def _check_data(check: CheckResult) -> dict[str, Any]:
+    names = ("name", "title", "status", "detail", "cases", "failed_cases", "mistake")
+    data = {name: getattr(check, name) for name in names}
+    return data | {"seconds": round(check.seconds, 3)}
+
+
+def _judgement_data(judgement: Judgement | None) -> dict[str, Any] | None:
+    if judgement is None:
+        return None
+    case, found = judgement.case, judgement.answer.observation
+    arrays = {name: getattr(case, name) for name in ("teacher", "student", "mask")}
+    options = {name: getattr(case, name) for name in ("variant", "temperature", "reduction", "eps")}
+    return {
+        "name": case.name,
+        "dtype": judgement.dtype,
+        "options": options,
+        **{name: _array_data(array) for name, array in arrays.items()},
+        "value": _array_data(found.value),
+        "expected_value": _array_data(judgement.expected.value),
+        "gradient": _array_data(found.grad_student),
+        "expected_gradient": _array_data(judgement.expected.grad_student),
+    }
+
+
+def _array_data(array: NDArray[Any] | None) -> Any:
+    return None if array is None else _plain(np.asarray(array).tolist())
+
+
+def _plain(value: Any) -> Any:
+    """Nested lists with the names of the numbers that JSON has not."""
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+__all__ = ["DECISION", "FAILED", "PASSED", "SKIPPED", "Explanation", "Report"]

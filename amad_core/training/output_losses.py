@@ -1,0 +1,199 @@
+"""Output losses: the teacher's softened outputs, and the task's own labels."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax
+
+from amad_core.arguments.maps import REDUCTIONS, check_floating, check_temperature
+from amad_core.arguments.outputs import (
+    bad_labels,
+    bad_logits,
+    check_ignore_index,
+    check_labels,
+    check_logits,
+    check_same_logits,
+    check_token_mask,
+)
+from amad_core.arguments.words import check_choice
+from amad_core.attention.inputs import BoolArray, FloatArray
+
+
+def output_loss(
+    *,
+    teacher: ArrayLike,
+    student: ArrayLike,
+    temperature: float = 1.0,
+    mask: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> FloatArray:
+    """How far the student's outputs are from the teacher's; at least 0, 0 for equal outputs.
+
+    ``τ² KL(softmax(t/τ) ‖ softmax(s/τ))`` of every token (of every sample, in classification).
+    With ``τ²`` the gradient stays of one size whatever the temperature.
+
+    Args:
+        teacher: logits ``[B, C]`` of a classifier or ``[B, T, C]`` of a sequence model, finite.
+        student: logits of the same shape; a causal model's are compared position by position.
+        temperature: τ > 0, of both softmaxes.
+        mask: boolean ``[B]`` or ``[B, T]``, true where a token counts; ``None``: all do. What a
+            masked token holds, NaN included, has no influence.
+        reduction: ``"mean"`` over the tokens that count in the whole batch (0 where none does),
+            ``"sum"`` over them, or ``"none"``, 0 where a token does not count.
+
+    Returns:
+        float64, a scalar, or ``[B]`` or ``[B, T]`` with ``reduction="none"``.
+
+    Raises:
+        TypeError: logits that are not real floats, a mask that is not boolean.
+        ValueError: wrong rank, shapes that differ, a single class, logits that are not finite
+            where they count, an unknown reduction, a temperature of 0 or below.
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2.
+    """
+    return output_loss_and_grad(
+        teacher=teacher,
+        student=student,
+        temperature=temperature,
+        mask=mask,
+        reduction=reduction,
+    )[0]
+
+
+def output_loss_and_grad(
+    *,
+    teacher: ArrayLike,
+    student: ArrayLike,
+    temperature: float = 1.0,
+    mask: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> tuple[FloatArray, FloatArray]:
+    """The loss of ``output_loss``, and its gradient with respect to the student's logits.
+
+    ``∂L/∂s = τ (softmax(s/τ) - softmax(t/τ))`` of a token that counts, divided by their number with
+    ``reduction="mean"``; with ``"none"``, of the sum.
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    check_temperature(temperature)
+    teacher_logits, student_logits = _floating("teacher", teacher), _floating("student", student)
+    check_same_logits(teacher_logits.shape, student_logits.shape)
+    counts = _token_mask(mask, student_logits.shape)
+    _check_values("teacher", teacher_logits, counts)
+    _check_values("student", student_logits, counts)
+    log_p = log_softmax(_softened(teacher_logits, counts, temperature), axis=-1)
+    log_q = log_softmax(_softened(student_logits, counts, temperature), axis=-1)
+    p = np.exp(log_p)
+    # Where p is 0 nothing is added, however small q is.
+    log_ratio = np.subtract(log_p, log_q, out=np.zeros_like(p), where=p > 0)
+    losses = float(temperature) ** 2 * np.sum(p * log_ratio, axis=-1)
+    gradient = temperature * (np.exp(log_q) - p)
+    return _reduced(losses, gradient, counts, reduction)
+
+
+def task_loss(
+    *,
+    student: ArrayLike,
+    labels: ArrayLike,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> FloatArray:
+    """The cross-entropy of the student's outputs with the task's labels; at least 0.
+
+    ``-log softmax(s)_label`` of every token whose label is not ``ignore_index``.
+
+    Args:
+        student: logits ``[B, C]`` of a classifier or ``[B, T, C]`` of a sequence model, finite.
+            For a causal model shift first: logits ``[:, :-1]`` with labels ``[:, 1:]``.
+        labels: integers ``[B]`` or ``[B, T]`` from 0 to ``C - 1``, or ``ignore_index``. What the
+            logits of an ignored token hold, NaN included, has no influence.
+        ignore_index: the label of tokens that do not count, as in PyTorch and Transformers.
+        reduction: ``"mean"`` over the tokens that count in the whole batch (0 where none does),
+            ``"sum"`` over them, or ``"none"``, 0 where a token does not count.
+
+    Returns:
+        float64, a scalar, or ``[B]`` or ``[B, T]`` with ``reduction="none"``.
+
+    Raises:
+        TypeError: logits that are not real floats, labels that are not integers.
+        ValueError: wrong rank, shapes that differ, a single class, logits that are not finite
+            where they count, a label out of range, an unknown reduction.
+    """
+    return task_loss_and_grad(
+        student=student, labels=labels, ignore_index=ignore_index, reduction=reduction
+    )[0]
+
+
+def task_loss_and_grad(
+    *,
+    student: ArrayLike,
+    labels: ArrayLike,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> tuple[FloatArray, FloatArray]:
+    """The loss of ``task_loss``, and its gradient with respect to the student's logits.
+
+    ``∂L/∂s = softmax(s) - onehot(label)`` of a token that counts, divided by their number with
+    ``reduction="mean"``; with ``"none"``, of the sum.
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    check_ignore_index(ignore_index)
+    logits = _floating("student", student)
+    targets = _labels(labels, logits.shape, ignore_index)
+    counts = targets != ignore_index
+    _check_values("student", logits, counts)
+    log_q = log_softmax(_softened(logits, counts, 1.0), axis=-1)
+    one_hot = np.arange(logits.shape[-1]) == targets[..., np.newaxis]
+    losses = -np.sum(np.where(one_hot, log_q, 0.0), axis=-1)
+    return _reduced(losses, np.exp(log_q) - one_hot, counts, reduction)
+
+
+def _softened(logits: FloatArray, counts: BoolArray, temperature: float) -> FloatArray:
+    """``(s - max s)/τ``, which has the softmax of ``s/τ``; 0 for tokens that do not count."""
+    counted = np.where(counts[..., np.newaxis], logits, 0.0)
+    # The largest logit is taken off before the division, so that no τ, however small, overflows.
+    with np.errstate(over="ignore"):
+        return np.asarray((counted - counted.max(axis=-1, keepdims=True)) / temperature)
+
+
+def _reduced(
+    losses: FloatArray, gradient: FloatArray, counts: BoolArray, reduction: str
+) -> tuple[FloatArray, FloatArray]:
+    """Losses of tokens and their gradients, those that count summed or averaged."""
+    losses = np.where(counts, losses, 0.0)
+    gradient = np.where(counts[..., np.newaxis], gradient, 0.0)
+    if reduction == "none":
+        return losses, gradient
+    number = max(int(counts.sum()), 1) if reduction == "mean" else 1
+    return np.asarray(losses.sum() / number), gradient / number
+
+
+def _token_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
+    if mask is None:
+        return np.ones(shape[:-1], dtype=bool)
+    counts = np.asarray(mask)
+    check_token_mask(counts.dtype, counts.dtype == bool, counts.shape, shape)
+    return counts
+
+
+def _labels(labels: ArrayLike, shape: tuple[int, ...], ignore_index: int) -> NDArray[Any]:
+    targets = np.asarray(labels)
+    is_integer = np.issubdtype(targets.dtype, np.integer)
+    check_labels(targets.dtype, is_integer, targets.shape, shape)
+    outside = (targets != ignore_index) & ((targets < 0) | (targets >= shape[-1]))
+    if outside.any():
+        raise bad_labels(f"{targets[outside][0]}", shape[-1], ignore_index)
+    return targets
+
+
+def _floating(argument: str, values: ArrayLike) -> FloatArray:
+    logits = np.asarray(values)
+    check_floating(argument, logits.dtype, np.issubdtype(logits.dtype, np.floating))
+    check_logits(argument, logits.shape)
+    return logits.astype(np.float64)
+
+
+def _check_values(argument: str, logits: FloatArray, counts: BoolArray) -> None:
+    finite = np.isfinite(logits[counts])
+    if not finite.all():
+        raise bad_logits(argument, f"{logits[counts][~finite][0]}")
