@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -38,6 +37,7 @@ from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 from amad_core.conformance.diagnosis.search import all_parts, possible_orders
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.files import write_atomically
 
 TEMPERATURE = 0.7
 """Not 1, so that mistakes in the temperature can be seen."""
@@ -354,14 +354,6 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=500, help="pairs to plant (default 500)")
@@ -398,9 +390,9 @@ def main() -> None:
         "sample": arguments.sample,
         "missed": _missed(outcomes),
     }
-    _write(arguments.output.with_suffix(".json"), json.dumps(report, indent=1) + "\n")
+    write_atomically(arguments.output.with_suffix(".json"), json.dumps(report, indent=1) + "\n")
     text = _markdown(report, outcomes)
-    _write(arguments.output.with_suffix(".md"), text)
+    write_atomically(arguments.output.with_suffix(".md"), text)
     print(text)
 
 

@@ -187,6 +187,8 @@ def _show(report: "Report", as_json: bool) -> None:
 
 
 def _save(report: "Report", junit: Path | None, html: Path | None) -> None:
+    from amad_core.files import write_atomically
+
     written: list[tuple[Path, str]] = []
     if junit is not None:
         from amad_core.conformance.reports.junit import as_junit
@@ -197,24 +199,8 @@ def _save(report: "Report", junit: Path | None, html: Path | None) -> None:
 
         written.append((html, as_html(report)))
     for path, text in written:
-        _write(path, text)
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    import os
-    import tempfile
-
-    try:
-        path = path.resolve()  # a link stays a link
-        if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
-            path.write_text(text, encoding="utf-8")
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            whole = Path(folder, path.name)
-            whole.write_text(text, encoding="utf-8")
-            os.replace(whole, path)
-    except OSError as error:
-        print(f"amad verify: cannot write {path}: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        try:
+            write_atomically(path, text)
+        except OSError as error:
+            typer.echo(f"amad verify: cannot write {path}: {error}", err=True)
+            raise typer.Exit(2) from None

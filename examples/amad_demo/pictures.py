@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from amad_demo.files import write_atomically
+from amad_core.files import write_atomically
 
 # Okabe and Ito's palette can be told apart with any kind of colour vision.
 METHOD_COLOURS = {"ground-truth": "#4D4D4D", "one-to-one": "#E69F00", "amad": "#0072B2"}

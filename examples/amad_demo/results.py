@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from amad_demo.files import write_atomically
+from amad_core.files import write_atomically
 
 FORMAT = 1
 
@@ -101,7 +101,7 @@ def _checksum(content: dict[str, Any]) -> str:
 
 def save_results(results: Results, path: Path) -> None:
     """Write the results, in full or not at all."""
-    write_atomically(path, (json.dumps(results.as_json(), indent=1) + "\n").encode())
+    write_atomically(path, json.dumps(results.as_json(), indent=1) + "\n")
 
 
 def load_results(path: Path) -> Results | None:

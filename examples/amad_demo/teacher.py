@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from amad_core.files import write_atomically
 from amad_demo.batches import draw_questions, shuffled_batches
-from amad_demo.files import write_atomically
 from amad_demo.gate import GateReport
 from amad_demo.model import TEACHER_SIZE, VisualQuestionModel
 from amad_demo.region_reader import RegionReader, train_region_reader
@@ -91,7 +91,7 @@ def save_teacher(
         "torch": torch.__version__,
     }
     write_atomically(directory / _WEIGHTS, weights)
-    write_atomically(directory / _FACTS, (json.dumps(facts, indent=2) + "\n").encode())
+    write_atomically(directory / _FACTS, json.dumps(facts, indent=2) + "\n")
     return checksum
 
 

@@ -15,7 +15,6 @@ from typer.testing import CliRunner, Result
 
 from amad_demo import demonstration
 from amad_demo.command import demo
-from amad_demo.files import write_atomically
 from amad_demo.results import load_results
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -183,18 +182,6 @@ def test_an_output_that_is_a_file_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [["--steps", "0"], ["--seed", "-1"], ["--seed", "x"]])
 def test_bad_options_are_refused(tmp_path: Path, options: list[str]) -> None:
     assert run(tmp_path, *options).exit_code == 2
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_draft(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "results.json"
-    write_atomically(path, b"old")
-    monkeypatch.setattr(os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_command_module_is_light() -> None:

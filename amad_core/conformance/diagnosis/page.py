@@ -4,9 +4,7 @@ Writes ``docs/mistakes.md``, or the file named as the only argument. How far eac
 loss is measured while the page is written, on the designed inputs of seed 0.
 """
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +27,7 @@ from amad_core.conformance.diagnosis.pipeline import stages_with, value_of
 from amad_core.conformance.diagnosis.relative_tolerance import specification
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.files import write_atomically
 
 TEMPERATURE = 0.7
 """Not 1, so that mistakes in the temperature show."""
@@ -174,13 +173,7 @@ def _nan_last(ratio: float) -> tuple[bool, float]:
 
 def main() -> None:
     """Writes the page, whole or not at all."""
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/mistakes.md")
-    with tempfile.NamedTemporaryFile(
-        "w", dir=target.parent, suffix=".md", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(page())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, target)
+    write_atomically(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/mistakes.md"), page())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Write golden vectors into a directory."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +16,7 @@ from amad_core.conformance.vectors.schema import (
     schema_text,
 )
 from amad_core.conformance.vectors.versions import DEFAULT_SEED
+from amad_core.files import write_atomically
 
 SUMS = "SHA256SUMS"
 """File names with their SHA-256, as ``sha256sum --check`` reads them."""
@@ -41,10 +40,10 @@ def export_vectors(
     directory.mkdir(parents=True, exist_ok=True)
     sums = {}
     for name, content in _files(variants, seed, directory):
-        _write(directory / name, content)
+        write_atomically(directory / name, content)
         sums[name] = hashlib.sha256(content).hexdigest()
     listed = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
-    _write(directory / SUMS, listed.encode())
+    write_atomically(directory / SUMS, listed)
     return [directory / name for name in (*sums, SUMS)]
 
 
@@ -91,16 +90,3 @@ def _catalogue() -> dict[str, dict[str, str]]:
         }
         for mistake in MISTAKES
     }
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All or nothing: whoever reads meanwhile sees the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
