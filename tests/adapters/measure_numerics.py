@@ -1,23 +1,18 @@
-"""Measures the errors that docs/numerics.md states: ``python tests/adapters/measure_numerics.py``.
+"""Measures the errors that docs/numerics.md states: ``python -m tests.adapters.measure_numerics``.
 
 For each adapter and dtype the largest relative error of value and gradient at temperature 1, over
 the maps that the tests draw and over long rows; the last column is the bound that the tests assert.
 """
 
 import argparse
-import sys
-from pathlib import Path
 
 import numpy as np
 from hypothesis import HealthCheck, given, seed, settings
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # for tests.variant_arguments
-
-from adapter_calls import ACCUMULATION, Errors, bound, call, cancellation, errors
-from test_value_and_gradient import nasty
-
 from amad_core.conformance.strategies import AmadInputs
-from tests.variant_arguments import ALL, arguments
+from tests.adapters.test_value_and_gradient import nasty
+from tests.support.adapter_calls import ACCUMULATION, Errors, bound, call, cancellation, errors
+from tests.support.variants import ALL, arguments
 
 
 def of_drawn_maps(adapter: str, dtype: str, variant: str, examples: int) -> Errors:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from adapter_calls import ADAPTERS, TENSORFLOW
+
+from tests.support.frameworks import ADAPTERS, TENSORFLOW
 
 
 class BadCall(NamedTuple):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from adapter_calls import TENSORFLOW
 
-from tests.agreement import assert_agrees
-from tests.variant_arguments import UNPROJECTED
+from tests.support.agreement import assert_agrees
+from tests.support.frameworks import TENSORFLOW
+from tests.support.variants import UNPROJECTED
 
 keras = pytest.importorskip("keras")
 pytestmark = TENSORFLOW

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adapter_calls import TENSORFLOW, assert_agrees_with_specification
 
-from tests.variant_arguments import ALL, UNPROJECTED, arguments
+from tests.support.adapter_calls import assert_agrees_with_specification
+from tests.support.frameworks import TENSORFLOW
+from tests.support.variants import ALL, UNPROJECTED, arguments
 
 tf = pytest.importorskip("tensorflow")
 pytestmark = TENSORFLOW

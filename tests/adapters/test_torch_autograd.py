@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from amad_torch import AMADLoss, alignment_weights, amad_loss
-from tests.variant_arguments import ALL, UNPROJECTED
+from tests.support.variants import ALL, UNPROJECTED
 
 
 def maps(

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adapter_calls import assert_agrees_with_specification
 
-from tests.variant_arguments import arguments
+from tests.support.adapter_calls import assert_agrees_with_specification
+from tests.support.variants import arguments
 
 torch = pytest.importorskip("torch")
 

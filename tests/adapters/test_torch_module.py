@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from test_torch_autograd import maps
 
 from amad_torch import AMADLoss, amad_loss
-from tests.variant_arguments import ALL, UNPROJECTED
+from tests.adapters.test_torch_autograd import maps
+from tests.support.variants import ALL, UNPROJECTED
 
 MASK = torch.tensor([True, True, False, True])
 

@@ -5,26 +5,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adapter_calls import (
-    ADAPTERS,
-    assert_agrees_with_specification,
-    call,
-    to_tensorflow,
-    to_torch,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad_core import VARIANTS, alignment_weights, amad_loss
-from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.strategies import (
     EXTREME_SCALES,
     GENTLE_SCALES,
     AmadInputs,
     amad_inputs,
 )
-from tests.agreement import assert_agrees
-from tests.variant_arguments import ALL, UNPROJECTED, arguments
+from tests.support.adapter_calls import assert_agrees_with_specification, call
+from tests.support.agreement import assert_agrees
+from tests.support.frameworks import ADAPTERS, FRAMEWORKS, tensors_of
+from tests.support.variants import ALL, UNPROJECTED, arguments
 
 LARGEST = settings.default.max_examples
 HALF, QUARTER = (settings(max_examples=max(LARGEST // part, 1)) for part in (2, 4))
@@ -84,21 +78,10 @@ def test_gradient_of_the_projection(
 @given(inputs=nasty("float64"), temperature=TEMPERATURES)
 def test_alignment_weights(adapter: str, inputs: AmadInputs, temperature: float) -> None:
     wanted = alignment_weights(**inputs._asdict(), temperature=temperature)
-    found = weights_of(adapter, inputs, temperature)
+    tensors = tensors_of(FRAMEWORKS[adapter], inputs._asdict(), "float64")
+    weights = import_module(f"amad_{adapter}").alignment_weights
+    found = weights(**tensors, temperature=temperature).numpy()
     assert_agrees(found, wanted, within=1e-13 * (1 + 1 / temperature))
-
-
-def weights_of(adapter: str, inputs: AmadInputs, temperature: float) -> FloatArray:
-    if adapter == "torch":
-        import torch
-
-        import amad_torch
-
-        tensors = {name: torch.tensor(array) for name, array in inputs._asdict().items()}
-        return amad_torch.alignment_weights(**tensors, temperature=temperature).numpy()
-    import amad_tensorflow
-
-    return amad_tensorflow.alignment_weights(**inputs._asdict(), temperature=temperature).numpy()
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -169,8 +152,8 @@ def test_divergences_are_one_number_a_head(adapter: str) -> None:
         divergence = (
             import_module(f"amad_{adapter}.attention.variants").VARIANTS[variant].divergence
         )
-        make = to_torch if adapter == "torch" else to_tensorflow
-        found = divergence(make(target, "float64"), make(mixture, "float64"), 0.0)
+        tensor = FRAMEWORKS[adapter].tensor
+        found = divergence(tensor(target), tensor(mixture), 0.0)
         assert_agrees(found.numpy(), wanted, within=1e-13)
 
 
@@ -214,20 +197,10 @@ def test_4096_queries_and_keys(adapter: str) -> None:
     generator = np.random.default_rng(17)
     maps = np.exp(2 * generator.standard_normal((1, 2, 4096, 4096), dtype=np.float32))
     maps /= maps.sum(axis=-1, keepdims=True)
-    if adapter == "torch":
-        import torch
-
-        import amad_torch
-
-        tensors = torch.tensor(maps).bfloat16()
-        given, loss = tensors.float().numpy(), amad_torch.amad_loss
-    else:
-        import tensorflow as tf
-
-        import amad_tensorflow
-
-        tensors = tf.cast(maps, tf.bfloat16)
-        given, loss = tf.cast(tensors, tf.float32).numpy(), amad_tensorflow.amad_loss
+    framework = FRAMEWORKS[adapter]
+    tensors = framework.tensor(maps, "bfloat16")
+    given = framework.array(tensors)
+    loss = import_module(f"amad_{adapter}").amad_loss
     found = loss(teacher=tensors[:, :1], student=tensors[:, 1:], variant="kl")
     wanted = amad_loss(teacher=given[:, :1], student=given[:, 1:], variant="kl")
     assert_agrees(float(found), wanted, within=1e-6)

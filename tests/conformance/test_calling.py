@@ -6,7 +6,6 @@ import json
 import re
 
 import pytest
-from port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -17,6 +16,7 @@ from amad_core.conformance.ports.call_style import Convention, fit
 from amad_core.conformance.ports.detection import candidates
 from amad_core.conformance.ports.loading import load_function
 from amad_core.conformance.ports.port import open_port, plainest_case
+from tests.support.port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 APP = Typer()
 APP.command()(verify)

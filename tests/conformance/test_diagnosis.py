@@ -66,7 +66,7 @@ def in_float32(found: Observation) -> Observation:
 
 
 def _sample(variant: str) -> list[Part]:
-    """Every 24th way to make a mistake, of those that are large enough to be seen."""
+    """Every 15th way to make a mistake, of those that are large enough to be seen."""
     parts = [
         part
         for part in all_parts(variant)

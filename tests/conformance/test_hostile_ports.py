@@ -4,11 +4,11 @@ import json
 import time
 
 import pytest
-from port_sources import RIGHT_MSE, spoilt
 from typer import Typer
 from typer.testing import CliRunner
 
 from amad_core.conformance.command import verify
+from tests.support.port_sources import RIGHT_MSE, spoilt
 
 APP = Typer()
 APP.command()(verify)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from port_sources import RIGHT_MSE
 
 import amad_core
 from amad_core.conformance import parametrize_with_checks
 from amad_core.conformance.judging.checks import CHECKS
+from tests.support.port_sources import RIGHT_MSE
 
 pytest_plugins = ("pytester",)
 

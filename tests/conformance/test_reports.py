@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
-from port_sources import RIGHT_MSE, spoilt
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -21,6 +20,8 @@ from amad_core.conformance.judging.checks import CHECKS
 from amad_core.conformance.reports.html import as_html
 from amad_core.conformance.reports.junit import as_junit
 from amad_core.conformance.reports.text import as_text
+from tests.support.port_sources import RIGHT_MSE, spoilt
+from tests.support.processes import running
 
 APP = Typer()
 APP.command()(verify)
@@ -197,7 +198,7 @@ def test_a_terminal_shows_what_is_being_checked_and_json_stays_pure(port_file):
     """Progress goes to the terminal behind standard error, the report to standard output."""
     terminal, end = pty.openpty()
     command = [sys.executable, "-m", "amad_core.command_line", "verify", port_file(RIGHT_MSE)]
-    with subprocess.Popen(
+    with running(
         [*command, "--json", "--max-examples", "3"],
         stdout=subprocess.PIPE,
         stderr=end,

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 import amad_core
 from amad_core.conformance import check_port
+from tests.support.port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 VARIANTS = tuple(amad_core.VARIANTS)
 

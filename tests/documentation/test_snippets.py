@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from markdown_blocks import Block, blocks
+
+from tests.documentation.markdown_blocks import Block, blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

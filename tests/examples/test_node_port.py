@@ -11,7 +11,7 @@ from amad_core import VARIANTS
 from amad_core.conformance.judging.checks.result import PASSED
 from amad_core.conformance.reports.report import Report
 from amad_core.conformance.vectors.check import check_results
-from tests.vectors.exported_once import exported_directory
+from tests.support.exported_vectors import exported_directory
 
 pytestmark = pytest.mark.xdist_group("vectors")
 

@@ -94,7 +94,7 @@ PACKAGES = {
             *SIDE_BY_SIDE,
             "tests/adapters/test_tensorflow_graph.py",
             "tests/adapters/test_keras_loss.py",
-            "tests/test_keras_mask.py",
+            "tests/adapters/test_keras_mask.py",
             "tests/test_signatures.py",
         ),
         "not torch and not specification and not 4096 and not fit and not xla and not mixed",

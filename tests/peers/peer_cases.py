@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from peer_oracles import squeezed
 
 from amad_core.attention.inputs import BoolArray, FloatArray
 from amad_core.conformance.strategies import GENTLE_SCALES, amad_inputs, cell_masks
 from amad_core.peers import PEERS
+from tests.peers.peer_oracles import squeezed
 
 NAMES = tuple(PEERS)
 EQUAL_HEADS = ("tinybert_scores", "minilm_attention", "minilm_value_relation")
@@ -115,6 +115,27 @@ def seeded_case(name: str, *, masked: bool, seed: int = 0) -> PeerCase:
     if name == "logits_kl":
         options = {"temperature": 3.0}
     return PeerCase(name, arrays_[0], arrays_[1], mask, options)
+
+
+def with_garbage(case: PeerCase) -> PeerCase:
+    """NaN and infinities wherever nothing counts."""
+    mask = np.asarray(case.mask)
+    kind = PEERS[case.name].inputs
+    if kind == "vectors":
+        hidden = ~(mask.any(axis=1) | mask.any(axis=2))[:, np.newaxis, :, np.newaxis]
+    elif kind == "logits":
+        hidden = ~mask[..., np.newaxis]
+    else:
+        hidden = ~mask[:, np.newaxis]
+    options = dict(case.options)
+    if "teacher_values" in options:
+        unused = ~mask.any(axis=1)[:, np.newaxis, :, np.newaxis]
+        options["teacher_values"] = np.where(unused, np.nan, options["teacher_values"])
+    return case._replace(
+        teacher=np.where(hidden, np.inf, case.teacher),
+        student=np.where(hidden, np.nan, case.student),
+        options=options,
+    )
 
 
 def numbers(shape: tuple[int, ...]) -> st.SearchStrategy[FloatArray]:

@@ -1,18 +1,23 @@
 """The adapters' peers against the specification: values and gradients, every dtype, compiled."""
 
 import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peer_cases import NAMES, PeerCase, peer_cases, seeded_case
-from peer_oracles import oracle
-from peer_ports import ADAPTERS, Result, call, rounded
 
+from amad_core.attention.inputs import FloatArray
 from amad_core.peers import METHODS, distillation_loss_and_grad
-from tests.agreement import assert_agrees
+from tests.peers.peer_cases import NAMES, PeerCase, peer_cases, seeded_case, with_garbage
+from tests.peers.peer_oracles import oracle
+from tests.support.adapter_calls import ACCUMULATION, rounded, tiny
+from tests.support.agreement import assert_agrees
+from tests.support.frameworks import ADAPTERS, FRAMEWORKS, tensors_of
 
 VALUE = {"float64": 1e-12, "float32": 2e-5, "bfloat16": 2e-5, "float16": 2e-5}
 """Half precision is accumulated in float32, so its value is as good as float32's."""
@@ -21,16 +26,44 @@ GRADIENT = {"float64": 1e-11, "float32": 1e-4, "bfloat16": 1e-2, "float16": 2e-3
 """Relative to the largest entry; a gradient comes back rounded to the dtype of its input."""
 
 
+Result = tuple[FloatArray, Mapping[str, FloatArray]]
+
+
+def call(
+    adapter: str, case: PeerCase, dtype: str, wrap: Callable[..., Any] | None = None
+) -> Result:
+    """Unreduced losses, and the gradients of their sum by the student and what is learned.
+
+    ``wrap`` compiles the loss; the teacher is watched too and must get no gradient.
+    """
+    pytest.importorskip(adapter)
+    given = case.arguments()
+    arrays = {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
+    settings = {name: value for name, value in given.items() if name not in arrays}
+    distillation_loss = import_module(f"amad_{adapter}.peers").distillation_loss
+    found = FRAMEWORKS[adapter].differentiate(
+        partial(distillation_loss, **settings, reduction="none"),
+        tensors_of(FRAMEWORKS[adapter], arrays, dtype),
+        ["teacher", "student", *METHODS[case.name].learned],
+        wrap,
+    )
+    gradients = dict(found.gradients)
+    assert gradients.pop("teacher") is None
+    assert found.dtypes == {"loss": ACCUMULATION[dtype], **dict.fromkeys(gradients, dtype)}
+    return found.loss, gradients
+
+
 def floored(case: PeerCase, dtype: str) -> PeerCase:
     """The case with the floor of the adapter, where the method has one."""
     if "eps" not in inspect.signature(METHODS[case.name].loss).parameters:
         return case
-    kind = "float64" if dtype == "float64" else "float32"
-    return case._replace(options={**case.options, "eps": float(np.finfo(kind).tiny)})
+    return case._replace(options={**case.options, "eps": tiny(dtype)})
 
 
 def assert_is_the_specifications(found: Result, case: PeerCase, dtype: str) -> None:
-    case = floored(rounded(case, dtype), dtype)
+    options = {name: rounded(dtype, value) for name, value in case.options.items()}
+    maps = {name: rounded(dtype, getattr(case, name)) for name in ("teacher", "student")}
+    case = floored(case._replace(**maps, options=options), dtype)
     losses, gradients = found
     if case.name.startswith("best_match") and _has_ties(case):
         choices = oracle(case.name, case.teacher, case.student, case.mask, case.options)
@@ -183,27 +216,6 @@ def test_torch_makes_no_nan_on_the_way(name: str) -> None:
     torch = pytest.importorskip("torch")
     with pytest.warns(UserWarning, match="Anomaly"), torch.autograd.detect_anomaly():
         call("torch", with_garbage(seeded_case(name, masked=True)), "float32")
-
-
-def with_garbage(case: PeerCase) -> PeerCase:
-    """NaN and infinities wherever nothing counts."""
-    mask = np.asarray(case.mask)
-    kind = METHODS[case.name].inputs
-    if kind == "vectors":
-        hidden = ~(mask.any(axis=1) | mask.any(axis=2))[:, np.newaxis, :, np.newaxis]
-    elif kind == "logits":
-        hidden = ~mask[..., np.newaxis]
-    else:
-        hidden = ~mask[:, np.newaxis]
-    options = dict(case.options)
-    if "teacher_values" in options:
-        unused = ~mask.any(axis=1)[:, np.newaxis, :, np.newaxis]
-        options["teacher_values"] = np.where(unused, np.nan, options["teacher_values"])
-    return case._replace(
-        teacher=np.where(hidden, np.inf, case.teacher),
-        student=np.where(hidden, np.nan, case.student),
-        options=options,
-    )
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from peer_cases import seeded_case
 
 import amad_core.peers
+from tests.peers.peer_cases import seeded_case
 
 Loss = Callable[..., Any]
 

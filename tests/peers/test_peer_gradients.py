@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from peer_cases import NAMES, PeerCase, peer_cases, seeded_case
 
 from amad_core.attention.inputs import FloatArray, whole_maps
 from amad_core.attention.similarity import cosine_similarity
 from amad_core.peers import METHODS, distillation_loss, distillation_loss_and_grad
-from tests.agreement import assert_agrees
+from tests.peers.peer_cases import NAMES, PeerCase, peer_cases, seeded_case
+from tests.support.agreement import assert_agrees
 
 _CUBIC_FREE_STEP = 1e-3
 

@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peer_cases import EQUAL_HEADS, NAMES, PeerCase, peer_cases, seeded_case
-from test_peer_adapters import with_garbage
 
 from amad_core.attention.inputs import FloatArray
 from amad_core.peers import METHODS, PEERS, distillation_loss, distillation_loss_and_grad
-from tests.agreement import assert_agrees
+from tests.peers.peer_cases import (
+    EQUAL_HEADS,
+    NAMES,
+    PeerCase,
+    peer_cases,
+    seeded_case,
+    with_garbage,
+)
+from tests.support.agreement import assert_agrees
 
 MAPS = tuple(name for name in NAMES if PEERS[name].inputs == "maps")
 

@@ -6,11 +6,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from peer_cases import NAMES
 
 import amad_core.peers as specification
 from amad_core import VARIANTS, amad_loss, amad_loss_and_grad
-from tests.agreement import assert_agrees
+from tests.peers.peer_cases import NAMES
+from tests.support.agreement import assert_agrees
 
 ADAPTERS = [
     "amad_torch",

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peer_cases import NAMES, PeerCase, peer_cases, seeded_case
-from peer_oracles import oracle
 
 from amad_core.peers import distillation_loss
-from tests.agreement import assert_agrees
+from tests.peers.peer_cases import NAMES, PeerCase, peer_cases, seeded_case
+from tests.peers.peer_oracles import oracle
+from tests.support.agreement import assert_agrees
 
 
 def assert_is_the_papers(case: PeerCase) -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from amad_core import alignment_weights, amad_loss, amad_loss_and_grad
 from amad_core.conformance.strategies import AmadInputs, amad_inputs
-from tests.agreement import assert_agrees
-from tests.variant_arguments import ALL, projection
+from tests.support.agreement import assert_agrees
+from tests.support.variants import ALL, projection
 
 TEMPERATURES = st.one_of(st.floats(0.05, 10), st.sampled_from([1e-300, 5e-324, 1e300]))
 

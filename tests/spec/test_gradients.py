@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from amad_core import amad_loss, amad_loss_and_grad
 from amad_core.conformance.strategies import GENTLE_SCALES, AmadInputs, amad_inputs
-from tests.agreement import assert_agrees
-from tests.variant_arguments import ALL, arguments
+from tests.support.agreement import assert_agrees
+from tests.support.variants import ALL, arguments
 
 FEWER = settings(max_examples=settings.default.max_examples // 2)
 INPUTS = amad_inputs(masked=True, scales=GENTLE_SCALES)

@@ -5,7 +5,6 @@ the gradient by head j (or its largest entry). A softmax at temperature τ magni
 a cosine by 1/τ, so below τ = 1 the bound is 1e-13/τ; no float64 evaluation can do better.
 """
 
-import high_precision
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 
 from amad_core import amad_loss, amad_loss_and_grad
 from amad_core.conformance.strategies import AmadInputs, amad_inputs
-from tests.agreement import assert_agrees, assert_gradient_agrees
-from tests.variant_arguments import ALL, projection
+from tests.spec import high_precision
+from tests.support.agreement import assert_agrees, assert_gradient_agrees
+from tests.support.variants import ALL, projection
 
 WITHIN = 1e-13
 SEEDS = st.integers(0, 2**16)

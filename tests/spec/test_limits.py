@@ -8,8 +8,8 @@ from scipy.special import rel_entr
 
 from amad_core import alignment_weights, amad_loss, amad_loss_and_grad
 from amad_core.conformance.strategies import UNIT_SCALES, AmadInputs, amad_inputs
-from tests.agreement import assert_agrees, assert_gradient_agrees
-from tests.variant_arguments import ALL, UNPROJECTED, arguments
+from tests.support.agreement import assert_agrees, assert_gradient_agrees
+from tests.support.variants import ALL, UNPROJECTED, arguments
 
 
 @given(inputs=amad_inputs(), temperature=st.floats(1.0, 1e9))

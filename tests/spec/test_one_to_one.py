@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from amad_core import alignment_weights, amad_loss
 from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.strategies import GENTLE_SCALES, amad_inputs, attention_maps
-from tests.agreement import assert_agrees
+from tests.support.agreement import assert_agrees
 
 HEADS = st.integers(1, 4)
 TEMPERATURES = st.floats(0.02, 10)

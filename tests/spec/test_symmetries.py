@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from amad_core import alignment_weights, amad_loss, amad_loss_and_grad
 from amad_core.conformance.strategies import GENTLE_SCALES, AmadInputs, amad_inputs
-from tests.agreement import assert_agrees, assert_gradient_agrees, head_sizes
-from tests.variant_arguments import ALL, UNPROJECTED, WHOLE_MAP, arguments
+from tests.support.agreement import assert_agrees, assert_gradient_agrees, head_sizes
+from tests.support.variants import ALL, UNPROJECTED, WHOLE_MAP, arguments
 
 INPUTS = amad_inputs(masked=True)
 REPRESENTABLE = (1.0, 2.0**-500, 2.0**500)

@@ -7,7 +7,7 @@ import pytest
 
 from amad_core import VARIANTS, alignment_weights, amad_loss, amad_loss_and_grad
 from amad_core.attention.divergence import JENSEN_SHANNON_DIVERGENCE, KL_DIVERGENCE, Divergence
-from tests.agreement import assert_agrees
+from tests.support.agreement import assert_agrees
 
 E = math.e
 

@@ -1,19 +1,13 @@
 """Every test that takes ``port`` runs on the specification and on both adapters."""
 
 import pytest
-from training_ports import Port, spec_port, tensorflow_port, torch_port
+
+from tests.support.frameworks import ADAPTERS
+from tests.support.training_port import Port, training_port
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        "spec",
-        "torch",
-        pytest.param("tensorflow", marks=pytest.mark.xdist_group("tensorflow")),
-    ],
-)
+@pytest.fixture(scope="session", params=["spec", *ADAPTERS])
 def port(request: pytest.FixtureRequest) -> Port:
-    if request.param == "spec":
-        return spec_port()
-    pytest.importorskip(request.param)
-    return torch_port() if request.param == "torch" else tensorflow_port()
+    if request.param != "spec":
+        pytest.importorskip(request.param)
+    return training_port(request.param)

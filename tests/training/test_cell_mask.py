@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import assert_agrees
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from training_ports import Port
 
 from amad_core import amad_loss
+from tests.support.agreement import assert_agrees
+from tests.support.training_port import Port
 
 LENGTHS = st.integers(1, 5)
 DROPPED = (-np.inf, np.finfo(np.float32).min, -1e9, -10000.0)

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import assert_agrees
+
+from tests.support.agreement import assert_agrees
 
 RANDOM = np.random.default_rng(4)
 TOKENS = np.array([[1, 1, 1, 0], [1, 1, 0, 0]])

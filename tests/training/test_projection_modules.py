@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import assert_agrees
-from variant_arguments import projection
 
 from amad_core import amad_loss_and_grad
+from tests.support.agreement import assert_agrees
+from tests.support.variants import projection
 
 SHAPE = (2, 3, 4)  # batch, queries, keys
 CELLS = SHAPE[1] * SHAPE[2]

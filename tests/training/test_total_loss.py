@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import assert_agrees
 from hypothesis import given
 from hypothesis import strategies as st
-from training_ports import Port
 
 from amad_core.training.layer_losses import LayersLoss
 from amad_core.training.schedule import LinearRamp
+from tests.support.agreement import assert_agrees
+from tests.support.training_port import Port
 
 NUMBERS = st.floats(0, 1e3)
 PARTS = ("output", "task", "attention")

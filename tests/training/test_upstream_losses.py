@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import assert_agrees, relative_error
+
+from tests.support.agreement import assert_agrees, relative_error
 
 RANDOM = np.random.default_rng(3)
 BATCH, TOKENS, CLASSES, TEMPERATURE = 3, 5, 7, 3.0

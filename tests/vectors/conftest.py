@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from amad_core.conformance.vectors.reading import Golden, generated_vectors
-from tests.vectors.exported_once import exported_directory
+from tests.support.exported_vectors import exported_directory
 
 
 @pytest.fixture(scope="session")

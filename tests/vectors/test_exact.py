@@ -7,7 +7,7 @@ from amad_core import VARIANTS, alignment_weights, amad_loss_and_grad
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.vectors.cases import vector_cases
 from amad_core.conformance.vectors.exact import expected
-from tests.agreement import assert_agrees, assert_gradient_agrees
+from tests.support.agreement import assert_agrees, assert_gradient_agrees
 
 
 def _specified(case: Case) -> tuple[np.ndarray, np.ndarray]:

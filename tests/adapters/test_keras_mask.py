@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.support.frameworks import TENSORFLOW
+
 keras = pytest.importorskip("keras")
-pytestmark = pytest.mark.xdist_group("tensorflow")
+pytestmark = TENSORFLOW
 
 
 @pytest.fixture(scope="module")

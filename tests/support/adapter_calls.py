@@ -1,18 +1,17 @@
-"""Both adapters as functions of NumPy arrays: value and gradient, in any dtype."""
+"""The adapters' ``amad_loss`` on NumPy arrays, in any dtype, and what rounding may do to it."""
 
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
-from numpy.typing import NDArray
 
 from amad_core import amad_loss_and_grad
 from amad_core.attention.inputs import FloatArray
-from tests.agreement import gradient_error, relative_error
-
-TENSORFLOW = pytest.mark.xdist_group("tensorflow")
-ADAPTERS = [pytest.param("torch"), pytest.param("tensorflow", marks=TENSORFLOW)]
+from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF
+from tests.support.agreement import gradient_error, relative_error
+from tests.support.frameworks import FRAMEWORKS, tensors_of
 
 ACCUMULATION = {
     "float64": "float64",
@@ -22,12 +21,6 @@ ACCUMULATION = {
 }
 """The dtype that an adapter computes in, for each dtype of its inputs."""
 
-UNIT_ROUNDOFF = {
-    "float64": 2.0**-53,
-    "float32": 2.0**-24,
-    "float16": 2.0**-11,
-    "bfloat16": 2.0**-8,
-}
 Result = tuple[FloatArray, FloatArray]
 
 
@@ -37,78 +30,33 @@ def tiny(dtype: str) -> float:
 
 
 def rounded(dtype: str, values: Any) -> Any:
-    """What is left of an array in ``dtype``, as float64; masks and ``None`` as they are."""
-    if values is None or np.asarray(values).dtype == bool:
+    """What is left of an array in ``dtype``, as float64; masks, and what is no array, as it is."""
+    if not isinstance(values, np.ndarray) or values.dtype == bool:
         return values
     import ml_dtypes  # the dtypes of JAX and TensorFlow for NumPy; both bring it
 
     narrow = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     with np.errstate(over="ignore"):
-        return np.asarray(values, np.float64).astype(narrow).astype(np.float64)
+        return values.astype(narrow).astype(np.float64)
 
 
-def call(adapter: str, dtype: str, with_respect_to: str = "student", **options: Any) -> Result:
-    """``amad_loss`` of an adapter and its gradient, both as float64 arrays."""
-    return CALLS[adapter](dtype, with_respect_to, **options)
-
-
-def call_torch(
-    dtype: str, with_respect_to: str, *, function: Callable[..., Any] | None = None, **options: Any
+def call(
+    adapter: str,
+    dtype: str,
+    with_respect_to: str = "student",
+    *,
+    function: Callable[..., Any] | None = None,
+    **options: Any,
 ) -> Result:
-    import torch
-
-    from amad_torch import amad_loss
-
-    tensors = {
-        name: torch.tensor(value) if value.dtype == bool else to_torch(value, dtype)
-        for name, value in options.items()
-        if isinstance(value, np.ndarray)
-    }
-    tensors[with_respect_to].requires_grad_()
-    loss = (function or amad_loss)(**{**options, **tensors})
-    loss.sum().backward()
-    gradient = tensors[with_respect_to].grad
-    assert gradient is not None
-    assert gradient.dtype == tensors[with_respect_to].dtype
-    assert str(loss.dtype) == f"torch.{ACCUMULATION[dtype]}"
-    assert all(tensor.grad is None for name, tensor in tensors.items() if name != with_respect_to)
-    return loss.detach().double().numpy(), gradient.double().numpy()
-
-
-def to_torch(values: NDArray[Any], dtype: str) -> Any:
-    import torch
-
-    return torch.tensor(values).to(getattr(torch, dtype))
-
-
-def call_tensorflow(
-    dtype: str, with_respect_to: str, *, function: Callable[..., Any] | None = None, **options: Any
-) -> Result:
-    import tensorflow as tf
-
-    from amad_tensorflow import amad_loss
-
-    tensors = {
-        name: tf.constant(value) if value.dtype == bool else to_tensorflow(value, dtype)
-        for name, value in options.items()
-        if isinstance(value, np.ndarray)
-    }
-    with tf.GradientTape() as tape:
-        tape.watch(tensors[with_respect_to])
-        loss = (function or amad_loss)(**{**options, **tensors})
-    gradient = tape.gradient(loss, tensors[with_respect_to])
-    assert gradient.dtype.name == dtype
-    assert loss.dtype.name == ACCUMULATION[dtype]
-    return tf.cast(loss, tf.float64).numpy(), tf.cast(gradient, tf.float64).numpy()
-
-
-def to_tensorflow(values: NDArray[Any], dtype: str) -> Any:
-    import tensorflow as tf
-
-    return tf.cast(tf.constant(np.asarray(values, np.float64)), dtype)
-
-
-CALLS: dict[str, Callable[..., Result]] = {"torch": call_torch, "tensorflow": call_tensorflow}
+    """``amad_loss`` of an adapter, or another ``function``, and its gradient, as float64 arrays."""
+    framework = FRAMEWORKS[adapter]
+    arrays = {name: value for name, value in options.items() if isinstance(value, np.ndarray)}
+    settings = {name: value for name, value in options.items() if name not in arrays}
+    loss = partial(function or import_module(f"amad_{adapter}").amad_loss, **settings)
+    tensors = tensors_of(framework, arrays, dtype)
+    found = framework.differentiate(loss, tensors, [with_respect_to])
+    assert found.dtypes == {"loss": ACCUMULATION[dtype], with_respect_to: dtype}
+    return found.loss, found.gradients[with_respect_to]
 
 
 class Errors(NamedTuple):
@@ -126,7 +74,7 @@ def errors(
     The value relative to itself or the number of divergences that are summed, each of size 1; the
     gradient relative to the largest entry of its head or ``1/|s_j|``.
     """
-    options = {name: _as_given(dtype, value) for name, value in options.items()}
+    options = {name: rounded(dtype, value) for name, value in options.items()}
     options.setdefault("eps", tiny(dtype))
     loss, gradient = amad_loss_and_grad(**options, with_respect_to=with_respect_to)
     value = relative_error(found[0], loss, size=divergences(**options))
@@ -182,11 +130,7 @@ def assert_agrees_with_specification(
     found = call(adapter, dtype, with_respect_to, **options)
     options.pop("function", None)
     found_errors = errors(found, dtype=dtype, with_respect_to=with_respect_to, **options)
-    magnified = cancellation(**{name: _as_given(dtype, value) for name, value in options.items()})
+    magnified = cancellation(**{name: rounded(dtype, value) for name, value in options.items()})
     allowed = bound(dtype, options.get("temperature", 1.0), magnified)
     if not (found_errors.value <= allowed.value and found_errors.gradient <= allowed.gradient):
         raise AssertionError(f"{found_errors} exceed {allowed}; found {found}")
-
-
-def _as_given(dtype: str, value: Any) -> Any:
-    return rounded(dtype, value) if isinstance(value, np.ndarray) else value
