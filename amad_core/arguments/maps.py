@@ -1,4 +1,4 @@
-"""What maps, their mask and the options of the loss must be, and how the answer is no."""
+"""What maps and the options of the loss must be, and how the answer is no."""
 
 import math
 from numbers import Real
@@ -13,6 +13,14 @@ LARGEST_WEIGHT_BYTES = 4 * 2**30
 
 
 _MAP_AXES = "[batch, heads, queries, keys]"
+
+_OTHER_AXES = {
+    3: (
+        " (an average over heads has none left to align: torch.nn.MultiheadAttention takes "
+        "average_attn_weights=False; a map of one head is maps[:, None])"
+    ),
+    5: " (maps of several layers are a list for amad_layers_loss, one map a layer)",
+}
 
 
 def check_temperature(temperature: object) -> None:
@@ -41,7 +49,7 @@ def check_map_shapes(teacher: Shape, student: Shape) -> None:
         if len(shape) != 4:
             raise ValueError(
                 f"{argument} must have 4 axes {_MAP_AXES}; got {len(shape)} axes, "
-                f"shape {shown(shape)}"
+                f"shape {shown(shape)}{_OTHER_AXES.get(len(shape), '')}"
             )
         for axis, length in zip(("batch", "heads", "queries", "keys"), shape, strict=True):
             if length == 0:
@@ -53,27 +61,30 @@ def check_map_shapes(teacher: Shape, student: Shape) -> None:
             raise ValueError(
                 f"teacher and student must agree in {axis}; got teacher {teacher[index]}, "
                 f"student {student[index]} (shapes {shown(teacher)} and {shown(student)}, "
-                f"axes {_MAP_AXES})"
+                f"axes {_MAP_AXES}){_same_cells(teacher, student)}"
             )
 
 
-def check_mask(dtype: object, is_boolean: bool, shape: Shape, maps: Shape) -> None:
-    """Raise unless the mask is boolean and broadcasts to ``[B, Q, K]`` of maps ``[B, H, Q, K]``."""
-    if not is_boolean:
-        raise TypeError(
-            f"mask must be boolean, true where a cell counts; got dtype {dtype} "
-            "(an additive or 0/1 mask has to be compared first, e.g. attention_mask == 1)"
+def _same_cells(teacher: Shape, student: Shape) -> str:
+    """What can be done about maps whose cells do not stand for the same."""
+    batch, queries, keys = (agree(teacher[axis], student[axis]) for axis in (0, 2, 3))
+    if not batch:
+        return (
+            ": sample i of the one has to be sample i of the other (attention in windows gives a "
+            "sample for each window: put the windows of an image together, or compare models with "
+            "the same windows)"
         )
-    target = (maps[0], maps[2], maps[3])
-    padded = (1,) * (3 - len(shape)) + tuple(shape)
-    fits = len(shape) <= 3 and all(
-        length == 1 or agree(length, wanted) for length, wanted in zip(padded, target, strict=True)
+    if queries != keys:
+        return (
+            ": a cell has to be the same query and key in both (a band of local attention: put its "
+            "cells where their keys stand; keys of a cache or prefix: cut them off; keys that were "
+            "pooled: pool those of the other side alike)"
+        )
+    return (
+        ": a cell has to be the same query and key in both (class, distillation and register "
+        "tokens that one side lacks: cut them off, maps[:, :, n:, n:]; patches of another size: "
+        "resize one grid to the other; two tokenizers: sum and average over the words they share)"
     )
-    if not fits:
-        raise ValueError(
-            "mask must broadcast to [batch, queries, keys] = "
-            f"{shown(target)}; got shape {shown(shape)}"
-        )
 
 
 def check_projection(variant: str, weight: Shape | None, bias: Shape | None, maps: Shape) -> None:

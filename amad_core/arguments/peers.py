@@ -116,22 +116,6 @@ def check_logit_shapes(teacher: Shape, student: Shape) -> None:
         )
 
 
-def check_position_mask(dtype: object, is_boolean: bool, shape: Shape, logits: Shape) -> None:
-    """Raise unless the mask is boolean and broadcasts to the positions of the logits."""
-    if not is_boolean:
-        raise TypeError(f"mask must be boolean, true where a position counts; got dtype {dtype}")
-    target = tuple(logits[:-1])
-    padded = (1,) * (len(target) - len(shape)) + tuple(shape)
-    fits = len(shape) <= len(target) and all(
-        length == 1 or agree(length, wanted) for length, wanted in zip(padded, target, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            "mask must broadcast to the positions of the logits "
-            f"{shown(target)}; got shape {shown(shape)}"
-        )
-
-
 def not_finite(argument: str, found: str) -> ValueError:
     """The error for numbers of any sign that are not finite; ``found`` says what came."""
     return ValueError(f"{argument} must be finite where it counts; got {found}")

@@ -46,6 +46,7 @@ def alignment_weights(
         temperature: τ > 0; the paper has 1. Small τ tends to the best-matching head, large τ to
             equal weights.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
+            Of one or two axes only where the first cannot be the batch [D21].
 
     Returns:
         float64 ``[B, Ht, Hs]``, each in [0, 1], each row summing to 1.

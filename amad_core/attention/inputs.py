@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes, check_mask
+from amad_core.arguments.loss_masks import check_mask
+from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

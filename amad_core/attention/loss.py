@@ -67,6 +67,7 @@ def amad_loss(
         temperature: τ > 0 of the softmax over student heads; the paper has 1.
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
+            Of one or two axes only where the first cannot be the batch [D21].
             What a masked cell holds, NaN included, has no influence. A sample without any cell
             that counts contributes 0.
         eps: floor on the mixture inside the logarithm, at least 0; 0 is the exact definition.

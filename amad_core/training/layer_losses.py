@@ -11,10 +11,9 @@ from amad_core.attention.loss import amad_loss
 from amad_core.training.layers import (
     LayerPair,
     Layers,
-    check_layer_maps,
-    layer_pairs,
     naming_pair,
     one_for_each_pair,
+    paired_layers,
 )
 
 
@@ -43,7 +42,8 @@ def amad_layers_loss(
 
     Args:
         teacher: one map ``[B, Ht, Q, K]`` a layer, a list or tuple; heads may differ by layer.
-        student: one map ``[B, Hs, Q, K]`` a layer, a list or tuple.
+            ``None`` for a layer that is in no pair.
+        student: one map ``[B, Hs, Q, K]`` a layer, likewise.
         layers: which teacher layer teaches which student layer, as in ``layer_pairs``.
         variant, temperature, reduction, eps: as in ``amad_loss``.
         mask: as in ``amad_loss``, for all pairs; or a list or tuple with one mask, or ``None``,
@@ -57,14 +57,12 @@ def amad_layers_loss(
 
     Raises:
         TypeError, ValueError: as ``amad_loss`` and ``layer_pairs``, the layers named; a
-            sequence of maps that is missing, empty or holds ``None``, which is what a model that
-            computes no attention maps returns.
+            sequence of maps that is missing or empty, or without a map at a layer of a pair, which
+            is what a model that computes no attention maps returns.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024; the sum, this project's decision [D].
     """
-    for argument, maps in (("teacher", teacher), ("student", student)):
-        check_layer_maps(argument, maps)
-    pairs = layer_pairs(layers, teacher_layers=len(teacher), student_layers=len(student))
+    pairs = paired_layers(teacher, student, layers)
     losses: list[FloatArray] = []
     for pair, pair_mask, pair_weight, pair_bias in zip(
         pairs,

@@ -3,7 +3,7 @@
 Standard library only, so that the specification and its adapters share one layer map.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
 from typing import Any, NamedTuple, TypeAlias
@@ -76,28 +76,64 @@ def layer_pairs(
     ]
 
 
-def check_layer_maps(argument: str, maps: object) -> None:
-    """Raise unless ``maps`` is a list or tuple of maps, one a layer, none of them missing.
+def paired_layers(teacher: object, student: object, layers: Layers) -> list[LayerPair]:
+    """The pairs of ``layer_pairs`` for lists or tuples of maps, one a layer, with a map at each.
 
-    A model that computes no maps hands out an empty tuple or ``None``, and a sum over its layers is
-    0: distillation that is silently switched off.
+    A model that computes no maps hands out ``None`` or an empty tuple, and a sum over its layers is
+    0: distillation that is silently switched off. A layer in no pair needs no map.
     """
-    cause = (
-        "the model returned no attention maps; in Hugging Face Transformers load it with "
-        'attn_implementation="eager" ("sdpa" and flash attention return none) and call it with '
-        "output_attentions=True, in Keras call the layer with return_attention_scores=True"
-    )
+    both = {"teacher": _layer_maps("teacher", teacher), "student": _layer_maps("student", student)}
+    lengths = {f"{argument}_layers": len(maps) for argument, maps in both.items()}
+    pairs = layer_pairs(layers, **lengths)
+    for argument, maps in both.items():
+        _check_present(argument, maps, {getattr(pair, argument) for pair in pairs})
+    return pairs
+
+
+_NO_MAPS = (
+    'in Hugging Face Transformers load the model with attn_implementation="eager" ("sdpa" and '
+    "flash attention return none) and call it with output_attentions=True, in Keras call the layer "
+    "with return_attention_scores=True"
+)
+
+
+def _layer_maps(argument: str, maps: object) -> Sequence[object]:
     if maps is None:
-        raise ValueError(f"{argument} must be a sequence of maps, one a layer; got None: {cause}")
+        raise ValueError(
+            f"{argument} must be a sequence of maps, one a layer; got None: the model returned no "
+            f"attention maps; {_NO_MAPS}"
+        )
     if not isinstance(maps, (list, tuple)):
         raise TypeError(
             f"{argument} must be a list or tuple of maps, one a layer; got {type(maps).__name__}"
         )
     if not maps:
-        raise ValueError(f"{argument} must hold a map for every layer; got none at all: {cause}")
-    for layer, layer_maps in enumerate(maps):
-        if layer_maps is None:
-            raise ValueError(f"{argument}[{layer}] must be a map; got None: {cause}")
+        raise ValueError(
+            f"{argument} must hold a map for every layer; got none at all: the model returned no "
+            f"attention maps; {_NO_MAPS}"
+        )
+    return maps
+
+
+def _check_present(argument: str, maps: Sequence[object], wanted: Collection[int]) -> None:
+    there = [layer for layer, layer_maps in enumerate(maps) if not _is_missing(layer_maps)]
+    missing = sorted(set(wanted) - set(there))
+    if missing:
+        raise ValueError(
+            f"{argument} must hold a map at every layer that is compared; got none at "
+            f"{_numbered(missing)} and maps at {_numbered(there) if there else 'no layer'}: a "
+            "layer returns none if its attention implementation computes none, if it was not asked "
+            f"to, or if it has no attention ({_NO_MAPS}); or name pairs of layers with maps, "
+            "layers=[(teacher layer, student layer), ...]"
+        )
+
+
+def _is_missing(layer_maps: object) -> bool:
+    return layer_maps is None or (isinstance(layer_maps, (list, tuple)) and not layer_maps)
+
+
+def _numbered(layers: Sequence[int]) -> str:
+    return f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"
 
 
 def one_for_each_pair(argument: str, value: Any, pairs: Sequence[LayerPair]) -> list[Any]:

@@ -23,16 +23,23 @@ def ones(*shape: int) -> np.ndarray:
     return np.ones(shape)
 
 
+def square(batch: int) -> dict[str, np.ndarray]:
+    """Maps of self-attention over 5 tokens."""
+    return {"teacher": ones(batch, 4, 5, 5), "student": ones(batch, 3, 5, 5)}
+
+
 MAPS_4 = "must have 4 axes [batch, heads, queries, keys]"
 MASK_SHAPE = "mask must broadcast to [batch, queries, keys] = [2, 5, 7]"
+MASK_AXES = "mask must have 3 axes where its first may be the batch; got shape"
 VARIANTS = "'mse', 'kl', 'projected', 'token', 'js'"
 SHAPES = "(shapes [2, 4, 5, 7] and {}, axes [batch, heads, queries, keys])"
 
 BAD_CALLS = [
     BadCall("rank 3", ValueError, f"student {MAPS_4}; got 3 axes, shape [2, 5, 7]",
             {"student": ones(2, 5, 7)}),
-    BadCall("rank 5", ValueError, f"teacher {MAPS_4}; got 5 axes, shape [1, 2, 4, 5, 7]",
-            {"teacher": ones(1, 2, 4, 5, 7)}),
+    BadCall("averaged heads", ValueError, "average_attn_weights=False", {"teacher": ones(2, 5, 7)}),
+    BadCall("rank 5", ValueError, f"teacher {MAPS_4}; got 5 axes, shape [1, 2, 4, 5, 7] (maps of "
+            "several layers are a list for amad_layers_loss", {"teacher": ones(1, 2, 4, 5, 7)}),
     BadCall("no heads", ValueError,
             "student must have at least 1 along heads; got shape [2, 0, 5, 7]",
             {"student": ones(2, 0, 5, 7)}),
@@ -51,6 +58,15 @@ BAD_CALLS = [
     BadCall("other keys", ValueError,
             "teacher and student must agree in keys; got teacher 7, student 8 "
             + SHAPES.format("[2, 3, 5, 8]"), {"student": ones(2, 3, 5, 8)}),
+    BadCall("windows", ValueError, "(attention in windows gives a sample for each window: put the "
+            "windows of an image together", {"student": ones(8, 3, 5, 7)}),
+    BadCall("class tokens", ValueError, "(class, distillation and register tokens that one side "
+            "lacks: cut them off, maps[:, :, n:, n:]; patches of another size: resize one grid to "
+            "the other; two tokenizers: sum and average over the words they share)",
+            {"student": ones(2, 3, 6, 8)}),
+    BadCall("band", ValueError, "(a band of local attention: put its cells where their keys stand; "
+            "keys of a cache or prefix: cut them off; keys that were pooled: pool those of the "
+            "other side alike)", {"student": ones(2, 3, 5, 3)}),
     BadCall("integer maps", TypeError,
             "student must hold real floating-point numbers; got dtype",
             {"student": np.ones((2, 3, 5, 7), np.int64)}),
@@ -70,10 +86,42 @@ BAD_CALLS = [
             {"mask": ones(2, 5, 7)}),
     BadCall("long mask", ValueError, f"{MASK_SHAPE}; got shape [2, 5, 6]",
             {"mask": np.ones((2, 5, 6), bool)}),
-    BadCall("padding mask [B, K]", ValueError, f"{MASK_SHAPE}; got shape [2, 7]",
+    BadCall("padding mask [B, K]", ValueError,
+            f"{MASK_SHAPE}; got shape [2, 7] (a padding mask: cell_mask(queries=..., keys=mask))",
             {"mask": np.ones((2, 7), bool)}),
-    BadCall("mask of 4 axes", ValueError, f"{MASK_SHAPE}; got shape [2, 1, 5, 7]",
-            {"mask": np.ones((2, 1, 5, 7), bool)}),
+    BadCall("padding mask [B, Q]", ValueError, f"{MASK_SHAPE}; got shape [2, 5] (a padding mask of "
+            "the queries: cell_mask(queries=mask, keys=...))", {"mask": np.ones((2, 5), bool)}),
+    BadCall("padding mask [B, L]", ValueError, "got shape [2, 5] (a padding mask: "
+            "cell_mask(tokens=mask))", {"mask": np.ones((2, 5), bool), **square(2)}),
+    BadCall("padding mask of integers", TypeError, "shape [2, 5] (a padding mask: "
+            "cell_mask(tokens=mask))", {"mask": np.ones((2, 5), np.int64), **square(2)}),
+    BadCall("mask of 0 and 1", TypeError, "shape [2, 5, 7] (compare it first: mask == 1)",
+            {"mask": np.ones((2, 5, 7), np.int64)}),
+    BadCall("mask of 4 axes", ValueError, f"{MASK_SHAPE}; got shape [2, 1, 5, 7] (a boolean mask "
+            "with an axis for heads: mask[:, 0]", {"mask": np.ones((2, 1, 5, 7), bool)}),
+    BadCall("additive mask", TypeError, "cell_mask(additive=mask, tokens=...)",
+            {"mask": np.zeros((2, 1, 5, 7), np.float32)}),
+    BadCall("padding mask of 4 axes", ValueError, f"{MASK_SHAPE}; got shape [2, 1, 1, 7] (a "
+            "padding mask with two axes more: cell_mask(tokens=mask[:, 0, 0])",
+            {"mask": np.ones((2, 1, 1, 7), bool)}),
+    BadCall("a mask for each head", ValueError, "one mask is for all heads",
+            {"mask": np.ones((2, 3, 5, 7), bool)}),
+    BadCall("a mask for each head in one axis", ValueError, "3 masks for each sample: one is for "
+            "all heads, mask.reshape(2, 3, ...)[:, 0]", {"mask": np.ones((6, 5, 7), bool)}),
+    BadCall("mask of images", ValueError, "maps of windows have their samples 4 times",
+            {"mask": np.ones((2, 5, 5), bool), **square(8)}),
+    BadCall("[Q, K] or [B, K]", ValueError, f"{MASK_AXES} [5, 5] for [batch, queries, keys] = "
+            "[5, 5, 5], which may be [queries, keys] or [batch, keys] (for cells of every sample "
+            "write mask[None], for keys of each sample mask[:, None, :], for a padding mask of "
+            "tokens, queries among them, cell_mask(tokens=mask))",
+            {"mask": np.ones((5, 5), bool), **square(5)}),
+    BadCall("[1, K] of one sample", ValueError, f"{MASK_AXES} [1, 5]",
+            {"mask": np.ones((1, 5), bool), **square(1)}),
+    BadCall("[Q, 1] or [B, 1]", ValueError, f"{MASK_AXES} [5, 1]",
+            {"mask": np.ones((5, 1), bool), **square(5)}),
+    BadCall("[K] or [B]", ValueError, f"{MASK_AXES} [5] for [batch, queries, keys] = [5, 5, 5], "
+            "which may be [keys] or [batch] (for keys of every sample write mask[None, None, :], "
+            "for samples mask[:, None, None])", {"mask": np.ones(5, bool), **square(5)}),
     BadCall("unknown variant", ValueError, f"variant must be one of {VARIANTS}; got 'KL'",
             {"variant": "KL"}),
     BadCall("variant of no string", TypeError,

@@ -59,6 +59,19 @@ def test_graph_with_unknown_lengths(dtype: str, variant: str) -> None:
     assert len(traces) == 1
 
 
+@pytest.mark.parametrize(("maps", "mask"), [([None, 2, 3, 3], [3, 3]), ([4, 2, 3, 3], [None, 3])])
+def test_a_mask_that_some_batch_would_make_ambiguous_is_refused(maps: Any, mask: Any) -> None:
+    """A graph is for every length that it does not know."""
+    from amad_tensorflow import amad_loss
+
+    cells = tf.TensorSpec(mask, tf.bool)
+    function = tf.function(lambda maps, mask: amad_loss(teacher=maps, student=maps, mask=mask))
+    with pytest.raises(ValueError, match="mask must have 3 axes where its first may be the batch"):
+        function.get_concrete_function(tf.TensorSpec(maps), cells)
+    stated = tf.function(lambda maps, mask: amad_loss(teacher=maps, student=maps, mask=mask[None]))
+    stated.get_concrete_function(tf.TensorSpec(maps), cells)
+
+
 @pytest.mark.parametrize("variant", ALL)
 def test_xla(variant: str) -> None:
     from amad_tensorflow import amad_loss

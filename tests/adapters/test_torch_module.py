@@ -83,6 +83,14 @@ def test_a_projection_that_would_not_fit_says_how_large_it_is() -> None:
         AMADLoss(variant="projected", cells=32769)
 
 
+def test_a_mask_that_may_be_a_padding_mask_is_refused() -> None:
+    for variant in ALL:
+        module = AMADLoss(variant=variant, cells=9 if variant == "projected" else None)
+        inputs = {"teacher": torch.ones(3, 3, 3, 3), "student": torch.ones(3, 2, 3, 3)}
+        with pytest.raises(ValueError, match="mask must have 3 axes where its first may be"):
+            module(**inputs, mask=torch.ones(3, 3, dtype=torch.bool))
+
+
 def test_check_values_reaches_the_function() -> None:
     bad = -maps(2)
     for variant in ALL:

@@ -97,6 +97,16 @@ REFUSED: list[tuple[type[Exception], str, dict[str, Any]]] = [
      case("best_match_kl", student=zeros(3, 3, 4, 6) - 1)),
     (ValueError, r"mask must broadcast to \[batch, queries, keys\] = \[3, 4, 6\]",
      case("one_to_one_mse", mask=zeros(4, 4, 6) == 0)),
+    (ValueError, r"mask must have 2 axes .*; got shape \[4\] for \[batch, tokens\] = \[4, 4\], "
+     r"which may be \[tokens\] or \[batch\] \(for tokens .* mask\[None\], .* mask\[:, None\]\)",
+     case("logits_kl", teacher=zeros(4, 4, 6), student=zeros(4, 4, 6), mask=zeros(4) == 0)),
+    *(
+        (ValueError, r"mask must have 3 axes .*; got shape \[4, 4\] .* = \[4, 4, 4\], which may be",
+         {**case(peer), "teacher": zeros(4, 2, 4, 4), "student": zeros(4, 2, 4, 4),
+          "mask": zeros(4, 4) == 0})
+        for peer in amad_core.peers.PEERS
+        if peer not in ("align_to_distill", "squeezing_heads", "logits_kl")  # other shapes
+    ),
 ]  # fmt: skip
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from amad_core import amad_loss
+from amad_core.arguments.loss_masks import check_mask
 from amad_core.arguments.maps import (
     check_cells,
     check_eps,
     check_map_shapes,
-    check_mask,
     check_projection,
 )
 

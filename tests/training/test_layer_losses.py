@@ -168,16 +168,41 @@ MAPS = np.full((1, 2, 3, 3), 1 / 3)
         ((), ValueError, 'none at all.*attn_implementation="eager".*"sdpa"'),
         ([], ValueError, "return_attention_scores=True"),
         (None, ValueError, 'got None.*attn_implementation="eager"'),
-        ([MAPS, None], ValueError, r'\[1\] must be a map; got None.*attn_implementation="eager"'),
+        ([MAPS, None], ValueError, "at every layer that is compared; got none at layer 1 and maps "
+         'at layer 0: .*attention implementation.*attn_implementation="eager".*output_attentions'),
+        ([MAPS, ()], ValueError, "got none at layer 1 and maps at layer 0"),
+        ([None, None], ValueError, "got none at layers 0, 1 and maps at no layer"),
         (MAPS, TypeError, "must be a list or tuple of maps, one a layer; got"),
     ],
-)
+)  # fmt: skip
 def test_missing_maps_are_an_error_that_names_the_cause(
     port: Port, role: str, maps: Any, kind: type[Exception], message: str
 ) -> None:
     arguments = {"teacher": [MAPS, MAPS], "student": [MAPS, MAPS]} | {role: maps}
     with pytest.raises(kind, match=f"^{role}.*{message}"):
         port.call("amad_layers_loss", **arguments)
+
+
+@pytest.mark.parametrize("missing", [None, ()])
+@pytest.mark.parametrize("layers", [[(-1, -1)], [(2, 1), (0, 1)]])
+def test_a_layer_in_no_pair_needs_no_map(port: Port, layers: Any, missing: Any) -> None:
+    """As where only the distilled layers run an implementation that computes maps."""
+    there = {pair[0] % 3 for pair in layers}
+    teacher = [MAPS if layer in there else missing for layer in range(3)]
+    found = port.call("amad_layers_loss", teacher=teacher, student=[missing, MAPS], layers=layers)
+    wanted = amad_loss(teacher=MAPS, student=MAPS)
+    assert_agrees(np.array(found.per_layer), [wanted] * len(layers), within=WITHIN)
+    if len(there) < 3:
+        with pytest.raises(ValueError, match=r"^teacher must hold a map .* got none at layer"):
+            port.call("amad_layers_loss", teacher=teacher, student=[MAPS] * 3)
+
+
+def test_a_mask_that_may_be_a_padding_mask_is_refused(port: Port) -> None:
+    """Shared, or of one pair."""
+    maps = np.full((3, 2, 3, 3), 1 / 3)
+    for mask in (np.ones((3, 3), bool), [None, np.ones((3, 3), bool)]):
+        with pytest.raises(ValueError, match=r"mask must have 3 axes .*mask\[None\].*tokens=mask"):
+            port.call("amad_layers_loss", teacher=[maps] * 2, student=[maps] * 2, mask=mask)
 
 
 def test_an_error_names_its_layers(port: Port) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes, check_mask
+from amad_core.arguments.loss_masks import check_mask
+from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes
 
 Tensor = Any  # tf.Tensor; TensorFlow ships no types that a checker could hold on to
 

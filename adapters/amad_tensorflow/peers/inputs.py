@@ -4,10 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from amad_core.arguments.loss_masks import check_position_mask
 from amad_core.arguments.maps import check_floating, check_map_shapes
 from amad_core.arguments.peers import (
     check_logit_shapes,
-    check_position_mask,
     check_vector_shapes,
     not_finite,
 )

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes, check_mask
+from amad_core.arguments.loss_masks import check_mask
+from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes
 
 
 def checked_maps(

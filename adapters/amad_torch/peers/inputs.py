@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from amad_core.arguments.loss_masks import check_position_mask
 from amad_core.arguments.maps import check_floating, check_map_shapes
 from amad_core.arguments.peers import (
     check_logit_shapes,
-    check_position_mask,
     check_vector_shapes,
     not_finite,
 )
