@@ -83,7 +83,7 @@ def test_variants_are_the_same_in_the_same_order(name: str) -> None:
     for key, variant in variants.items():
         specified = amad_core.VARIANTS[key]
         assert variant.projected == specified.projected
-        assert variant.heads.__name__ == specified.heads.__name__
+        assert variant.layout.__name__ == specified.layout.__name__
         assert variant.normalisation.__name__ == specified.normalisation.value.__name__
         assert variant.divergence.__name__ == specified.divergence.value.__name__
 

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from amad_core.arguments.maps import check_temperature
 from amad_core.attention.inputs import FloatArray, checked_maps, whole_maps
-from amad_core.attention.similarity import cosine_similarity
+from amad_core.attention.similarity import cosine_similarity, scaled_to_peak
 
 
 def softmax_over_students(similarity: FloatArray, temperature: float) -> FloatArray:
@@ -18,6 +18,12 @@ def softmax_over_students(similarity: FloatArray, temperature: float) -> FloatAr
         exponents = (similarity - np.max(similarity, axis=-1, keepdims=True)) / temperature
     powers = np.exp(exponents)
     return np.asarray(powers / np.sum(powers, axis=-1, keepdims=True))
+
+
+def softmax_over_students_gradient(weights: FloatArray, upstream: FloatArray) -> FloatArray:
+    """``a_ij (g_ij - Σ_m a_im g_im)``, by ``c_ij/τ``, for the upstream gradient ``g_ij``."""
+    average = np.sum(weights * upstream, axis=-1, keepdims=True)
+    return np.asarray(weights * (upstream - average))
 
 
 def aligned_maps(weights: FloatArray, student: FloatArray) -> FloatArray:
@@ -60,6 +66,5 @@ def alignment_weights(
     Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2.
     """
     check_temperature(temperature)
-    teacher_maps, student_maps = checked_maps(teacher, student, mask)
-    similarity = cosine_similarity(whole_maps(teacher_maps), whole_maps(student_maps))
-    return softmax_over_students(similarity, float(temperature))
+    heads = (scaled_to_peak(whole_maps(maps)) for maps in checked_maps(teacher, student, mask))
+    return softmax_over_students(cosine_similarity(*heads), float(temperature))

@@ -1,9 +1,7 @@
 """Divergence: how far a teacher head is from its mixture of student heads, and the derivative.
 
 Every divergence is a pair of functions over the last axis, ``[..., n]``: the value, and its
-derivative with respect to the mixture. The derivative is returned *times* ``scale`` (one number a
-cell): where a mixture cell is tiny its derivative overflows, yet the products that the chain rule
-needs of it do not.
+derivative with respect to the mixture, cell by cell.
 """
 
 from collections.abc import Callable
@@ -16,10 +14,10 @@ from amad_core.attention.inputs import FloatArray
 
 
 class Divergence(NamedTuple):
-    """``value(target, mixture, eps)`` and ``gradient(target, mixture, eps, scale)``."""
+    """``value(target, mixture, eps)`` and ``gradient(target, mixture, eps)``."""
 
     value: Callable[[FloatArray, FloatArray, float], FloatArray]
-    gradient: Callable[[FloatArray, FloatArray, float, FloatArray], FloatArray]
+    gradient: Callable[[FloatArray, FloatArray, float], FloatArray]
 
 
 def squared_distance(target: FloatArray, mixture: FloatArray, eps: float) -> FloatArray:
@@ -27,29 +25,27 @@ def squared_distance(target: FloatArray, mixture: FloatArray, eps: float) -> Flo
     return np.asarray(np.sum((target - mixture) ** 2, axis=-1))
 
 
-def squared_distance_gradient(
-    target: FloatArray, mixture: FloatArray, eps: float, scale: FloatArray
-) -> FloatArray:
-    """``-2 (t - m)``, times ``scale``."""
-    return -2.0 * (target - mixture) * scale
+def squared_distance_gradient(target: FloatArray, mixture: FloatArray, eps: float) -> FloatArray:
+    """``-2 (t - m)``."""
+    return -2.0 * (target - mixture)
 
 
 def kl_divergence(target: FloatArray, mixture: FloatArray, eps: float) -> FloatArray:
     """Eq. 9: ``Σ p log(p / max(m, eps))``, teacher first.
 
-    Exact [D]: ``0 log 0 = 0``, and ``+inf`` where ``p > 0`` meets ``max(m, eps) = 0``.
+    Exact [D5]: ``0 log 0 = 0``, and ``+inf`` where ``p > 0`` meets ``max(m, eps) = 0``.
     """
     return np.asarray(np.sum(rel_entr(target, np.maximum(mixture, eps)), axis=-1))
 
 
-def kl_divergence_gradient(
-    target: FloatArray, mixture: FloatArray, eps: float, scale: FloatArray
-) -> FloatArray:
-    """``-p / m`` times ``scale``; 0 at and below the floor ``eps``, and wherever ``p = 0`` [D]."""
+def kl_divergence_gradient(target: FloatArray, mixture: FloatArray, eps: float) -> FloatArray:
+    """``-p / m``; 0 at and below the floor ``eps``, and wherever ``p = 0`` [D11].
+
+    ``-inf`` where the mixture is empty, or so small that the quotient overflows [D19].
+    """
     counts = (target > 0) & ((mixture > eps) | (eps == 0))
-    with np.errstate(divide="ignore"):
-        ratio = np.divide(scale, mixture, out=np.zeros_like(mixture), where=counts)
-    return np.where(counts, -target * ratio, 0.0)
+    with np.errstate(divide="ignore", over="ignore"):
+        return -np.divide(target, mixture, out=np.zeros_like(mixture), where=counts)
 
 
 def jensen_shannon_divergence(target: FloatArray, mixture: FloatArray, eps: float) -> FloatArray:
@@ -65,9 +61,9 @@ def jensen_shannon_divergence(target: FloatArray, mixture: FloatArray, eps: floa
 
 
 def jensen_shannon_divergence_gradient(
-    target: FloatArray, mixture: FloatArray, eps: float, scale: FloatArray
+    target: FloatArray, mixture: FloatArray, eps: float
 ) -> FloatArray:
-    """``½ log(m / h)`` times ``scale``; 0 in a cell empty on both sides, as if masked out [D].
+    """``½ log(m / h)``; 0 in a cell empty on both sides, as if masked out [D11].
 
     With a floor: ``½ (log(max(m, eps) / max(h, eps)) + [m > eps] - [h > eps])``. Without one it is
     ``-inf`` where the mixture is empty and the teacher is not.
@@ -75,7 +71,7 @@ def jensen_shannon_divergence_gradient(
     half = (target + mixture) / 2
     above = (mixture > eps).astype(np.float64) - (half > eps)
     with np.errstate(divide="ignore"):
-        return (np.log(_floored_ratio(mixture, half, eps)) + above) / 2 * scale
+        return (np.log(_floored_ratio(mixture, half, eps)) + above) / 2
 
 
 def _floored_ratio(mixture: FloatArray, half: FloatArray, eps: float) -> FloatArray:

@@ -1,20 +1,28 @@
 """The exact gradient of the loss, in closed form.
 
-With hats for L2-normalised heads, ``u_j`` the student heads as they enter the mixture
-``m_i = Σ_j a_ij u_j``, and ``D`` the divergence:
+With hats for L2-normalised heads, ``u_j`` the student heads that are mixed in, the mixture
+``m_i = Σ_j a_ij u_j``, and ``D`` the divergence (eq. 4, 9):
 
-``∂L/∂a_ij = <∂D/∂m_i, u_j>``, ``∂L/∂c_ij = a_ij (∂L/∂a_ij - Σ_m a_im ∂L/∂a_im) / τ``,
-``∂L/∂u_j = Σ_i a_ij ∂D/∂m_i``, ``∂L/∂ŝ_j = Σ_i ∂L/∂c_ij t̂_i``,
-then both pass through their normalisations to ``s_j``. The teacher never gets a gradient [D]; the
-student gets it through the mixture *and* through the weights [D].
+- ``∂L/∂a_ij = <∂D/∂m_i, u_j>`` and ``∂L/∂u_j = Σ_i a_ij ∂D/∂m_i``, of the mixture;
+- ``∂L/∂c_ij = a_ij (∂L/∂a_ij - Σ_m a_im ∂L/∂a_im) / τ``, of the softmax (eq. 2);
+- ``∂L/∂ŝ_j = Σ_i ∂L/∂c_ij t̂_i``, of the cosine;
+
+then ``∂L/∂u_j`` and ``∂L/∂ŝ_j`` pass through their normalisations to ``s_j``. The teacher never gets
+a gradient; the student gets it through the mixture *and* through the weights [D8].
 """
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from amad_core.arguments.maps import REDUCTIONS
 from amad_core.arguments.words import check_choice
-from amad_core.attention.alignment import aligned_maps, softmax_over_students
+from amad_core.attention.alignment import (
+    aligned_maps,
+    softmax_over_students,
+    softmax_over_students_gradient,
+)
 from amad_core.attention.inputs import FloatArray
 from amad_core.attention.loss import (
     Problem,
@@ -25,13 +33,14 @@ from amad_core.attention.loss import (
 )
 from amad_core.attention.projection import projected_heads_gradient
 from amad_core.attention.similarity import (
+    LARGEST,
     cosine_similarity,
     l2_normalise,
-    largest,
+    l2_normalise_gradient,
     saturating_divide,
-    unscaled,
+    scaled_to_peak,
+    scaled_to_peak_gradient,
 )
-from amad_core.attention.similarity import l2_normalise_gradient as cosine_gradient
 
 DIFFERENTIABLE = ("student", "weight", "bias")
 
@@ -84,38 +93,28 @@ def amad_loss_and_grad(
 
 
 def heads_gradient(problem: Problem, student: FloatArray) -> FloatArray:
-    """The gradient of the summed loss with respect to the compared student heads."""
+    """``∂L/∂s_j`` of the summed loss, for the student heads that meet the teacher's."""
     normalise, normalise_gradient = problem.variant.normalisation
-    teacher_unit, student_unit = l2_normalise(problem.teacher), l2_normalise(student)
-    weights = softmax_over_students(
-        cosine_similarity(problem.teacher, student), problem.temperature
-    )
-    target, entering = normalise(problem.teacher), normalise(student)
+    teacher, scaled = problem.teacher, scaled_to_peak(student)
+    weights = softmax_over_students(cosine_similarity(teacher, scaled), problem.temperature)
+    mixed_in = normalise(scaled)
+    mixture = aligned_maps(weights, mixed_in)
 
-    # One scale a cell: ∂D/∂m overflows where every student head is tiny, ∂D/∂m times u_j does not.
-    scale = largest(np.swapaxes(entering, -1, -2)).swapaxes(-1, -2)
-    scaled_mixture_gradient = problem.variant.divergence.gradient(
-        target, aligned_maps(weights, entering), problem.eps, scale
-    )
-    infinite = np.isinf(scaled_mixture_gradient)
-    finite = np.where(infinite, 0.0, scaled_mixture_gradient)
+    by_mixture = problem.variant.divergence.gradient(normalise(teacher), mixture, problem.eps)
+    infinite = np.isinf(by_mixture)  # these cells are left out of all sums [D10]
+    by_mixture = np.where(infinite, 0.0, by_mixture)
 
-    weights_gradient = finite @ np.swapaxes(entering / scale, -1, -2)
-    average = np.sum(weights * weights_gradient, axis=-1, keepdims=True)
-    logits_gradient = weights * (weights_gradient - average)
-
-    through_mixture = saturating_divide(np.swapaxes(weights, -1, -2) @ finite, scale)
-    reached = np.swapaxes(weights > 0, -1, -2).astype(np.float64) @ infinite
-    through_mixture = np.where(reached > 0, -np.inf, through_mixture)
-    along_mixture = np.sum(weights * weights_gradient, axis=-2)[..., np.newaxis]
+    by_weight = by_mixture @ _transposed(mixed_in)
+    by_logit = softmax_over_students_gradient(weights, by_weight)
+    by_unit = _transposed(by_logit) @ l2_normalise(teacher)
+    with np.errstate(over="ignore"):
+        by_mixed_in = np.clip(_transposed(weights) @ by_mixture, -LARGEST, LARGEST)
 
     # 1/τ comes last, as it may be as large as a float can be.
-    through_cosine = np.swapaxes(logits_gradient, -1, -2) @ teacher_unit
-    along_cosine = np.sum(through_cosine * student_unit, axis=-1, keepdims=True)
-    by_cosine = cosine_gradient(student, through_cosine, along_cosine)
-    by_mixture = normalise_gradient(student, through_mixture, along_mixture)
-    by_cosine = saturating_divide(by_cosine, np.asarray(problem.temperature))
-    return unscaled(student, np.add(by_mixture, by_cosine))
+    through_weights = saturating_divide(l2_normalise_gradient(scaled, by_unit), problem.temperature)
+    by_scaled = normalise_gradient(scaled, by_mixed_in) + through_weights
+    by_scaled[_transposed(weights > 0) @ infinite] = -np.inf
+    return scaled_to_peak_gradient(student, by_scaled)
 
 
 def _gradient(problem: Problem, with_respect_to: str) -> FloatArray:
@@ -126,6 +125,10 @@ def _gradient(problem: Problem, with_respect_to: str) -> FloatArray:
     gradients = projected_heads_gradient(student, weight, bias, problem.valid, upstream)
     by_name = gradients._asdict() | {"student": _as_maps(gradients.student, problem)}
     return np.asarray(by_name[with_respect_to])
+
+
+def _transposed(heads: NDArray[Any]) -> NDArray[Any]:
+    return np.swapaxes(heads, -1, -2)
 
 
 def _as_maps(heads: FloatArray, problem: Problem) -> FloatArray:

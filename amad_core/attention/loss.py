@@ -16,7 +16,7 @@ from amad_core.attention.inputs import (
     checked_maps,
 )
 from amad_core.attention.projection import projected_heads
-from amad_core.attention.similarity import cosine_similarity
+from amad_core.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_core.attention.variants import VARIANTS, Variant
 
 
@@ -121,8 +121,8 @@ def checked_problem(
     row = VARIANTS[variant]
     return Problem(
         variant=row,
-        teacher=row.heads(teacher_maps),
-        student=row.heads(student_maps),
+        teacher=scaled_to_peak(row.layout(teacher_maps)),
+        student=row.layout(student_maps),
         temperature=float(temperature),
         eps=float(eps),
         valid=broadcast_mask(mask, teacher_maps.shape),
@@ -133,7 +133,7 @@ def checked_problem(
 
 def sample_losses(problem: Problem) -> FloatArray:
     """Eq. 5: one loss a sample, ``[B]``, the sum over its teacher heads (and rows, in eq. 12)."""
-    student = compared_student(problem)
+    student = scaled_to_peak(compared_student(problem))
     weights = softmax_over_students(
         cosine_similarity(problem.teacher, student), problem.temperature
     )

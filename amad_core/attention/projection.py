@@ -5,7 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from amad_core.attention.inputs import BoolArray, FloatArray
-from amad_core.attention.similarity import l1_normalise, l1_normalise_gradient, unscaled
+from amad_core.attention.similarity import (
+    l1_normalise,
+    l1_normalise_gradient,
+    scaled_to_peak,
+    scaled_to_peak_gradient,
+)
 
 
 class ProjectionGradients(NamedTuple):
@@ -23,7 +28,7 @@ def projected_heads(
 
     ``student`` ``[B, Hs, n]``, ``weight`` ``[n, n]``, ``bias`` ``[n]``, ``valid`` ``[B, Q, K]``.
     """
-    affine = l1_normalise(student) @ weight.T + bias
+    affine = l1_normalise(scaled_to_peak(student)) @ weight.T + bias
     return np.where(_cells(valid), np.maximum(affine, 0.0), 0.0)
 
 
@@ -35,13 +40,13 @@ def projected_heads_gradient(
     upstream: FloatArray,
 ) -> ProjectionGradients:
     """The chain rule through eq. 10, for the upstream gradient with respect to ``s̃``."""
-    unit = l1_normalise(student)
+    scaled = scaled_to_peak(student)
+    unit = l1_normalise(scaled)
     active = _cells(valid) & (unit @ weight.T + bias > 0)
     affine = np.where(active, upstream, 0.0)
-    through = affine @ weight
-    along = np.sum(through * unit, axis=-1, keepdims=True)
+    by_scaled = l1_normalise_gradient(scaled, affine @ weight)
     return ProjectionGradients(
-        student=unscaled(student, l1_normalise_gradient(student, through, along)),
+        student=scaled_to_peak_gradient(student, by_scaled),
         weight=np.einsum("bjk,bjl->kl", affine, unit),
         bias=np.sum(affine, axis=(0, 1)),
     )

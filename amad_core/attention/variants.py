@@ -20,10 +20,10 @@ from amad_core.attention.similarity import (
 
 
 class Normalisation(NamedTuple):
-    """How a head enters the mixture: ``value(heads)``, ``gradient(heads, upstream, along)``."""
+    """How a head is mixed in: ``value(heads)`` and ``gradient(heads, upstream)``."""
 
     value: Callable[[FloatArray], FloatArray]
-    gradient: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+    gradient: Callable[[FloatArray, FloatArray], FloatArray]
 
 
 class Variant(NamedTuple):
@@ -31,7 +31,7 @@ class Variant(NamedTuple):
 
     normalisation: Normalisation
     divergence: Divergence
-    heads: Callable[[FloatArray], FloatArray] = whole_maps
+    layout: Callable[[FloatArray], FloatArray] = whole_maps
     projected: bool = False
 
 
@@ -43,7 +43,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "mse": Variant(L2, SQUARED_DISTANCE),  # eq. 4-6
         "kl": Variant(L1, KL_DIVERGENCE),  # eq. 9
         "projected": Variant(L1, KL_DIVERGENCE, projected=True),  # eq. 10-11
-        "token": Variant(L1, KL_DIVERGENCE, heads=query_rows),  # eq. 12
+        "token": Variant(L1, KL_DIVERGENCE, layout=query_rows),  # eq. 12
         "js": Variant(L1, JENSEN_SHANNON_DIVERGENCE),  # beyond the paper
     }
 )

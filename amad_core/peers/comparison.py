@@ -8,7 +8,12 @@ import numpy as np
 from scipy.special import rel_entr
 
 from amad_core.attention.inputs import BoolArray, FloatArray
-from amad_core.attention.similarity import l1_normalise, largest, saturating_divide
+from amad_core.attention.similarity import (
+    l1_normalise,
+    saturating_divide,
+    scaled_to_peak,
+    scaled_to_peak_gradient,
+)
 
 
 def mean_squared_error(teacher: FloatArray, student: FloatArray, valid: BoolArray) -> FloatArray:
@@ -29,9 +34,10 @@ def mean_row_kl(
 ) -> FloatArray:
     """``1/(H r) Σ_h Σ_q KL(t_q/|t_q|_1 ‖ s_q/|s_q|_1)``; ``r`` rows have a cell that counts.
 
-    Exact [D]: ``0 log 0 = 0``, ``+inf`` where the teacher has mass and ``max(s, eps)`` is 0.
+    Exact [D5]: ``0 log 0 = 0``, ``+inf`` where the teacher has mass and ``max(s, eps)`` is 0.
     """
-    rows = rel_entr(l1_normalise(teacher), np.maximum(l1_normalise(student), eps))
+    p, q = (l1_normalise(scaled_to_peak(rows)) for rows in (teacher, student))
+    rows = rel_entr(p, np.maximum(q, eps))
     return np.asarray(np.sum(rows, axis=(1, 2, 3)) / row_shares(teacher, valid))
 
 
@@ -40,20 +46,18 @@ def mean_row_kl_gradient(
 ) -> FloatArray:
     """``(Σ p - p/q) / |s_q|_1`` over ``H r``: ``-p/q`` through the division of each row by its sum.
 
-    ``p/q`` and ``p`` count only above the floor. Rows of zeros have gradient 0 [D].
+    ``p/q`` and ``p`` count only above the floor. Rows of zeros have gradient 0 [D4].
     """
-    p, q = l1_normalise(teacher), l1_normalise(student)
+    scaled = scaled_to_peak(student)
+    p, q = l1_normalise(scaled_to_peak(teacher)), l1_normalise(scaled)
     counts = (p > 0) & (q > eps)
     upstream = np.where(counts, -saturating_divide(p, np.where(counts, q, 1.0)), 0.0)
     if eps == 0:
         upstream = np.where((p > 0) & (q == 0), -np.inf, upstream)
     along = -np.sum(p, axis=-1, keepdims=True, where=counts)
-    peak = largest(student)
-    total = np.sum(student / peak, axis=-1, keepdims=True)
-    empty = total == 0
-    by_scaled = (upstream - along) / np.where(empty, 1.0, total)
-    shares = row_shares(teacher, valid)[:, np.newaxis, np.newaxis, np.newaxis]
-    return np.where(empty, 0.0, saturating_divide(by_scaled, peak) / shares)
+    total = np.maximum(np.sum(scaled, axis=-1, keepdims=True), 1.0)  # 0 of a row of zeros
+    by_student = scaled_to_peak_gradient(student, (upstream - along) / total)
+    return by_student / row_shares(teacher, valid)[:, np.newaxis, np.newaxis, np.newaxis]
 
 
 def softmax_kl(teacher: FloatArray, student: FloatArray, valid: BoolArray) -> FloatArray:

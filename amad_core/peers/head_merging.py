@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from amad_core.arguments.maps import check_eps, check_temperature
 from amad_core.arguments.peers import check_squeezable
 from amad_core.attention.inputs import BoolArray, FloatArray
-from amad_core.attention.similarity import largest, saturating_divide
+from amad_core.attention.similarity import scaled_to_peak, scaled_to_peak_gradient
 from amad_core.peers.comparison import mean_row_kl, mean_row_kl_gradient
 from amad_core.peers.inputs import finite_where, floating, maps_and_cells
 from amad_core.peers.reduction import reduced
@@ -98,7 +98,8 @@ def squeezing_heads_gradient(
     infinite = np.isinf(upstream)
     by_scaled = np.where(infinite, 0.0, upstream) / found.temperature
     by_scaled = by_scaled * _power(found.student, 1 / found.temperature - 1)
-    gradient = np.where(infinite, upstream, saturating_divide(by_scaled, largest(found.student)))
+    by_scaled = np.where(infinite, upstream, by_scaled)
+    gradient = scaled_to_peak_gradient(found.student, by_scaled)
     return {"student": np.where(found.valid[:, np.newaxis], gradient, 0.0)}
 
 
@@ -158,7 +159,7 @@ def _squeezed(
 
 def _power(maps: FloatArray, exponent: float) -> FloatArray:
     """Each row over its largest cell, to a power; 0 to a negative power is 0 (see the gradient)."""
-    scaled = maps / largest(maps)
+    scaled = scaled_to_peak(maps)
     return np.where((scaled > 0) | (exponent >= 0), _or_one(scaled, exponent < 0) ** exponent, 0.0)
 
 

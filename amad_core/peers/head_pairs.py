@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from amad_core.arguments.maps import check_eps
 from amad_core.attention.inputs import BoolArray, FloatArray, whole_maps
-from amad_core.attention.similarity import cosine_similarity
+from amad_core.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_core.peers.comparison import (
     mean_row_kl,
     mean_row_kl_gradient,
@@ -64,7 +64,8 @@ def mean_heads(teacher: FloatArray, student: FloatArray) -> Pairs:
 
 def matched_heads(teacher: FloatArray, student: FloatArray) -> Pairs:
     """The one-to-one assignment with the greatest sum of cosines, for each sample its own."""
-    cosines = cosine_similarity(whole_maps(teacher), whole_maps(student))
+    heads = (scaled_to_peak(whole_maps(maps)) for maps in (teacher, student))
+    cosines = cosine_similarity(*heads)
     rows, columns = assignment(cosines)
     samples = np.arange(len(teacher))[:, np.newaxis]
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from amad_core.attention.inputs import FloatArray, whole_maps
-from amad_core.attention.similarity import cosine_similarity
+from amad_core.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_core.peers import METHODS, distillation_loss, distillation_loss_and_grad
 from tests.peers.peer_cases import NAMES, PeerCase, peer_cases, seeded_case
 from tests.support.agreement import assert_agrees
@@ -84,7 +84,7 @@ def _matching_is_stable(case: PeerCase) -> bool:
     """Whether a small step leaves the best assignment the best: the next is 0.05 behind."""
     valid = np.ones(case.teacher[:, 0].shape, bool) if case.mask is None else case.mask
     heads = [
-        whole_maps(np.where(valid[:, np.newaxis], maps, 0.0))
+        scaled_to_peak(whole_maps(np.where(valid[:, np.newaxis], maps, 0.0)))
         for maps in (case.teacher, case.student)
     ]
     return all(_gap(cosines) > 0.05 for cosines in cosine_similarity(*heads))

@@ -228,6 +228,33 @@ def test_no_infinite_gradient_reaches_a_head_without_weight() -> None:
     assert (gradient[0, 1] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("cell", "at_cell", "elsewhere"),
+    [
+        # By hand, of (1, s) for small s: the derivatives of -½ log(1/(1+s)) - ½ log(s/(1+s)).
+        (1e-307, -0.5e307, 0.5),
+        (1e-310, -np.inf, 0.0),  # ½/s is above the largest float64: as if the cell were empty
+        (0.0, -np.inf, 0.0),
+    ],
+)
+def test_a_mixture_too_small_for_its_derivative(
+    cell: float, at_cell: float, elsewhere: float
+) -> None:
+    """Decision D19: it counts as empty for the derivative, though not for the value."""
+    teacher, student = maps([[0.5, 0.5]]), maps([[1.0, cell]])
+    loss, gradient = amad_loss_and_grad(teacher=teacher, student=student, variant="kl")
+    assert np.isfinite(loss) == (cell > 0)
+    assert_agrees(gradient, maps([[elsewhere, at_cell]]), within=1e-15)
+    # Any floor that is a normal float64 keeps it finite: 0 below the floor.
+    floor = np.finfo(np.float64).tiny
+    _, gradient = amad_loss_and_grad(teacher=teacher, student=student, variant="kl", eps=floor)
+    assert np.isfinite(gradient).all()
+    # Finite derivatives of many teacher heads add up to what is too large, and saturate [D10].
+    many = np.repeat(teacher, 64, axis=1)
+    _, gradient = amad_loss_and_grad(teacher=many, student=student, variant="kl")
+    assert gradient[0, 0, 0, 1] == (-np.finfo(np.float64).max if cell == 1e-307 else -np.inf)
+
+
 def test_gradient_saturates() -> None:
     # 1/|s| is above the largest float64 for a subnormal head.
     _, gradient = amad_loss_and_grad(
@@ -250,6 +277,6 @@ def test_integers_of_a_float_type_and_lists_are_read(variant: str) -> None:
 def test_a_cell_empty_on_both_sides_has_derivative_zero(divergence: Divergence, eps: float) -> None:
     # Decision D11; the one-sided derivative of the Jensen-Shannon divergence would be log(2)/2.
     target, mixture = np.array([0.0, 0.4, 0.6]), np.array([0.0, 0.5, 0.5])
-    found = divergence.gradient(target, mixture, eps, np.ones(3))
+    found = divergence.gradient(target, mixture, eps)
     assert found[0] == 0
     assert (found[1:] != 0).all()

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from amad_core.arguments.maps import check_temperature
 from amad_tensorflow.attention.inputs import Tensor, checked_maps, tiny, whole_maps
-from amad_tensorflow.attention.similarity import cosine_similarity
+from amad_tensorflow.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_tensorflow.attention.tracing import as_written
 
 
@@ -65,6 +65,6 @@ def alignment_weights(
     Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2.
     """
     check_temperature(temperature)
-    teacher, student = checked_maps(teacher, student, mask, check_values)
-    similarity = cosine_similarity(whole_maps(teacher), whole_maps(student))
-    return softmax_over_students(similarity, float(temperature))
+    both = checked_maps(teacher, student, mask, check_values)
+    heads = (scaled_to_peak(whole_maps(maps)) for maps in both)
+    return softmax_over_students(cosine_similarity(*heads), float(temperature))

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from amad_tensorflow.attention.inputs import Tensor, whole_maps
-from amad_tensorflow.attention.similarity import l1_normalise
+from amad_tensorflow.attention.similarity import l1_normalise, scaled_to_peak
 
 
 def projected_heads(student: Tensor, weight: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
@@ -11,6 +11,7 @@ def projected_heads(student: Tensor, weight: Tensor, bias: Tensor, valid: Tensor
 
     ``student`` ``[B, Hs, n]``, ``weight`` ``[n, n]``, ``bias`` ``[n]``, ``valid`` ``[B, Q, K]``.
     """
-    affine = tf.linalg.matmul(l1_normalise(student), weight, transpose_b=True) + bias
+    unit = l1_normalise(scaled_to_peak(student))
+    affine = tf.linalg.matmul(unit, weight, transpose_b=True) + bias
     projected = tf.nn.relu(affine)
     return tf.where(whole_maps(valid[:, tf.newaxis]), projected, tf.zeros_like(projected))

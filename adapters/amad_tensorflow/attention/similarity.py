@@ -1,4 +1,8 @@
-"""Similarity: unit vectors, and the cosine between every teacher and every student head."""
+"""Similarity: unit vectors, and the cosine between every teacher and every student head.
+
+Heads come ``scaled_to_peak``: their norms and products then neither overflow nor vanish, and the
+formulas can be computed as they stand.
+"""
 
 from collections.abc import Callable
 
@@ -8,23 +12,21 @@ from amad_tensorflow.attention.inputs import Tensor
 
 
 def l2_normalise(heads: Tensor) -> Tensor:
-    """``v / |v|_2`` along the last axis; 0 where the norm is 0 [D]."""
-    scaled = heads / largest(heads)
-    squares = tf.reduce_sum(tf.square(scaled), axis=-1, keepdims=True)
+    """``v / |v|_2`` along the last axis; 0 where the norm is 0 [D4]."""
+    squares = tf.reduce_sum(tf.square(heads), axis=-1, keepdims=True)
     # The square root has no derivative at 0; those heads are taken out in `_divide`.
     norm = tf.sqrt(tf.where(squares == 0, tf.ones_like(squares), squares))
-    return _divide(scaled, norm, empty=squares == 0)
+    return _divide(heads, norm, empty=squares == 0)
 
 
 def l1_normalise(heads: Tensor) -> Tensor:
-    """``v / |v|_1`` along the last axis, for non-negative ``v``; 0 where the norm is 0 [D]."""
-    scaled = heads / largest(heads)
-    norm = tf.reduce_sum(scaled, axis=-1, keepdims=True)
-    return _divide(scaled, norm, empty=norm == 0)
+    """``v / |v|_1`` along the last axis, for non-negative ``v``; 0 where the norm is 0 [D4]."""
+    norm = tf.reduce_sum(heads, axis=-1, keepdims=True)
+    return _divide(heads, norm, empty=norm == 0)
 
 
 def cosine_similarity(teacher: Tensor, student: Tensor) -> Tensor:
-    """``c_ij = <t_i, s_j> / (|t_i|_2 |s_j|_2)``, in [0, 1]; 0 where a norm is 0 [D].
+    """``c_ij = <t_i, s_j> / (|t_i|_2 |s_j|_2)``, in [0, 1]; 0 where a norm is 0 [D4].
 
     ``[..., Ht, n]`` and ``[..., Hs, n]`` to ``[..., Ht, Hs]``: the inner part of eq. 2.
     """
@@ -32,21 +34,17 @@ def cosine_similarity(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def largest(heads: Tensor) -> Tensor:
-    """The largest cell along the last axis, kept as an axis; 1 for a vector of zeros.
-
-    Dividing by it first keeps the squares of huge and tiny maps within the range of a float; it
-    changes no normalised vector, hence no gradient either, and is detached.
-    """
+    """The largest cell along the last axis, kept as an axis; 1 for a vector of zeros."""
+    # Detached: it changes no normalised vector, hence no gradient either.
     peak = tf.stop_gradient(tf.reduce_max(heads, axis=-1, keepdims=True))
     return tf.where(peak == 0, tf.ones_like(peak), peak)
 
 
 def scaled_to_peak(heads: Tensor) -> Tensor:
-    """``v / largest(v)``, done once before both normalisations; a gradient beyond it saturates.
+    """``v / largest(v)``, done once before all normalisations, none of which it changes.
 
-    A gradient has the size of ``1/|v|``. Of a subnormal head it may overflow, and the parts that
-    come through the two norms would give inf - inf; here their finite sum is divided, and what is
-    too large for the dtype gives its largest number [D].
+    So the gradient, of the size of ``1/|v|``, is divided once, for the sum of what came through all
+    normalisations. What is too large for the dtype gives its largest number [D10].
     """
     peak = largest(heads)
 

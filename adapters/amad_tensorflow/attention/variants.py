@@ -18,7 +18,7 @@ class Variant(NamedTuple):
 
     normalisation: Callable[[Tensor], Tensor]
     divergence: Callable[[Tensor, Tensor, float], Tensor]
-    heads: Callable[[Tensor], Tensor] = whole_maps
+    layout: Callable[[Tensor], Tensor] = whole_maps
     projected: bool = False
 
 
@@ -27,7 +27,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "mse": Variant(l2_normalise, squared_distance),  # eq. 4-6
         "kl": Variant(l1_normalise, kl_divergence),  # eq. 9
         "projected": Variant(l1_normalise, kl_divergence, projected=True),  # eq. 10-11
-        "token": Variant(l1_normalise, kl_divergence, heads=query_rows),  # eq. 12
+        "token": Variant(l1_normalise, kl_divergence, layout=query_rows),  # eq. 12
         "js": Variant(l1_normalise, jensen_shannon_divergence),  # beyond the paper
     }
 )

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from amad_tensorflow.attention.divergence import kl_divergence
 from amad_tensorflow.attention.inputs import Tensor, tiny
-from amad_tensorflow.attention.similarity import l1_normalise
+from amad_tensorflow.attention.similarity import l1_normalise, scaled_to_peak
 from amad_tensorflow.peers.inputs import as_dtype
 
 
@@ -21,7 +21,8 @@ def mean_squared_error(teacher: Tensor, student: Tensor, valid: Tensor) -> Tenso
 def mean_row_kl(teacher: Tensor, student: Tensor, valid: Tensor, eps: float | None) -> Tensor:
     """``1/(H r) Σ_h Σ_q KL(t_q/|t_q|_1 ‖ s_q/|s_q|_1)``; ``r`` rows have a cell that counts."""
     floor = tiny(student.dtype) if eps is None else float(eps)
-    rows = kl_divergence(l1_normalise(teacher), l1_normalise(student), floor)
+    p, q = (l1_normalise(scaled_to_peak(rows)) for rows in (teacher, student))
+    rows = kl_divergence(p, q, floor)
     return tf.reduce_sum(rows, axis=[1, 2]) / row_shares(teacher, valid)
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from amad_core.arguments.maps import check_eps, check_temperature
 from amad_core.arguments.peers import check_squeezable
 from amad_tensorflow.attention.inputs import Tensor, known_shape
-from amad_tensorflow.attention.similarity import largest
+from amad_tensorflow.attention.similarity import scaled_to_peak
 from amad_tensorflow.peers.comparison import mean_row_kl
 from amad_tensorflow.peers.inputs import finite_where, floating, maps_and_cells
 from amad_tensorflow.peers.reduction import reduced
@@ -106,7 +106,7 @@ def merging_share(
 
 
 def _softened(maps: Tensor, temperature: float) -> Tensor:
-    scaled = maps / largest(maps)
+    scaled = scaled_to_peak(maps)
     if temperature == 1:
         return scaled
     # The power has an infinite derivative at 0 for τ > 1; those cells are 0 with derivative 0 [D].

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from amad_core.arguments.maps import check_eps
 from amad_tensorflow.attention.inputs import Tensor, whole_maps
-from amad_tensorflow.attention.similarity import cosine_similarity
+from amad_tensorflow.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_tensorflow.peers.assignment import assignment
 from amad_tensorflow.peers.comparison import mean_row_kl, mean_squared_error
 from amad_tensorflow.peers.inputs import maps_and_cells
@@ -38,7 +38,8 @@ def mean_heads(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
 
 def matched_heads(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
     """The one-to-one assignment with the greatest sum of cosines, for each sample its own."""
-    cosines = cosine_similarity(whole_maps(teacher), whole_maps(tf.stop_gradient(student)))
+    heads = (scaled_to_peak(whole_maps(maps)) for maps in (teacher, tf.stop_gradient(student)))
+    cosines = cosine_similarity(*heads)
     rows, columns = assignment(cosines)
     return (
         tf.gather(teacher, rows, axis=1, batch_dims=1),

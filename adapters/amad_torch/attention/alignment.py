@@ -6,7 +6,7 @@ from torch import Tensor
 from amad_core.arguments.maps import check_temperature
 from amad_torch.attention.inputs import checked_maps, whole_maps
 from amad_torch.attention.precision import full_precision
-from amad_torch.attention.similarity import cosine_similarity
+from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
 
 
 def softmax_over_students(similarity: Tensor, temperature: float) -> Tensor:
@@ -66,6 +66,6 @@ def alignment_weights(
     """
     check_temperature(temperature)
     with full_precision(student):
-        teacher, student = checked_maps(teacher, student, mask, check_values)
-        similarity = cosine_similarity(whole_maps(teacher), whole_maps(student))
-        return softmax_over_students(similarity, float(temperature))
+        both = checked_maps(teacher, student, mask, check_values)
+        heads = (scaled_to_peak(whole_maps(maps)) for maps in both)
+        return softmax_over_students(cosine_similarity(*heads), float(temperature))

@@ -132,8 +132,8 @@ def checked_problem(
     row = VARIANTS[variant]
     return Problem(
         variant=row,
-        teacher=row.heads(teacher),
-        student=scaled_to_peak(row.heads(student)),
+        teacher=scaled_to_peak(row.layout(teacher)),
+        student=row.layout(student),
         temperature=float(temperature),
         eps=torch.finfo(student.dtype).tiny if eps is None else float(eps),
         valid=broadcast_mask(mask, student) if row.projected else None,
@@ -144,7 +144,7 @@ def checked_problem(
 
 def sample_losses(problem: Problem) -> Tensor:
     """Eq. 5: one loss a sample, ``[B]``, the sum over its teacher heads (and rows, in eq. 12)."""
-    student = compared_student(problem)
+    student = scaled_to_peak(compared_student(problem))
     weights = softmax_over_students(
         cosine_similarity(problem.teacher, student), problem.temperature
     )
@@ -158,8 +158,7 @@ def compared_student(problem: Problem) -> Tensor:
     """The student heads that meet the teacher's: projected (eq. 10), or as they are."""
     if problem.weight is None or problem.bias is None or problem.valid is None:
         return problem.student
-    projected = projected_heads(problem.student, problem.weight, problem.bias, problem.valid)
-    return scaled_to_peak(projected)
+    return projected_heads(problem.student, problem.weight, problem.bias, problem.valid)
 
 
 def reduce_batch(losses: Tensor, reduction: str) -> Tensor:

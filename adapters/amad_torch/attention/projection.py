@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from amad_torch.attention.similarity import l1_normalise
+from amad_torch.attention.similarity import l1_normalise, scaled_to_peak
 
 
 def projected_heads(student: Tensor, weight: Tensor, bias: Tensor, valid: Tensor) -> Tensor:
@@ -10,5 +10,5 @@ def projected_heads(student: Tensor, weight: Tensor, bias: Tensor, valid: Tensor
 
     ``student`` ``[B, Hs, n]``, ``weight`` ``[n, n]``, ``bias`` ``[n]``, ``valid`` ``[B, Q, K]``.
     """
-    affine = l1_normalise(student) @ weight.T + bias
+    affine = l1_normalise(scaled_to_peak(student)) @ weight.T + bias
     return affine.relu().where(valid.flatten(1).unsqueeze(1), 0.0)

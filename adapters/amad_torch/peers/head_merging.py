@@ -6,7 +6,7 @@ from torch import Tensor
 from amad_core.arguments.maps import check_eps, check_temperature
 from amad_core.arguments.peers import check_squeezable
 from amad_torch.attention.precision import full_precision
-from amad_torch.attention.similarity import largest
+from amad_torch.attention.similarity import scaled_to_peak
 from amad_torch.peers.comparison import mean_row_kl
 from amad_torch.peers.inputs import finite_where, floating, maps_and_cells
 from amad_torch.peers.reduction import reduced
@@ -107,7 +107,7 @@ def merging_share(
 
 
 def _softened(maps: Tensor, temperature: float) -> Tensor:
-    scaled = maps / largest(maps)
+    scaled = scaled_to_peak(maps)
     # The power has an infinite derivative at 0 for τ > 1; those cells are 0 with derivative 0 [D].
     holds = scaled > 0
     return scaled if temperature == 1 else scaled.where(holds, 1.0).pow(1 / temperature) * holds

@@ -16,7 +16,7 @@ from torch import Tensor
 from amad_core.arguments.maps import check_eps
 from amad_torch.attention.inputs import whole_maps
 from amad_torch.attention.precision import full_precision
-from amad_torch.attention.similarity import cosine_similarity
+from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_torch.peers.comparison import mean_row_kl, mean_squared_error
 from amad_torch.peers.inputs import maps_and_cells
 from amad_torch.peers.reduction import reduced
@@ -37,7 +37,8 @@ def mean_heads(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
 
 def matched_heads(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
     """The one-to-one assignment with the greatest sum of cosines, for each sample its own."""
-    cosines = cosine_similarity(whole_maps(teacher), whole_maps(student.detach()))
+    heads = (scaled_to_peak(whole_maps(maps)) for maps in (teacher, student.detach()))
+    cosines = cosine_similarity(*heads)
     rows, columns = assignment(cosines)
     samples = torch.arange(teacher.shape[0], device=teacher.device).unsqueeze(1)
     return teacher[samples, rows], student[samples, columns]

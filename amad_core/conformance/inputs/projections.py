@@ -3,7 +3,7 @@
 import numpy as np
 
 from amad_core.attention.inputs import FloatArray, broadcast_mask, whole_maps
-from amad_core.attention.similarity import l1_normalise
+from amad_core.attention.similarity import l1_normalise, scaled_to_peak
 from amad_core.conformance.inputs.case import Case
 
 
@@ -22,9 +22,8 @@ def positive_projection(case: Case, seed: int, cut: bool) -> tuple[FloatArray, F
     weight = np.clip(np.round(16 * 1.5 * rng.normal(size=(cells, cells))), -127, 127) / 16
     valid = broadcast_mask(case.mask, case.teacher.shape)[:, np.newaxis]
     masks = (valid,) if cut else (valid, ~valid, np.ones_like(valid))
-    affines = [
-        l1_normalise(whole_maps(np.where(mask, case.student, 0.0))) @ weight.T for mask in masks
-    ]
+    heads = [scaled_to_peak(whole_maps(np.where(mask, case.student, 0.0))) for mask in masks]
+    affines = [l1_normalise(scaled) @ weight.T for scaled in heads]
     affine = np.concatenate(affines, axis=1)
     lowest = np.min(np.mean(affine, axis=1) if cut else np.min(affine, axis=1), axis=0)
     bias = np.ceil(64 * (0.06 - lowest + 0.1 * rng.random(cells))) / 64

@@ -39,7 +39,12 @@ import numpy as np
 from amad_core.attention.alignment import aligned_maps, softmax_over_students
 from amad_core.attention.inputs import FloatArray
 from amad_core.attention.loss import Problem, checked_problem, compared_student, reduce_batch
-from amad_core.attention.similarity import cosine_similarity, l1_normalise, l2_normalise
+from amad_core.attention.similarity import (
+    cosine_similarity,
+    l1_normalise,
+    l2_normalise,
+    scaled_to_peak,
+)
 from amad_core.conformance.inputs.case import Case
 
 UNIT_ROUNDOFF: Mapping[str, float] = MappingProxyType(
@@ -136,11 +141,10 @@ class _Stages:
 
 def _stages(problem: Problem) -> _Stages:
     student = compared_student(problem)
-    weights = softmax_over_students(
-        cosine_similarity(problem.teacher, student), problem.temperature
-    )
+    scaled = scaled_to_peak(student)
+    weights = softmax_over_students(cosine_similarity(problem.teacher, scaled), problem.temperature)
     normalise = problem.variant.normalisation.value
-    entering = normalise(student)
+    entering = normalise(scaled)
     mixture = aligned_maps(weights, entering)
     return _Stages(student, weights, normalise(problem.teacher), entering, mixture)
 
@@ -163,7 +167,7 @@ def _gradient_magnitude(problem: Problem, stages: _Stages, relative: float) -> F
     entering_gradient = np.swapaxes(stages.weights, -1, -2) @ through_mixture
     unit_gradient = np.swapaxes(similarity_gradient, -1, -2) @ l2_normalise(problem.teacher)
 
-    unit, entering = l2_normalise(stages.student), stages.entering
+    unit, entering = l2_normalise(scaled_to_peak(stages.student)), stages.entering
     by_unit = _over_norm(unit_gradient, unit, unit, stages.student, 2)
     order = 2 if problem.variant.normalisation.value is l2_normalise else 1
     along = entering if order == 2 else np.ones_like(entering)
@@ -184,7 +188,7 @@ def _through_projection(problem: Problem, upstream: FloatArray, relative: float)
     """The chain rule through eq. 10; unbounded where rounding decides whether ReLU is active."""
     if problem.weight is None or problem.bias is None:
         return upstream
-    unit = l1_normalise(problem.student)
+    unit = l1_normalise(scaled_to_peak(problem.student))
     affine = unit @ problem.weight.T + problem.bias
     undecided = np.abs(affine) <= relative * (unit @ np.abs(problem.weight).T + abs(problem.bias))
     valid = problem.valid.reshape(problem.valid.shape[0], 1, -1)

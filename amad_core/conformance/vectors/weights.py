@@ -3,7 +3,7 @@
 import numpy as np
 
 from amad_core.attention.inputs import FloatArray, broadcast_mask, whole_maps
-from amad_core.attention.similarity import l1_normalise
+from amad_core.attention.similarity import l1_normalise, scaled_to_peak
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.tolerance import exceeds, relative_error
 
@@ -27,7 +27,7 @@ def _amplification(case: Case) -> float:
     if case.weight is None or case.bias is None:
         return 1.0
     valid = broadcast_mask(case.mask, case.teacher.shape)[:, np.newaxis]
-    unit = l1_normalise(whole_maps(np.where(valid, case.student, 0.0)))
+    unit = l1_normalise(scaled_to_peak(whole_maps(np.where(valid, case.student, 0.0))))
     counted = whole_maps(valid)
     heads = np.where(counted, np.maximum(unit @ case.weight.T + case.bias, 0.0), 0.0)
     terms = np.where(counted, unit @ np.abs(case.weight).T + np.abs(case.bias), 0.0)
