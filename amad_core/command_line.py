@@ -7,10 +7,7 @@ can turn into one.
 import sys
 from importlib.metadata import entry_points
 
-_INSTALL_HINT = (
-    "amad: the command line needs the extra 'verify' ('demo' for amad demo), and {name!r} is not "
-    "installed.\nInstall it with: pip install 'amad[verify]'"
-)
+from amad_core.arguments.extras import install_hint
 
 
 def main() -> None:
@@ -18,7 +15,11 @@ def main() -> None:
     try:
         import typer
     except ModuleNotFoundError as error:
-        print(_INSTALL_HINT.format(name=error.name), file=sys.stderr)
+        print(
+            "amad: the command line needs the extra 'verify' ('demo' for amad demo), and "
+            f"{error.name!r} is not installed.\nInstall it {install_hint('verify')}",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
 
     from amad_core import __version__

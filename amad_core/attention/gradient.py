@@ -7,8 +7,8 @@ With hats for L2-normalised heads, ``u_j`` the student heads that are mixed in, 
 - ``∂L/∂c_ij = a_ij (∂L/∂a_ij - Σ_m a_im ∂L/∂a_im) / τ``, of the softmax (eq. 2);
 - ``∂L/∂ŝ_j = Σ_i ∂L/∂c_ij t̂_i``, of the cosine;
 
-then ``∂L/∂u_j`` and ``∂L/∂ŝ_j`` pass through their normalisations to ``s_j``. The teacher never gets
-a gradient; the student gets it through the mixture *and* through the weights [D8].
+then ``∂L/∂u_j`` and ``∂L/∂ŝ_j`` pass through their normalisations to ``s_j``. The teacher never
+gets a gradient; the student gets it through the mixture *and* through the weights [D8].
 """
 
 from typing import Any

@@ -65,7 +65,9 @@ def demo(
             _INTERRUPTED,
         )
     except ModuleNotFoundError as error:
-        _fail(f"{error}. The demo needs more libraries: pip install 'amad[demo]'", _BAD_INPUT)
+        from amad_core.arguments.extras import install_hint
+
+        _fail(f"{error}. The demo needs more libraries; {install_hint('demo')}", _BAD_INPUT)
     except OSError as error:
         _fail(f"{error}", _BAD_INPUT)
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from amad_core.arguments.extras import install_hint
 from amad_core.attention.inputs import broadcast_mask
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.ports.answer import Answer, PortError, Trouble
@@ -277,7 +278,7 @@ def _framework(name: str) -> Framework:
         return load_framework(name)
     except ImportError as error:
         raise PortError(
-            "framework", f"{name} is not installed here ({error})", f"pip install 'amad[{name}]'"
+            "framework", f"{name} is not installed here ({error})", install_hint(name)
         ) from error
     except ValueError as error:
         raise PortError("framework", str(error)) from error

@@ -1,0 +1,10 @@
+"""How to install what is missing: the package's extras, from a clone, as no index has it yet."""
+
+
+def install_hint(extra: str) -> str:
+    """The command that adds an extra.
+
+    >>> install_hint("torch")
+    "in a clone of AMAD: pip install -e '.[torch]'"
+    """
+    return f"in a clone of AMAD: pip install -e '.[{extra}]'"
