@@ -31,10 +31,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from amad_core import VARIANTS
 from amad_core.conformance.diagnosis.diagnosis import diagnose
-from amad_core.conformance.diagnosis.evidence import Evidence, Part, Parts
+from amad_core.conformance.diagnosis.evidence import Evidence, Suspect, Suspects
 from amad_core.conformance.diagnosis.pipeline import SPECIFICATION, Stages, observe, stages_with
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
-from amad_core.conformance.diagnosis.search import all_parts, possible_orders
+from amad_core.conformance.diagnosis.search import all_suspects, possible_orders
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.inputs.designed import discriminating_cases
 from amad_core.files import write_atomically
@@ -55,7 +55,7 @@ class Planted:
     framework: str
     dtype: str
     variant: str
-    parts: tuple[tuple[str, str], ...]
+    suspects: tuple[tuple[str, str], ...]
     seed: int = SEED
 
 
@@ -110,13 +110,13 @@ def _observations(planted: Planted, cases: Sequence[Case], stages: Stages) -> li
     return observed
 
 
-def _parts(planted: Planted) -> Parts:
-    by_key = {(p.mistake.name, p.version.label): p for p in all_parts(planted.variant)}
-    return tuple(by_key[key] for key in planted.parts)
+def _parts(planted: Planted) -> Suspects:
+    by_key = {(p.mistake.name, p.version.label): p for p in all_suspects(planted.variant)}
+    return tuple(by_key[key] for key in planted.suspects)
 
 
-def _cases(planted: Planted, parts: Parts) -> list[Case]:
-    unreduced = any(part.mistake.name == "reduction-ignored" for part in parts)
+def _cases(planted: Planted, suspects: Suspects) -> list[Case]:
+    unreduced = any(suspect.mistake.name == "reduction-ignored" for suspect in suspects)
     return discriminating_cases(
         planted.variant,
         temperature=TEMPERATURE,
@@ -127,24 +127,24 @@ def _cases(planted: Planted, parts: Parts) -> list[Case]:
 
 def measure(planted: Planted) -> Outcome:
     """Plants, observes, diagnoses."""
-    parts = _parts(planted)
-    cases = _cases(planted, parts)
-    stages = stages_with(*(part.version.deviation for part in parts))
+    suspects = _parts(planted)
+    cases = _cases(planted, suspects)
+    stages = stages_with(*(suspect.version.mutation for suspect in suspects))
     observed = _observations(planted, cases, stages)
     start, processor = time.perf_counter(), time.process_time()
     diagnosis = diagnose(cases, observed)
     seconds = time.perf_counter() - start
     processor_seconds = time.process_time() - processor
-    wanted = {part.mistake.name for part in parts}
+    wanted = {suspect.mistake.name for suspect in suspects}
     said = [{entry.name for entry in one.mistakes} for one in diagnosis.explanations]
     return Outcome(
         planted=planted,
-        hidden=_hidden(planted, parts, cases, observed),
+        hidden=_hidden(planted, suspects, cases, observed),
         detected=not diagnosis.agrees,
         named=wanted in said,
         first=bool(said) and said[0] == wanted,
         listed=len(said),
-        inputs=_inputs_needed(parts, cases, observed) if len(parts) == 1 else 0,
+        inputs=_inputs_needed(suspects, cases, observed) if len(suspects) == 1 else 0,
         seconds=seconds,
         processor_seconds=processor_seconds,
         said=diagnosis.explanations[0].name if diagnosis.explanations else "",
@@ -152,24 +152,24 @@ def measure(planted: Planted) -> Outcome:
 
 
 def _hidden(
-    planted: Planted, parts: Parts, cases: Sequence[Case], observed: Sequence[Observation]
+    planted: Planted, suspects: Suspects, cases: Sequence[Case], observed: Sequence[Observation]
 ) -> bool:
     """Whether leaving one of the mistakes out changes nothing, or there is nothing but NaN."""
-    if not parts:
+    if not suspects:
         return False
     if all(one.value is None or not np.isfinite(one.value).any() for one in observed):
-        return len(parts) > 1
-    fewer = [parts[:i] + parts[i + 1 :] for i in range(len(parts))]
+        return len(suspects) > 1
+    fewer = [suspects[:i] + suspects[i + 1 :] for i in range(len(suspects))]
     return any(
         _alike(_observations(planted, cases, _stages(rest)), observed, planted.dtype)
         for rest in fewer
     )
 
 
-def _stages(parts: Parts) -> Stages:
-    if not parts:
+def _stages(suspects: Suspects) -> Stages:
+    if not suspects:
         return SPECIFICATION
-    return stages_with(*(part.version.deviation for part in parts))
+    return stages_with(*(suspect.version.mutation for suspect in suspects))
 
 
 def _alike(found: Sequence[Observation], others: Sequence[Observation], dtype: str) -> bool:
@@ -189,14 +189,16 @@ def _alike(found: Sequence[Observation], others: Sequence[Observation], dtype: s
     return True
 
 
-def _inputs_needed(parts: Parts, cases: Sequence[Case], observed: Sequence[Observation]) -> int:
+def _inputs_needed(
+    suspects: Suspects, cases: Sequence[Case], observed: Sequence[Observation]
+) -> int:
     """Inputs until every other mistake gives another value (with those that values show)."""
     evidence = Evidence(cases, observed)
     if not evidence.differing:
         return 0
     needed = 1 + min(evidence.differing)
-    for other in all_parts(cases[0].variant):
-        if other.mistake.name in (parts[0].mistake.name, *parts[0].mistake.same_as):
+    for other in all_suspects(cases[0].variant):
+        if other.mistake.name in (suspects[0].mistake.name, *suspects[0].mistake.same_as):
             continue
         told = (
             i + 1 for i in evidence.answered if not evidence.value_fits(i, evidence.value(other, i))
@@ -209,14 +211,14 @@ def plan(pairs: int, thorough: bool) -> Iterator[Planted]:
     """All ports to plant: singles, pairs, right ones."""
     rng = np.random.default_rng(SEED)
     for variant in VARIANTS:
-        parts = all_parts(variant)
-        for part in parts:
-            yield _planted("numpy", "float64", variant, part)
-            if thorough or part.version is _first_version(part, variant):
-                yield _planted("torch", "float32", variant, part)
-                yield _planted("tensorflow", "float32", variant, part)
+        suspects = all_suspects(variant)
+        for suspect in suspects:
+            yield _planted("numpy", "float64", variant, suspect)
+            if thorough or suspect.version is _first_form(suspect, variant):
+                yield _planted("torch", "float32", variant, suspect)
+                yield _planted("tensorflow", "float32", variant, suspect)
         for _ in range(pairs // len(VARIANTS)):
-            yield _random_pair(parts, variant, rng)
+            yield _random_pair(suspects, variant, rng)
         for seed in range(8):
             for framework, dtype in (
                 ("numpy", "float64"),
@@ -228,29 +230,29 @@ def plan(pairs: int, thorough: bool) -> Iterator[Planted]:
                 yield Planted(framework, dtype, variant, (), seed)
 
 
-def _first_version(part: Part, variant: str) -> Any:
-    return next(one for one in part.mistake.versions if variant in one.variants)
+def _first_form(suspect: Suspect, variant: str) -> Any:
+    return next(one for one in suspect.mistake.versions if variant in one.variants)
 
 
-def _planted(framework: str, dtype: str, variant: str, *parts: Part) -> Planted:
-    keys = tuple((part.mistake.name, part.version.label) for part in parts)
+def _planted(framework: str, dtype: str, variant: str, *suspects: Suspect) -> Planted:
+    keys = tuple((suspect.mistake.name, suspect.version.label) for suspect in suspects)
     return Planted(framework, dtype, variant, keys)
 
 
-def _random_pair(parts: Sequence[Part], variant: str, rng: np.random.Generator) -> Planted:
+def _random_pair(suspects: Sequence[Suspect], variant: str, rng: np.random.Generator) -> Planted:
     """Two different mistakes, each as likely as any other, that can be made together."""
-    names = sorted({part.mistake.name for part in parts} - {"reduction-ignored"})
+    names = sorted({suspect.mistake.name for suspect in suspects} - {"reduction-ignored"})
     while True:
         chosen = []
         for name in rng.choice(names, size=2, replace=False):
-            ways = [p for p in parts if p.mistake.name == name and p.version.in_pairs]
+            ways = [p for p in suspects if p.mistake.name == name and p.version.in_pairs]
             chosen.append(ways[rng.integers(len(ways))])
         for pair in possible_orders(chosen[0], chosen[1]):
             return _planted("numpy", "float64", variant, *pair)
 
 
 def _kind(planted: Planted) -> str:
-    what = ("right", "single", "pair")[len(planted.parts)]
+    what = ("right", "single", "pair")[len(planted.suspects)]
     return f"{what}, {planted.framework} {planted.dtype}"
 
 
@@ -334,10 +336,10 @@ def _missed(outcomes: Sequence[Outcome]) -> list[str]:
     lines = []
     for one in outcomes:
         planted = one.planted
-        right = not planted.parts
+        right = not planted.suspects
         if one.hidden or (one.named and one.detected) or (right and not one.detected):
             continue
-        what = " + ".join(f"{name} ({way})" if way else name for name, way in planted.parts)
+        what = " + ".join(f"{name} ({way})" if way else name for name, way in planted.suspects)
         said = one.said or "nothing"
         state = "named" if one.detected else "detected"
         lines.append(

@@ -7,12 +7,12 @@ from dataclasses import replace
 from amad_core import __version__
 from amad_core.conformance.diagnosis.explanation import explained
 from amad_core.conformance.inputs.borders import prepared
-from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.judging.checks import CHECKS, CheckResult
 from amad_core.conformance.judging.checks.result import skipped
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.ports.answer import PortError
-from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.port import Port, open_port, plainest_case
 from amad_core.conformance.ports.process import TIME_LIMIT, IsolatedPort
 from amad_core.conformance.reports.report import Report
@@ -75,12 +75,12 @@ def check_port(
         TypeError, ValueError: an option that the specification does not have. What the port does
             is never raised: it is in the report.
     """
-    claim = Claim(variant, temperature, reduction, eps, mask, gradients, layers)
-    convention = Convention(tuple(positional), names or {}, layers, output)
+    terms = Terms(variant, temperature, reduction, eps, mask, gradients, layers)
+    call_style = CallStyle(tuple(positional), names or {}, layers, output)
     start = time.perf_counter()
     blank = Report(
         target=port if isinstance(port, str) else getattr(port, "__qualname__", repr(type(port))),
-        claim=claim,
+        terms=terms,
         description=None,
         checks=(),
         seed=seed,
@@ -88,14 +88,14 @@ def check_port(
         version=__version__,
     )
     try:
-        opened = open_for(port, claim, convention, framework, time_limit, isolate)
+        opened = open_for(port, terms, call_style, framework, time_limit, isolate)
     except PortError as error:
         return replace(blank, error=error, seconds=time.perf_counter() - start)
     try:
-        subject = Subject(opened, claim, seed, max_examples)
-        report = examine(subject, replace(blank, target=opened.description.name), progress)
+        examinee = Examinee(opened, terms, seed, max_examples)
+        report = examine(examinee, replace(blank, target=opened.description.name), progress)
         return replace(
-            report, snippet=_snippet(report, convention), seconds=time.perf_counter() - start
+            report, snippet=_snippet(report, call_style), seconds=time.perf_counter() - start
         )
     finally:
         opened.close()
@@ -103,8 +103,8 @@ def check_port(
 
 def open_for(
     port: str | Callable[..., object],
-    claim: Claim,
-    convention: Convention,
+    terms: Terms,
+    call_style: CallStyle,
     framework: str | None,
     time_limit: float,
     isolate: bool | None,
@@ -114,11 +114,11 @@ def open_for(
     Raises:
         PortError: it cannot be loaded, or fails on the plainest input.
     """
-    probe = prepared(plainest_case(), claim, 0)
+    probe = prepared(plainest_case(), terms, 0)
     opened: Port
     if isinstance(port, str) and isolate is not False:
         opened = IsolatedPort(
-            port, framework=framework, convention=convention, probe=probe, time_limit=time_limit
+            port, framework=framework, call_style=call_style, probe=probe, time_limit=time_limit
         )
     elif isolate:
         raise PortError(
@@ -127,8 +127,8 @@ def open_for(
             "give it as a string, 'PATH_OR_MODULE:FUNCTION'",
         )
     else:
-        opened = open_port(port, framework=framework, convention=convention, probe=probe)
-    if claim.masks and "mask" not in opened.description.accepts:
+        opened = open_port(port, framework=framework, call_style=call_style, probe=probe)
+    if terms.masks and "mask" not in opened.description.accepts:
         opened.close()
         raise PortError(
             "signature",
@@ -138,41 +138,41 @@ def open_for(
     return opened
 
 
-def examine(subject: Subject, blank: Report, progress: Progress | None = None) -> Report:
+def examine(examinee: Examinee, blank: Report, progress: Progress | None = None) -> Report:
     """Run all checks on an opened port, and explain what fails."""
     results: list[CheckResult] = []
     for name in CHECKS:
         if progress:
             progress(CHECKS[name].title)
-        results.append(_unless_gone(subject, name, results))
-    report = replace(blank, description=subject.port.description, checks=tuple(results))
+        results.append(_unless_gone(examinee, name, results))
+    report = replace(blank, description=examinee.port.description, checks=tuple(results))
     if not report.failed:
         return report
     if progress:
         progress("looking for the mistake")
-    return explained(subject, report)
+    return explained(examinee, report)
 
 
-def run_check(subject: Subject, name: str) -> CheckResult:
+def run_check(examinee: Examinee, name: str) -> CheckResult:
     """Run one check by its name in :data:`CHECKS`."""
     start = time.perf_counter()
-    result = CHECKS[name].run(subject)
+    result = CHECKS[name].run(examinee)
     return result.named(name, CHECKS[name].title, time.perf_counter() - start)
 
 
-def _unless_gone(subject: Subject, name: str, results: list[CheckResult]) -> CheckResult:
+def _unless_gone(examinee: Examinee, name: str, results: list[CheckResult]) -> CheckResult:
     """After a port has hung or died it answers no more: say so once, not in every check."""
     for result in results:
         trouble = result.worst.answer.trouble if result.worst else None
         if trouble is not None and trouble.kind in _HOPELESS:
             return skipped(_HOPELESS[trouble.kind]).named(name, CHECKS[name].title, 0.0)
-    return run_check(subject, name)
+    return run_check(examinee, name)
 
 
-def _snippet(report: Report, convention: Convention) -> str:
+def _snippet(report: Report, call_style: CallStyle) -> str:
     if report.worst is None or report.description is None:
         return ""
-    return snippet(report.target, report.description.framework, report.worst.case, convention)
+    return snippet(report.target, report.description.framework, report.worst.case, call_style)
 
 
 __all__ = ["check_port", "examine", "open_for", "run_check"]

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from amad_core.conformance.examination import open_for, run_check
-from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.judging.checks import CHECKS
 from amad_core.conformance.judging.checks.result import FAILED, SKIPPED
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.ports.answer import PortError
-from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.process import TIME_LIMIT
 
 
@@ -24,13 +24,13 @@ from amad_core.conformance.ports.process import TIME_LIMIT
 class _Examined:
     """A port that is opened when its first check runs, and then shared by the others."""
 
-    open: Callable[[], Subject]
-    subject: Subject | None = None
+    open: Callable[[], Examinee]
+    examinee: Examinee | None = None
 
-    def get(self) -> Subject:
-        if self.subject is None:
-            self.subject = self.open()
-        return self.subject
+    def get(self) -> Examinee:
+        if self.examinee is None:
+            self.examinee = self.open()
+        return self.examinee
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class BoundCheck:
         import pytest
 
         try:
-            subject = self.examined.get()
+            examinee = self.examined.get()
         except PortError as error:
             raise AssertionError(f"{error.message}. {error.hint}".strip()) from None
-        result = run_check(subject, self.name)
+        result = run_check(examinee, self.name)
         if result.status == SKIPPED:
             pytest.skip(result.detail)
         if result.status == FAILED:
@@ -97,13 +97,13 @@ def parametrize_with_checks(
     """
     import pytest
 
-    claim = Claim(variant, temperature, reduction, eps, mask, gradients, layers)
-    convention = Convention(tuple(positional), names or {}, layers, output)
+    terms = Terms(variant, temperature, reduction, eps, mask, gradients, layers)
+    call_style = CallStyle(tuple(positional), names or {}, layers, output)
 
-    def opener(port: str | Callable[..., Any]) -> Callable[[], Subject]:
-        def open_it() -> Subject:
-            opened = open_for(port, claim, convention, framework, time_limit, None)
-            return Subject(opened, claim, seed, max_examples)
+    def opener(port: str | Callable[..., Any]) -> Callable[[], Examinee]:
+        def open_it() -> Examinee:
+            opened = open_for(port, terms, call_style, framework, time_limit, None)
+            return Examinee(opened, terms, seed, max_examples)
 
         return open_it
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from amad_core.conformance import check_port, load_port
 from amad_core.conformance.command import verify
 from amad_core.conformance.ports.answer import PortError
-from amad_core.conformance.ports.call_style import Convention, fit
+from amad_core.conformance.ports.call_style import CallStyle, fit
 from amad_core.conformance.ports.detection import candidates
 from amad_core.conformance.ports.loading import load_function
 from amad_core.conformance.ports.port import open_port, plainest_case
@@ -167,9 +167,9 @@ def test_only_accepted_options_are_forwarded():
     def port(*, teacher, student, variant, mask=None):
         """Takes two options."""
 
-    calling = fit(port, Convention())
+    fitted = fit(port, CallStyle())
     given = {"teacher": 1, "student": 2, "variant": "kl", "temperature": 1.0, "mask": 3}
-    assert calling.arguments(given) == (
+    assert fitted.arguments(given) == (
         [],
         {"teacher": 1, "student": 2, "variant": "kl", "mask": 3},
     )

@@ -8,25 +8,25 @@ import pytest
 
 from amad_core import VARIANTS
 from amad_core.conformance.diagnosis.diagnosis import Diagnosis, diagnose
-from amad_core.conformance.diagnosis.evidence import Part
+from amad_core.conformance.diagnosis.evidence import Suspect
 from amad_core.conformance.diagnosis.mistakes import mistake
 from amad_core.conformance.diagnosis.mistakes.temperature import _temperature as temperature
-from amad_core.conformance.diagnosis.pipeline import Deviation, after, observe, stages_with
-from amad_core.conformance.diagnosis.search import all_parts
+from amad_core.conformance.diagnosis.pipeline import Mutation, after, observe, stages_with
+from amad_core.conformance.diagnosis.search import all_suspects
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.inputs.designed import discriminating_cases
 
 TEMPERATURE = 0.7
 
-HELLINGER: Deviation = {
+HELLINGER: Mutation = {
     "terms": after(lambda problem, terms: problem.arrays.sqrt(terms**2 + 0.3) + terms**2)
 }
 """Something that is no mistake anybody has made, and no combination of two."""
 
 
-def planted(cases: Sequence[Case], *deviations: Deviation) -> list[Observation]:
+def planted(cases: Sequence[Case], *mutations: Mutation) -> list[Observation]:
     """What a port with these deviations answers; nothing where it crashes."""
-    stages = stages_with(*deviations)
+    stages = stages_with(*mutations)
     answers = []
     for case in cases:
         try:
@@ -40,10 +40,10 @@ def names(diagnosis: Diagnosis) -> list[str]:
     return [explanation.name for explanation in diagnosis.explanations]
 
 
-def way(name: str, label: str = "") -> Deviation:
+def way(name: str, label: str = "") -> Mutation:
     """One way to make a mistake: the first, or the one called ``label``."""
-    versions = mistake(name).versions
-    return next(version.deviation for version in versions if version.label == label or not label)
+    forms = mistake(name).forms
+    return next(form.mutation for form in forms if form.label == label or not label)
 
 
 def in_float32(found: Observation) -> Observation:
@@ -65,29 +65,29 @@ def in_float32(found: Observation) -> Observation:
     )
 
 
-def _sample(variant: str) -> list[Part]:
+def _sample(variant: str) -> list[Suspect]:
     """Every 15th way to make a mistake, of those that are large enough to be seen."""
-    parts = [
-        part
-        for part in all_parts(variant)
-        if "eps" not in part.mistake.name
-        and part.mistake.name != "reduction-ignored"
-        and not part.version.label.startswith("1e-")
+    suspects = [
+        suspect
+        for suspect in all_suspects(variant)
+        if "eps" not in suspect.mistake.name
+        and suspect.mistake.name != "reduction-ignored"
+        and not suspect.form.label.startswith("1e-")
     ]
-    return parts[sorted(VARIANTS).index(variant) :: 15]
+    return suspects[sorted(VARIANTS).index(variant) :: 15]
 
 
 @pytest.mark.parametrize(
     ("variant", "part"),
-    [(variant, part) for variant in sorted(VARIANTS) for part in _sample(variant)],
+    [(variant, suspect) for variant in sorted(VARIANTS) for suspect in _sample(variant)],
     ids=lambda given: given if isinstance(given, str) else given.mistake.name,
 )
-def test_a_single_mistake_is_named(variant: str, part: Part) -> None:
+def test_a_single_mistake_is_named(variant: str, suspect: Suspect) -> None:
     cases = discriminating_cases(variant, temperature=TEMPERATURE, seed=1)
-    observed = [in_float32(found) for found in planted(cases, part.version.deviation)]
+    observed = [in_float32(found) for found in planted(cases, suspect.form.mutation)]
     diagnosis = diagnose(cases, observed)
     assert not diagnosis.agrees
-    assert part.mistake.name in names(diagnosis)
+    assert suspect.mistake.name in names(diagnosis)
     assert len(names(diagnosis)) <= 2
 
 
@@ -241,8 +241,8 @@ def test_nothing_fits_is_said_with_what_is_known() -> None:
 
 def test_an_invariance_that_fails_is_found() -> None:
     cases = discriminating_cases("kl", masks=False)
-    deviation = way("heads-paired-by-index", "i modulo Hs")
-    diagnosis = diagnose(cases, planted(cases, HELLINGER, deviation))
+    mutation = way("heads-paired-by-index", "i modulo Hs")
+    diagnosis = diagnose(cases, planted(cases, HELLINGER, mutation))
     changed = [fact for fact in diagnosis.findings if fact.startswith("The value changes by")]
     assert "permuting the student heads" in changed[0]
 

@@ -12,11 +12,11 @@ import pytest
 from amad_core import VARIANTS
 from amad_core.conformance.diagnosis import mistakes
 from amad_core.conformance.diagnosis import page as mistakes_page
-from amad_core.conformance.diagnosis.evidence import Part
+from amad_core.conformance.diagnosis.evidence import Suspect
 from amad_core.conformance.diagnosis.mistakes import MISTAKES, Mistake, mistake
 from amad_core.conformance.diagnosis.pipeline import observe, stages_with, value_of
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance, specification
-from amad_core.conformance.diagnosis.search import all_parts
+from amad_core.conformance.diagnosis.search import all_suspects
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.inputs.designed import discriminating_cases
 
@@ -63,26 +63,28 @@ def test_an_unknown_name_is_answered_with_near_ones() -> None:
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
 def test_every_executable_mistake_shows_and_no_two_look_alike(variant: str) -> None:
     cases = discriminating_cases(variant, temperature=TEMPERATURE)
-    parts = all_parts(variant)
-    values = [_values(part, cases) for part in parts]
+    suspects = all_suspects(variant)
+    values = [_values(suspect, cases) for suspect in suspects]
     right = [specification(case)[0] for case in cases]
     shown = {
-        part.mistake.name
-        for part, found in zip(parts, values, strict=True)
+        suspect.mistake.name
+        for suspect, found in zip(suspects, values, strict=True)
         if not _same(found, right)
     }
-    silent = [part for part, found in zip(parts, values, strict=True) if _same(found, right)]
-    shown |= {part.mistake.name for part in silent if _gradient_shows(part, cases)}
-    expected = {part.mistake.name for part in parts} - {"reduction-ignored"}
+    silent = [
+        suspect for suspect, found in zip(suspects, values, strict=True) if _same(found, right)
+    ]
+    shown |= {suspect.mistake.name for suspect in silent if _gradient_shows(suspect, cases)}
+    expected = {suspect.mistake.name for suspect in suspects} - {"reduction-ignored"}
     assert expected - shown == set()
 
     alike = [
         {one.mistake.name, other.mistake.name}
         for (one, found), (other, second) in itertools.combinations(
             [
-                (part, found)
-                for part, found in zip(parts, values, strict=True)
-                if part not in silent
+                (suspect, found)
+                for suspect, found in zip(suspects, values, strict=True)
+                if suspect not in silent
             ],
             2,
         )
@@ -97,26 +99,26 @@ def test_gradients_tell_the_mistakes_apart_that_values_do_not_show() -> None:
     case = discriminating_cases("kl", temperature=TEMPERATURE)[0]
     right = specification(case)[0]
     silent = [
-        part
-        for part in all_parts("kl")
-        if part.mistake.found_by in ("gradients", "teacher-gradient")
-        and "where" not in part.mistake.name  # NaN, and only where there are exact zeros
-        and part.mistake.name != "arguments-swapped"
+        suspect
+        for suspect in all_suspects("kl")
+        if suspect.mistake.found_by in ("gradients", "teacher-gradient")
+        and "where" not in suspect.mistake.name  # NaN, and only where there are exact zeros
+        and suspect.mistake.name != "arguments-swapped"
     ]
-    observed = [observe(case, stages_with(part.version.deviation)) for part in silent]
+    observed = [observe(case, stages_with(suspect.form.mutation)) for suspect in silent]
     assert len(silent) >= 6
-    for part, found in zip(silent, observed, strict=True):
-        np.testing.assert_allclose(found.value, right, rtol=1e-12, err_msg=part.mistake.name)
+    for suspect, found in zip(silent, observed, strict=True):
+        np.testing.assert_allclose(found.value, right, rtol=1e-12, err_msg=suspect.mistake.name)
     for (one, found), (other, second) in itertools.combinations(
         zip(silent, observed, strict=True), 2
     ):
-        assert _gradients_differ(found, second), (one.version.label, other.version.label)
+        assert _gradients_differ(found, second), (one.form.label, other.form.label)
 
 
 def test_reduction_ignored_shows_where_no_reduction_is_asked_for() -> None:
     (case, *_) = discriminating_cases("kl", reduction="none")
-    for version in mistake("reduction-ignored").versions:
-        assert value_of(case, stages_with(version.deviation)).shape == ()
+    for form in mistake("reduction-ignored").forms:
+        assert value_of(case, stages_with(form.mutation)).shape == ()
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -125,8 +127,8 @@ def test_the_page_is_up_to_date() -> None:
     assert written == current, "run python -m amad_core.conformance.diagnosis.page"
 
 
-def _values(part: Part, cases: list[Case]) -> list[np.ndarray | None]:
-    stages = stages_with(part.version.deviation)
+def _values(suspect: Suspect, cases: list[Case]) -> list[np.ndarray | None]:
+    stages = stages_with(suspect.form.mutation)
     return [_value(case, stages) for case in cases]
 
 
@@ -146,13 +148,13 @@ def _same(found: list[np.ndarray | None], others: list[np.ndarray | None]) -> bo
     )
 
 
-def _gradients_tell(one: Part, other: Part, cases: list[Case]) -> bool:
-    first, second = (stages_with(part.version.deviation) for part in (one, other))
+def _gradients_tell(one: Suspect, other: Suspect, cases: list[Case]) -> bool:
+    first, second = (stages_with(suspect.form.mutation) for suspect in (one, other))
     return any(_gradients_differ(observe(case, first), observe(case, second)) for case in cases[:2])
 
 
-def _gradient_shows(part: Part, cases: list[Case]) -> bool:
-    stages = stages_with(part.version.deviation)
+def _gradient_shows(suspect: Suspect, cases: list[Case]) -> bool:
+    stages = stages_with(suspect.form.mutation)
     return any(_gradients_differ(observe(case, stages), observe(case)) for case in cases)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from amad_core import VARIANTS
 from amad_core.conformance.diagnosis.pipeline import (
     ConflictError,
-    Instead,
+    Replace,
     after,
     observe,
     stages_with,
@@ -85,15 +85,15 @@ def test_detached_numbers_carry_no_gradient() -> None:
 
 def test_wrappings_go_around_replacements_in_any_order() -> None:
     case = replace(discriminating_cases("kl")[0], reduction="mean")
-    one = {"per_sample": Instead(lambda problem, per_head: per_head[:, 0])}
+    one = {"per_sample": Replace(lambda problem, per_head: per_head[:, 0])}
     halved = {"per_sample": after(lambda problem, losses: losses / 2)}
     first, second = stages_with(one, halved), stages_with(halved, one)
     assert value_of(case, first) == value_of(case, second) == value_of(case, stages_with(one)) / 2
 
 
 def test_two_replacements_of_one_stage_are_refused() -> None:
-    one = {"terms": Instead(lambda problem, target, mixture: target)}
-    other = {"terms": Instead(lambda problem, target, mixture: mixture)}
+    one = {"terms": Replace(lambda problem, target, mixture: target)}
+    other = {"terms": Replace(lambda problem, target, mixture: mixture)}
     with pytest.raises(ConflictError, match="'terms' is replaced 2 times"):
         stages_with(one, other)
 

@@ -71,15 +71,15 @@ def right_in_jax(teacher, student):
 def test_jax_port_passes_the_checks_of_values():
     """In this process JAX stays in single precision; few checks, for every shape is compiled."""
     pytest.importorskip("jax")
-    from amad_core.conformance.inputs.terms import Claim
+    from amad_core.conformance.inputs.terms import Terms
     from amad_core.conformance.judging.checks import CHECKS
-    from amad_core.conformance.judging.examinee import Subject
+    from amad_core.conformance.judging.examinee import Examinee
     from amad_core.conformance.ports.port import open_port
 
     port = open_port(right_in_jax, framework="jax")
-    subject = Subject(port, Claim())
+    examinee = Examinee(port, Terms())
     for name in ("value", "gradient", "teacher"):
-        assert CHECKS[name].run(subject).status == "passed", name
+        assert CHECKS[name].run(examinee).status == "passed", name
 
 
 @pytest.mark.parametrize("floor", ["1e-12", "1e-30"])

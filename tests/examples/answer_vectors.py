@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from amad_core import VARIANTS
-from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.frameworks import load_framework
 from amad_core.conformance.ports.port import open_port, plainest_case
 from amad_core.conformance.vectors.numbers import as_json
@@ -27,7 +27,7 @@ def main(module: str, framework: str, results: str, *designs: str) -> None:
     sys.path.insert(0, str(EXAMPLES))
     load_framework(framework).prepare()
     loss = importlib.import_module(module).amad_loss
-    port = open_port(loss, framework=framework, convention=Convention(), probe=plainest_case())
+    port = open_port(loss, framework=framework, call_style=CallStyle(), probe=plainest_case())
     entries: dict[str, Any] = {}
     dtypes = set()
     for variant in VARIANTS:

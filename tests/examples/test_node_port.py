@@ -38,7 +38,7 @@ def _reports(node: str, source: Path, vectors: Path, results: Path) -> dict[str,
         [node, source, vectors, results], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return {report.claim.variant: report for report in check_results(results, vectors=vectors)}
+    return {report.terms.variant: report for report in check_results(results, vectors=vectors)}
 
 
 def test_node_port_is_right_in_every_variant(node: str, vectors: Path, tmp_path: Path) -> None:

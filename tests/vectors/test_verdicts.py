@@ -12,7 +12,7 @@ from amad_core.conformance.diagnosis.mistakes import mistake
 from amad_core.conformance.diagnosis.pipeline import observe, stages_with
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.inputs.terms import expected
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.reports.report import Report
 from amad_core.conformance.vectors import check
 from amad_core.conformance.vectors.check import check_results
@@ -31,11 +31,11 @@ def _report(document: Document, path: Path) -> Report:
 def nothing_explains_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """The diagnosis as it ends, after a long search, where a gradient is of no known mistake."""
 
-    def quick(subject: Subject, report: Report) -> Report:
-        observed = [judgement.answer.observation for judgement in subject.judged.values()]
+    def quick(examinee: Examinee, report: Report) -> Report:
+        observed = [judgement.answer.observation for judgement in examinee.judged.values()]
         if any(found.grad_student is not None for found in observed):
             return report
-        return explanation.explained(subject, report)
+        return explanation.explained(examinee, report)
 
     monkeypatch.setattr(check, "explained", quick)
 
@@ -187,7 +187,7 @@ def test_a_directory_of_results_is_one_set(golden_kl: Golden, tmp_path: Path) ->
 def test_a_demanded_variant_must_be_answered(golden_kl: Golden, tmp_path: Path) -> None:
     path = written(results_document(golden_kl, expected), tmp_path / "results.json")
     reports = check_results(path, variants=["mse", "kl"])
-    assert {report.claim.variant: report.passed for report in reports} == {"mse": False, "kl": True}
+    assert {report.terms.variant: report.passed for report in reports} == {"mse": False, "kl": True}
 
 
 def test_the_report_is_plain_json(golden_kl: Golden, tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from amad_core.conformance.diagnosis.evidence import Evidence, Fit, Part
+from amad_core.conformance.diagnosis.evidence import Evidence, Match, Suspect
 from amad_core.conformance.diagnosis.facts import known_facts, precision_mistake
 from amad_core.conformance.diagnosis.mistakes import Mistake
-from amad_core.conformance.diagnosis.near_misses import extended_fits, fitted_fits
+from amad_core.conformance.diagnosis.near_misses import fitted_matches, near_matches
 from amad_core.conformance.diagnosis.ratios import Ratio
-from amad_core.conformance.diagnosis.scaling import fits_with_factor, gradient_ratio, plain_ratio
-from amad_core.conformance.diagnosis.search import all_parts, pair_fits, single_fits
+from amad_core.conformance.diagnosis.scaling import gradient_ratio, matches_with_factor, plain_ratio
+from amad_core.conformance.diagnosis.search import all_suspects, pair_matches, single_matches
 from amad_core.conformance.inputs.case import Case, Observation
 
 _LISTED = 8
@@ -138,30 +138,30 @@ def diagnose(cases: Sequence[Case], observations: Sequence[Observation]) -> Diag
 
 
 def _explanations(evidence: Evidence, ratio: Ratio | None) -> tuple[Explanation, ...]:
-    parts = all_parts(evidence.cases[0].variant)
-    fits = single_fits(evidence, parts)
-    if not fits or min(fit.error for fit in fits) > _EXACT:
-        fits += fitted_fits(evidence)
-    fits = [fit for fit in fits if fit.error <= evidence.unexplained]
-    if not fits and evidence.unexplained == np.inf:
-        fits = pair_fits(evidence, parts)
-    if fits:
-        return _ranked(fits)
+    suspects = all_suspects(evidence.cases[0].variant)
+    matches = single_matches(evidence, suspects)
+    if not matches or min(match.error for match in matches) > _EXACT:
+        matches += fitted_matches(evidence)
+    matches = [match for match in matches if match.error <= evidence.unexplained]
+    if not matches and evidence.unexplained == np.inf:
+        matches = pair_matches(evidence, suspects)
+    if matches:
+        return _ranked(matches)
     if ratio is not None:
         return ()
     return (
-        factored_explanations(evidence, parts)
+        factored_explanations(evidence, suspects)
         or _rounding(evidence)
-        or _ranked(_extended(evidence, parts))
-        or _ordinary(evidence, parts)
+        or _ranked(_extended(evidence, suspects))
+        or _ordinary(evidence, suspects)
     )
 
 
-def _extended(evidence: Evidence, parts: list[Part]) -> list[Fit]:
-    return extended_fits(evidence, parts) if evidence.unexplained == np.inf else []
+def _extended(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
+    return near_matches(evidence, suspects) if evidence.unexplained == np.inf else []
 
 
-def _ordinary(evidence: Evidence, parts: list[Part]) -> tuple[Explanation, ...]:
+def _ordinary(evidence: Evidence, suspects: list[Suspect]) -> tuple[Explanation, ...]:
     """What explains the ordinary cases, if nothing explains all: rows sum to 1, values finite."""
     ordinary = [
         i
@@ -176,13 +176,20 @@ def _ordinary(evidence: Evidence, parts: list[Part]) -> tuple[Explanation, ...]:
     fewer = evidence.restricted(ordinary)
     if not fewer.differing:
         return ()
-    fits = single_fits(fewer, parts) or pair_fits(fewer, parts) or extended_fits(fewer, parts)
-    return tuple(replace(explanation, except_for=others) for explanation in _ranked(fits))
+    matches = (
+        single_matches(fewer, suspects)
+        or pair_matches(fewer, suspects)
+        or near_matches(fewer, suspects)
+    )
+    return tuple(replace(explanation, except_for=others) for explanation in _ranked(matches))
 
 
-def factored_explanations(evidence: Evidence, parts: list[Part]) -> tuple[Explanation, ...]:
+def factored_explanations(evidence: Evidence, suspects: list[Suspect]) -> tuple[Explanation, ...]:
     """One mistake and a plain factor on top of it."""
-    found = [_explanation(fit, ratio) for fit, ratio in fits_with_factor(evidence, parts)[:_LISTED]]
+    found = [
+        _explanation(match, ratio)
+        for match, ratio in matches_with_factor(evidence, suspects)[:_LISTED]
+    ]
     return tuple(sorted(found, key=lambda explanation: explanation.error))
 
 
@@ -195,33 +202,33 @@ def _rounding(evidence: Evidence) -> tuple[Explanation, ...]:
     return (Explanation((mistake,), ("",), values, gradients, error),)
 
 
-def _ranked(fits: list[Fit]) -> tuple[Explanation, ...]:
+def _ranked(matches: list[Match]) -> tuple[Explanation, ...]:
     """The best fits, and all that are as good up to rounding, every set of mistakes once.
 
     A fit that reproduces more cases is better than one that leaves some to a port's own floor.
     """
-    if not fits:
+    if not matches:
         return ()
-    most = max(fit.values for fit in fits)
-    fits = [fit for fit in fits if fit.values == most]
-    best = min(fit.error for fit in fits)
+    most = max(match.values for match in matches)
+    matches = [match for match in matches if match.values == most]
+    best = min(match.error for match in matches)
     good = sorted(
-        (fit for fit in fits if fit.error <= 10 * best + 1e-11),
-        key=lambda fit: (len(fit.parts), round(np.log10(fit.error + 1e-11))),
+        (match for match in matches if match.error <= 10 * best + 1e-11),
+        key=lambda match: (len(match.suspects), round(np.log10(match.error + 1e-11))),
     )
     by_names: dict[frozenset[str], Explanation] = {}
-    for fit in good:
-        names = frozenset(part.mistake.name for part in fit.parts)
-        by_names.setdefault(names, _explanation(fit))
+    for match in good:
+        names = frozenset(suspect.mistake.name for suspect in match.suspects)
+        by_names.setdefault(names, _explanation(match))
     return tuple(by_names.values())[:_LISTED]
 
 
-def _explanation(fit: Fit, factor: Ratio | None = None) -> Explanation:
+def _explanation(match: Match, factor: Ratio | None = None) -> Explanation:
     return Explanation(
-        mistakes=tuple(part.mistake for part in fit.parts),
-        details=tuple(part.version.label for part in fit.parts),
-        values=fit.values,
-        gradients=fit.gradients,
-        error=fit.error,
+        mistakes=tuple(suspect.mistake for suspect in match.suspects),
+        details=tuple(suspect.form.label for suspect in match.suspects),
+        values=match.values,
+        gradients=match.gradients,
+        error=match.error,
         factor=factor,
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.diagnosis.arrays import NUMPY
-from amad_core.conformance.diagnosis.mistakes import Mistake, Version
+from amad_core.conformance.diagnosis.mistakes import Form, Mistake
 from amad_core.conformance.diagnosis.pipeline import (
     Memory,
     Problem,
@@ -34,21 +34,21 @@ CANNOT_RUN = (ValueError, IndexError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
-class Part:
+class Suspect:
     """One mistake, made in one way."""
 
     mistake: Mistake
-    version: Version
+    form: Form
 
 
-Parts = tuple[Part, ...]
+Suspects = tuple[Suspect, ...]
 
 _ENOUGH = 6
 """From fewer cases with a finite loss no mistake is named."""
 
 
 @dataclass(frozen=True)
-class Fit:
+class Match:
     """How well parts reproduce the evidence: all values and gradients are within the budget.
 
     Attributes:
@@ -56,7 +56,7 @@ class Fit:
         values, gradients: how many of each were compared.
     """
 
-    parts: Parts
+    suspects: Suspects
     error: float
     values: int
     gradients: int
@@ -73,7 +73,7 @@ class Evidence:
         self.problems: list[Problem] = [problem_of(case, NUMPY) for case in self.cases]
         self.answered = [i for i, found in enumerate(self.observations) if found.value is not None]
         self._values: dict[tuple[int, int], Any] = {}
-        self.pair_distances: dict[tuple[int, ...], list[tuple[float, Parts]]] = {}
+        self.pair_distances: dict[tuple[int, ...], list[tuple[float, Suspects]]] = {}
         self._memories = [Memory() for _ in self.cases]
 
     def restricted(self, indices: Sequence[int]) -> "Evidence":
@@ -139,11 +139,11 @@ class Evidence:
         """Answered cases, those that differ from the specification first."""
         return self.differing + self.agreeing
 
-    def value(self, part: Part, index: int) -> Any:
+    def value(self, suspect: Suspect, index: int) -> Any:
         """The value that one mistake gives; ``None`` where it cannot run."""
-        key = (id(part.version), index)
+        key = (id(suspect.form), index)
         if key not in self._values:
-            self._values[key] = self.value_with(stages_with(part.version.deviation), index)
+            self._values[key] = self.value_with(stages_with(suspect.form.mutation), index)
         return self._values[key]
 
     def value_with(self, stages: Stages, index: int) -> Any:
@@ -164,34 +164,34 @@ class Evidence:
             return predicted is None and found is None
         return relative_distance(found, predicted) <= self.budgets[index].value
 
-    def distance(self, parts: Parts, index: int) -> float:
+    def distance(self, suspects: Suspects, index: int) -> float:
         """Relative distance of the value that the parts give from the observed one."""
         found = self.observations[index].value
-        predicted = self.value_with(_stages(parts), index)
+        predicted = self.value_with(_stages(suspects), index)
         if predicted is None or found is None:
             return np.inf
         return relative_distance(found, predicted)
 
-    def silent(self, part: Part, index: int) -> bool:
+    def silent(self, suspect: Suspect, index: int) -> bool:
         """Whether the value of a case does not show the mistake."""
-        predicted = self.value(part, index)
+        predicted = self.value(suspect, index)
         if predicted is None:
             return False
         return relative_distance(predicted, self.specified[index][0]) <= self.budgets[index].value
 
-    def fit(self, parts: Parts) -> Fit | None:
+    def match(self, suspects: Suspects) -> Match | None:
         """How well the parts reproduce everything; ``None`` where anything does not fit.
 
         Where the mistakes make the loss infinite or NaN and the port is finite, a floor of the
         port's own decides (any will do): such cases are left out, as long as enough others are
         compared, and one of them is wrong.
         """
-        stages = _stages(parts)
+        stages = _stages(suspects)
         error = 0.0
         floored, finite = [], 0
         for index in self.order:
-            if len(parts) == 1:
-                predicted = self.value(parts[0], index)
+            if len(suspects) == 1:
+                predicted = self.value(suspects[0], index)
             else:
                 predicted = self.value_with(stages, index)
             if self._floor_decides(index, predicted):
@@ -203,7 +203,7 @@ class Evidence:
             finite += bool(predicted is not None and np.isfinite(predicted).all())
         if floored and (finite < _ENOUGH or set(self.differing) <= set(floored)):
             return None
-        if floored and any(self._shown_only_by(part, floored) for part in parts):
+        if floored and any(self._shown_only_by(suspect, floored) for suspect in suspects):
             return None
         gradients = 0
         for index in self.wrong_gradients + [
@@ -216,7 +216,7 @@ class Evidence:
                 return None
             gradients += compared_gradients
             error = max(error, distance)
-        return Fit(parts, error, len(self.answered) - len(floored), gradients)
+        return Match(suspects, error, len(self.answered) - len(floored), gradients)
 
     def _floor_decides(self, index: int, predicted: Any) -> bool:
         found = self.observations[index].value
@@ -224,9 +224,9 @@ class Evidence:
             return False
         return bool(not np.isfinite(predicted).all() and np.isfinite(found).all())
 
-    def _shown_only_by(self, part: Part, indices: Sequence[int]) -> bool:
+    def _shown_only_by(self, suspect: Suspect, indices: Sequence[int]) -> bool:
         """Whether no other case's value shows the mistake, but one of these does."""
-        loud = [index for index in self.answered if not self.silent(part, index)]
+        loud = [index for index in self.answered if not self.silent(suspect, index)]
         return bool(loud) and set(loud) <= set(indices)
 
     def _gradient_distance(self, stages: Stages, index: int) -> tuple[int, float]:
@@ -278,5 +278,5 @@ class Evidence:
         return relative_distance(found, expected, self.budgets[index].small_gradient)
 
 
-def _stages(parts: Parts) -> Stages:
-    return stages_with(*(part.version.deviation for part in parts))
+def _stages(suspects: Suspects) -> Stages:
+    return stages_with(*(suspect.form.mutation for suspect in suspects))

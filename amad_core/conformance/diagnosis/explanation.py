@@ -7,18 +7,20 @@ import numpy as np
 
 from amad_core.conformance.diagnosis.diagnosis import Diagnosis, diagnose
 from amad_core.conformance.diagnosis.mistakes import mistake
-from amad_core.conformance.diagnosis.other_claims import other_claims
+from amad_core.conformance.diagnosis.other_terms import other_terms
 from amad_core.conformance.inputs.case import Case
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.reports.report import Explanation, Report
 
 
-def explained(subject: Subject, report: Report) -> Report:
+def explained(examinee: Examinee, report: Report) -> Report:
     """The report with known mistakes that give what the port gives, and with plain facts."""
     by_checks = [_from_catalogue(result.mistake) for result in report.failed if result.mistake]
     told = {explanation.name for explanation in by_checks}
-    judged = _not_explained([one for one in subject.judged.values() if _tells(subject, one)], told)
+    judged = _not_explained(
+        [one for one in examinee.judged.values() if _tells(examinee, one)], told
+    )
     if any(result.name == "mask" for result in report.failed):
         # What counts though it is masked out shows on finite maps; NaN would say nothing more.
         judged = [one for one in judged if np.isfinite(one.case.student).all()]
@@ -35,7 +37,7 @@ def explained(subject: Subject, report: Report) -> Report:
         explanations=(*by_checks, *found),
         hints=tuple(
             f"The port is right with {typed}: is that what it is meant to compute?"
-            for typed in other_claims(judged)
+            for typed in other_terms(judged)
         ),
         facts=facts,
     )
@@ -63,11 +65,11 @@ def _without_leak(judgement: Judgement) -> Judgement:
     return replace(judgement, answer=replace(judgement.answer, observation=observation))
 
 
-def _tells(subject: Subject, judgement: Judgement) -> bool:
+def _tells(examinee: Examinee, judgement: Judgement) -> bool:
     """Whether a judgement says something about mistakes: in full precision, with a finite loss."""
     wanted = judgement.expected.value
     return (
-        judgement.asked_in == subject.dtype
+        judgement.asked_in == examinee.dtype
         and wanted is not None
         and bool(np.isfinite(wanted).all())
     )

@@ -70,11 +70,11 @@ def _rounds_like(evidence: Evidence, index: int, dtype: str) -> bool:
         return False
     if found.grad_teacher is not None and np.any(found.grad_teacher):
         return False  # no rounding makes a gradient where there is none
-    fits = np.all(exceeds(np.asarray(found.value), value, allowed.value) <= 1)
-    fits &= np.all(np.abs(found.value - value) <= _ROUNDING_OF_VALUES * (1 + np.abs(value)))
+    matches = np.all(exceeds(np.asarray(found.value), value, allowed.value) <= 1)
+    matches &= np.all(np.abs(found.value - value) <= _ROUNDING_OF_VALUES * (1 + np.abs(value)))
     if found.grad_student is not None:
-        fits &= np.all(exceeds(found.grad_student, gradient, allowed.gradient) <= 1)
-    return bool(fits)
+        matches &= np.all(exceeds(found.grad_student, gradient, allowed.gradient) <= 1)
+    return bool(matches)
 
 
 def _unanswered(evidence: Evidence) -> Iterator[str]:

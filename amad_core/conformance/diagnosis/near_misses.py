@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.optimize import brentq
 
-from amad_core.conformance.diagnosis.evidence import Evidence, Fit, Part, Parts
-from amad_core.conformance.diagnosis.mistakes import MISTAKES, Family, Mistake, Version
+from amad_core.conformance.diagnosis.evidence import Evidence, Match, Suspect, Suspects
+from amad_core.conformance.diagnosis.mistakes import MISTAKES, FittedForm, Form, Mistake
 from amad_core.conformance.diagnosis.pipeline import ConflictError, stages_with
 from amad_core.conformance.diagnosis.search import finite_cases, pair_candidates, pair_distances
 
@@ -28,40 +28,48 @@ _GRID = 25
 """Points at which a number to fit is tried before its roots are sought."""
 
 
-def extended_fits(evidence: Evidence, parts: list[Part]) -> list[Fit]:
+def near_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
     """The nearest singles and pairs with a third mistake or a fitted number, if that fits all."""
-    candidates, finite = pair_candidates(evidence, parts), finite_cases(evidence)
+    candidates, finite = pair_candidates(evidence, suspects), finite_cases(evidence)
     if not finite:
         return []
     nearest = _nearest(evidence, candidates, finite[:4])
-    fits = [fit for base in nearest for fit in _with_third(evidence, base, parts, finite[0])]
-    if fits:
-        return fits
-    fits = [fit for base in nearest for fit in fitted_fits(evidence, base)]
-    if fits:
-        return fits
-    factors = _different(evidence, [part for part in candidates if _is_factor(part)], finite[0])
-    return [fit for part in factors for fit in fitted_fits(evidence, (part,), broad=True)]
+    matches = [
+        match for base in nearest for match in _with_third(evidence, base, suspects, finite[0])
+    ]
+    if matches:
+        return matches
+    matches = [match for base in nearest for match in fitted_matches(evidence, base)]
+    if matches:
+        return matches
+    factors = _different(
+        evidence, [suspect for suspect in candidates if _is_factor(suspect)], finite[0]
+    )
+    return [
+        match for suspect in factors for match in fitted_matches(evidence, (suspect,), broad=True)
+    ]
 
 
-def _is_factor(part: Part) -> bool:
+def _is_factor(suspect: Suspect) -> bool:
     """Whether a mistake multiplies the loss by something, so that no other one is near to it."""
-    return set(part.version.deviation) <= {"per_sample", "reduced"}
+    return set(suspect.form.mutation) <= {"per_sample", "reduced"}
 
 
-def _different(evidence: Evidence, parts: list[Part], index: int) -> list[Part]:
+def _different(evidence: Evidence, suspects: list[Suspect], index: int) -> list[Suspect]:
     """One part for each value that the parts give."""
-    by_value = {float(np.sum(evidence.value(part, index))): part for part in reversed(parts)}
+    by_value = {
+        float(np.sum(evidence.value(suspect, index))): suspect for suspect in reversed(suspects)
+    }
     return list(by_value.values())
 
 
-def _nearest(evidence: Evidence, parts: list[Part], indices: list[int]) -> list[Parts]:
+def _nearest(evidence: Evidence, suspects: list[Suspect], indices: list[int]) -> list[Suspects]:
     """Singles and pairs whose values are near the observed ones, the nearest first."""
     first, rest = indices[0], indices[1:]
-    distances: list[tuple[float, Parts]] = [
-        (evidence.distance((part,), first), (part,)) for part in parts
+    distances: list[tuple[float, Suspects]] = [
+        (evidence.distance((suspect,), first), (suspect,)) for suspect in suspects
     ]
-    near = [row for row in distances + pair_distances(evidence, parts, first) if row[0] < _NEAR]
+    near = [row for row in distances + pair_distances(evidence, suspects, first) if row[0] < _NEAR]
     near.sort(key=lambda row: row[0])
     ranked = [
         (max([distance, *(evidence.distance(combination, index) for index in rest)]), combination)
@@ -71,21 +79,23 @@ def _nearest(evidence: Evidence, parts: list[Part], indices: list[int]) -> list[
     return [combination for worst, combination in ranked[:_BASES] if worst < _NEAR]
 
 
-def _with_third(evidence: Evidence, base: Parts, parts: list[Part], index: int) -> Iterator[Fit]:
-    for part in parts:
-        if len(base) == 1 or any(part.mistake is one.mistake for one in base):
+def _with_third(
+    evidence: Evidence, base: Suspects, suspects: list[Suspect], index: int
+) -> Iterator[Match]:
+    for suspect in suspects:
+        if len(base) == 1 or any(suspect.mistake is one.mistake for one in base):
             continue
         try:
-            if evidence.distance((*base, part), index) > evidence.budgets[index].value:
+            if evidence.distance((*base, suspect), index) > evidence.budgets[index].value:
                 continue
-            fit = evidence.fit((*base, part))
+            match = evidence.match((*base, suspect))
         except ConflictError:
             continue
-        if fit is not None:
-            yield fit
+        if match is not None:
+            yield match
 
 
-def fitted_fits(evidence: Evidence, base: Parts = (), broad: bool = False) -> list[Fit]:
+def fitted_matches(evidence: Evidence, base: Suspects = (), broad: bool = False) -> list[Match]:
     """``base`` and one more mistake whose number (a temperature, an eps) is fitted.
 
     It is fitted to one case and verified on all. A value need not be monotonic in the number, so
@@ -95,54 +105,56 @@ def fitted_fits(evidence: Evidence, base: Parts = (), broad: bool = False) -> li
     finite = [i for i in evidence.answered if np.isfinite(evidence.value_errors[i])]
     clearest = sorted(finite, key=lambda i: -float(evidence.value_errors[i]))
     for index in dict.fromkeys([*clearest[:1], *finite[:1]]):
-        fits = list(_fits_of_families(evidence, base, index, broad))
-        if fits:
-            return fits
+        matches = list(_matches_of_fitted_forms(evidence, base, index, broad))
+        if matches:
+            return matches
     return []
 
 
-def _fits_of_families(evidence: Evidence, base: Parts, index: int, broad: bool) -> Iterator[Fit]:
+def _matches_of_fitted_forms(
+    evidence: Evidence, base: Suspects, index: int, broad: bool
+) -> Iterator[Match]:
     variant = evidence.cases[0].variant
     for mistake in MISTAKES:
-        if variant not in mistake.variants or any(mistake is part.mistake for part in base):
+        if variant not in mistake.variants or any(mistake is suspect.mistake for suspect in base):
             continue
-        for family in mistake.families:
-            if variant in family.variants and family.broad >= broad:
-                yield from _family_fits(evidence, base, mistake, family, index)
+        for fitted_form in mistake.fitted_forms:
+            if variant in fitted_form.variants and fitted_form.broad >= broad:
+                yield from _fitted_form_matches(evidence, base, mistake, fitted_form, index)
 
 
-def _family_fits(
-    evidence: Evidence, base: Parts, mistake: Mistake, family: Family, index: int
-) -> list[Fit]:
-    deviations = [part.version.deviation for part in base]
+def _fitted_form_matches(
+    evidence: Evidence, base: Suspects, mistake: Mistake, fitted_form: FittedForm, index: int
+) -> list[Match]:
+    mutations = [suspect.form.mutation for suspect in base]
     target = float(np.sum(np.asarray(evidence.observations[index].value)))
 
     def difference(logarithm: float) -> float:
-        stages = stages_with(*deviations, family.deviation(float(np.exp(logarithm))))
+        stages = stages_with(*mutations, fitted_form.mutation(float(np.exp(logarithm))))
         value = evidence.value_with(stages, index)
         return np.nan if value is None else float(np.sum(value)) - target
 
-    points = np.linspace(np.log(family.low), np.log(family.high), _GRID)
+    points = np.linspace(np.log(fitted_form.low), np.log(fitted_form.high), _GRID)
     try:
         values = np.array([difference(point) for point in points])
     except ConflictError:
         return []
-    fits = []
+    matches = []
     for i in range(_GRID - 1):
         if np.isfinite(values[i : i + 2]).all() and values[i] * values[i + 1] < 0:
             number = float(np.exp(brentq(difference, points[i], points[i + 1], xtol=1e-12)))
-            fits += _rounded_fit(evidence, base, mistake, family, number)
-    return fits
+            matches += _rounded_match(evidence, base, mistake, fitted_form, number)
+    return matches
 
 
-def _rounded_fit(
-    evidence: Evidence, base: Parts, mistake: Mistake, family: Family, number: float
-) -> list[Fit]:
+def _rounded_match(
+    evidence: Evidence, base: Suspects, mistake: Mistake, fitted_form: FittedForm, number: float
+) -> list[Match]:
     """The fit with the roundest number that reproduces everything."""
     for digits in (1, 2, 3, 12):
         rounded = float(f"{number:.{digits}g}")
-        version = Version(family.label.format(rounded), family.deviation(rounded))
-        fit = evidence.fit((*base, Part(mistake, version)))
-        if fit is not None:
-            return [fit]
+        form = Form(fitted_form.label.format(rounded), fitted_form.mutation(rounded))
+        match = evidence.match((*base, Suspect(mistake, form)))
+        if match is not None:
+            return [match]
     return []

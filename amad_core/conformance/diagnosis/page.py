@@ -120,9 +120,10 @@ def _entry(entry: Mistake) -> Iterator[str]:
     yield f"- Mend: {entry.mend}"
     if entry.evidence:
         yield f"- Evidence: {entry.evidence}"
-    labels = [version.label for version in entry.versions if version.label]
+    labels = [form.label for form in entry.forms if form.label]
     labels += [
-        family.label.replace("{:.4g}", "any").replace("{:.3g}", "any") for family in entry.families
+        fitted_form.label.replace("{:.4g}", "any").replace("{:.3g}", "any")
+        for fitted_form in entry.fitted_forms
     ]
     if labels:
         yield f"- Ways to make it: {'; '.join(labels)}"
@@ -131,7 +132,7 @@ def _entry(entry: Mistake) -> Iterator[str]:
     if entry.same_as:
         yield f"- Not to be told from: {', '.join(entry.same_as)} (the same function)"
     yield f"- Shown by: {_FOUND_BY[entry.found_by]}"
-    if entry.versions:
+    if entry.forms:
         yield f"- Measured: {_measured(entry)}"
     yield ""
 
@@ -143,14 +144,14 @@ def _cases(variant: str, reduction: str) -> tuple[Case, ...]:
 
 
 def _measured(entry: Mistake) -> str:
-    version = entry.versions[0]
-    variant = next(name for name in entry.variants if name in version.variants)
+    form = entry.forms[0]
+    variant = next(name for name in entry.variants if name in form.variants)
     reduction = "none" if entry.name == "reduction-ignored" else "mean"
     ratios = []
     for case in _cases(variant, reduction):
         expected = specification(case)[0]
         try:
-            found = value_of(case, stages_with(version.deviation))
+            found = value_of(case, stages_with(form.mutation))
         except (ValueError, IndexError):
             continue
         if found.shape != expected.shape:

@@ -82,7 +82,7 @@ def projected(problem: Problem, student: Array) -> Array:
     """Eq. 10 in the variant ``projected``; else the student as it is."""
     if problem.weight is None:
         return student
-    affine = l1_unit(problem, student) @ problem.arrays.swapaxes(problem.weight, 0, 1)
+    affine = l1_normalise(problem, student) @ problem.arrays.swapaxes(problem.weight, 0, 1)
     affine = affine + problem.bias
     return problem.arrays.where(problem.valid_heads & positive(problem, affine), affine, 0.0)
 
@@ -107,17 +107,17 @@ def l2_norm(problem: Problem, heads: Array, axis: Any = -1) -> Array:
     return problem.arrays.where(some, root, 0.0)
 
 
-def l2_unit(problem: Problem, heads: Array) -> Array:
+def l2_normalise(problem: Problem, heads: Array) -> Array:
     """``v / |v|_2``."""
     return divided(problem, heads, l2_norm(problem, heads))
 
 
-def l1_unit(problem: Problem, heads: Array) -> Array:
+def l1_normalise(problem: Problem, heads: Array) -> Array:
     """``v / |v|_1`` for non-negative ``v``."""
     return divided(problem, heads, problem.arrays.sum(heads, -1, True))
 
 
-def inner_products(problem: Problem, teacher: Array, student: Array) -> Array:
+def cosine_similarity(problem: Problem, teacher: Array, student: Array) -> Array:
     """``c_ij``, ``[..., Ht, Hs]``, of unit vectors."""
     return teacher @ problem.arrays.swapaxes(student, -1, -2)
 
@@ -127,19 +127,19 @@ def over_temperature(problem: Problem, similarity: Array) -> Array:
     return similarity / problem.temperature
 
 
-def softmax(problem: Problem, logits: Array, axis: Any = -1) -> Array:
+def softmax_over_students(problem: Problem, logits: Array, axis: Any = -1) -> Array:
     """Eq. 2, over student heads."""
     largest = problem.arrays.stop_gradient(problem.arrays.max(logits, axis, True))
     powers = problem.arrays.exp(logits - largest)
     return powers / problem.arrays.sum(powers, axis, True)
 
 
-def variant_unit(problem: Problem, heads: Array) -> Array:
+def variant_normalise(problem: Problem, heads: Array) -> Array:
     """How heads enter the divergence: L2 units in ``mse``, L1 units else."""
-    return (l2_unit if problem.variant == "mse" else l1_unit)(problem, heads)
+    return (l2_normalise if problem.variant == "mse" else l1_normalise)(problem, heads)
 
 
-def mixed(problem: Problem, weights: Array, student: Array) -> Array:
+def aligned_maps(problem: Problem, weights: Array, student: Array) -> Array:
     """``m_i = Σ_j a_ij s_j``."""
     return weights @ student
 
@@ -188,7 +188,7 @@ def sum_over_heads(problem: Problem, per_head: Array) -> Array:
     return problem.arrays.sum(per_head, tuple(range(1, per_head.ndim)))
 
 
-def over_batch(problem: Problem, losses: Array) -> Array:
+def reduce_batch(problem: Problem, losses: Array) -> Array:
     """The reduction asked for."""
     if problem.reduction == "none":
         return losses
@@ -211,22 +211,22 @@ class Stages:
     teacher_projection: Stage = as_it_is
     alignment_projection: Stage = projected
     mixture_projection: Stage = projected
-    teacher_unit: Stage = l2_unit
-    student_unit: Stage = l2_unit
-    similarity: Stage = inner_products
+    teacher_unit: Stage = l2_normalise
+    student_unit: Stage = l2_normalise
+    similarity: Stage = cosine_similarity
     logits: Stage = over_temperature
-    weights: Stage = softmax
-    target: Stage = variant_unit
-    entering: Stage = variant_unit
-    mixture: Stage = mixed
+    weights: Stage = softmax_over_students
+    target: Stage = variant_normalise
+    mixed_in: Stage = variant_normalise
+    mixture: Stage = aligned_maps
     terms: Stage = divergence_terms
     per_head: Stage = sum_over_cells
     per_sample: Stage = sum_over_heads
-    reduced: Stage = over_batch
+    reduced: Stage = reduce_batch
 
 
 @dataclass(frozen=True)
-class Instead:
+class Replace:
     """Replaces a stage."""
 
     stage: Stage
@@ -236,7 +236,7 @@ class Instead:
 
 
 @dataclass(frozen=True)
-class Around:
+class Wrap:
     """Wraps a stage: ``stage(inner, problem, ...)`` may do something before or after it."""
 
     stage: Callable[..., Any]
@@ -245,12 +245,12 @@ class Around:
         return lambda problem, *arrays: self.stage(inner, problem, *arrays)
 
 
-def after(change: Callable[[Problem, Array], Array]) -> Around:
+def after(change: Callable[[Problem, Array], Array]) -> Wrap:
     """Wraps a stage: ``change`` is applied to what it gives."""
-    return Around(lambda inner, problem, *arrays: change(problem, inner(problem, *arrays)))
+    return Wrap(lambda inner, problem, *arrays: change(problem, inner(problem, *arrays)))
 
 
-Deviation = Mapping[str, Instead | Around]
+Mutation = Mapping[str, Replace | Wrap]
 """What differs from the specification: stage name to replacement or wrapping."""
 
 
@@ -258,11 +258,11 @@ class ConflictError(ValueError):
     """Two deviations replace the same stage, so no port can have both there."""
 
 
-def stages_with(*deviations: Deviation) -> Stages:
+def stages_with(*mutations: Mutation) -> Stages:
     """The pipeline with all deviations: replacements first, wrappings around them in order."""
-    changes: dict[str, list[Instead | Around]] = {}
-    for deviation in deviations:
-        for name, change in deviation.items():
+    changes: dict[str, list[Replace | Wrap]] = {}
+    for mutation in mutations:
+        for name, change in mutation.items():
             changes.setdefault(name, []).append(change)
     return replace(
         SPECIFICATION, **{name: _wrapped(name, *changed) for name, changed in changes.items()}
@@ -270,13 +270,13 @@ def stages_with(*deviations: Deviation) -> Stages:
 
 
 @lru_cache(maxsize=1 << 16)
-def _wrapped(name: str, *changes: Instead | Around) -> Stage:
+def _wrapped(name: str, *changes: Replace | Wrap) -> Stage:
     # Cached, so that the same change is the same function, by which Memory knows its results.
-    replacements = [change for change in changes if isinstance(change, Instead)]
+    replacements = [change for change in changes if isinstance(change, Replace)]
     if len(replacements) > 1:
         raise ConflictError(f"stage {name!r} is replaced {len(replacements)} times")
     stage: Stage = getattr(SPECIFICATION, name)
-    for change in replacements + [change for change in changes if isinstance(change, Around)]:
+    for change in replacements + [change for change in changes if isinstance(change, Wrap)]:
         stage = change.wrap(stage)
     return stage
 
@@ -315,8 +315,8 @@ def run(
     student_unit = call(stages.student_unit, problem, aligned)
     similarity = call(stages.similarity, problem, teacher_unit, student_unit)
     weights = call(stages.weights, problem, call(stages.logits, problem, similarity))
-    entering = call(stages.entering, problem, call(stages.mixture_projection, problem, student))
-    mixture = call(stages.mixture, problem, weights, entering)
+    mixed_in = call(stages.mixed_in, problem, call(stages.mixture_projection, problem, student))
+    mixture = call(stages.mixture, problem, weights, mixed_in)
     terms = call(stages.terms, problem, call(stages.target, problem, teacher), mixture)
     # Cheap from here on, and of little use to another pipeline: nothing is kept.
     losses = stages.per_sample(problem, stages.per_head(problem, terms))

@@ -99,12 +99,12 @@ class Formulas:
         logarithms = np.log(np.abs(ratios))
         # A first look at two cases spares most formulas the full comparison.
         near = np.abs(self._logarithms[:, 0] - logarithms[0]) <= 2 * allowed[0]
-        fits = np.flatnonzero(near)
-        off = np.abs(self._logarithms[fits] - logarithms)
-        fits = fits[np.all(off <= 2 * allowed, axis=1)]
+        matches = np.flatnonzero(near)
+        off = np.abs(self._logarithms[matches] - logarithms)
+        matches = matches[np.all(off <= 2 * allowed, axis=1)]
         sign = "-" if ratios[0] < 0 else ""
-        if len(fits):
-            formula = sign + self._rows[fits[0]].formula
+        if len(matches):
+            formula = sign + self._rows[matches[0]].formula
         elif np.all(np.abs(ratios / ratios[0] - 1) <= allowed + allowed[0]):
             formula = f"{ratios[0]:.6g}"
         else:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from amad_core.conformance.diagnosis.evidence import Evidence, Fit, Part
+from amad_core.conformance.diagnosis.evidence import Evidence, Match, Suspect
 from amad_core.conformance.diagnosis.ratios import Formulas, Ratio
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 from amad_core.conformance.inputs.case import Observation
@@ -47,7 +47,7 @@ def gradient_ratio(evidence: Evidence) -> Ratio | None:
     return replace(ratio, sentence=ratio.sentence.replace("Your values", "Your gradients", 1))
 
 
-def fits_with_factor(evidence: Evidence, parts: list[Part]) -> list[tuple[Fit, Ratio]]:
+def matches_with_factor(evidence: Evidence, suspects: list[Suspect]) -> list[tuple[Match, Ratio]]:
     """Single mistakes that reproduce everything but for a plain factor.
 
     Nothing is tried with low-precision observations, which many a factor would fit by chance.
@@ -56,15 +56,15 @@ def fits_with_factor(evidence: Evidence, parts: list[Part]) -> list[tuple[Fit, R
         return []
     few = Formulas([evidence.cases[i] for i in evidence.answered[:_FEW]])
     found = []
-    for part in parts:
-        factors = _factors(evidence, _values(evidence, part, evidence.answered[:_FEW]))
+    for suspect in suspects:
+        factors = _factors(evidence, _values(evidence, suspect, evidence.answered[:_FEW]))
         if len(factors) == _FEW and few.ratio_of(*_ratios(evidence, factors)) is not None:
-            found += _verified(evidence, part)
+            found += _verified(evidence, suspect)
     return found
 
 
-def _verified(evidence: Evidence, part: Part) -> list[tuple[Fit, Ratio]]:
-    factors = _factors(evidence, _values(evidence, part, evidence.answered))
+def _verified(evidence: Evidence, suspect: Suspect) -> list[tuple[Match, Ratio]]:
+    factors = _factors(evidence, _values(evidence, suspect, evidence.answered))
     ratio = _formula(evidence, factors) if factors else None
     if ratio is None:
         return []
@@ -72,12 +72,12 @@ def _verified(evidence: Evidence, part: Part) -> list[tuple[Fit, Ratio]]:
         _scaled(found, 1 / factors[i]) if i in factors else found
         for i, found in enumerate(evidence.observations)
     ]
-    fit = Evidence(evidence.cases, unscaled).fit((part,))
-    return [] if fit is None else [(fit, ratio)]
+    match = Evidence(evidence.cases, unscaled).match((suspect,))
+    return [] if match is None else [(match, ratio)]
 
 
-def _values(evidence: Evidence, part: Part, indices: Sequence[int]) -> dict[int, Any]:
-    return {i: evidence.value(part, i) for i in indices}
+def _values(evidence: Evidence, suspect: Suspect, indices: Sequence[int]) -> dict[int, Any]:
+    return {i: evidence.value(suspect, i) for i in indices}
 
 
 def _factors(evidence: Evidence, predicted: Mapping[int, Any]) -> dict[int, float]:

@@ -6,50 +6,50 @@ from typing import Any
 
 import numpy as np
 
-from amad_core.conformance.diagnosis.evidence import CANNOT_RUN, Evidence, Fit, Part, Parts
+from amad_core.conformance.diagnosis.evidence import CANNOT_RUN, Evidence, Match, Suspect, Suspects
 from amad_core.conformance.diagnosis.mistakes import MISTAKES
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
+    Wrap,
     observe,
     stages_with,
 )
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 
 
-def all_parts(variant: str) -> list[Part]:
+def all_suspects(variant: str) -> list[Suspect]:
     """Every way to make every known mistake of a variant."""
     return [
-        Part(mistake, version)
+        Suspect(mistake, form)
         for mistake in MISTAKES
         if variant in mistake.variants
-        for version in mistake.versions
-        if variant in version.variants
+        for form in mistake.forms
+        if variant in form.variants
     ]
 
 
-def single_fits(evidence: Evidence, parts: list[Part]) -> list[Fit]:
+def single_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
     """Every single mistake that reproduces everything."""
-    fits = (evidence.fit((part,)) for part in parts)
-    return [fit for fit in fits if fit is not None]
+    matches = (evidence.match((suspect,)) for suspect in suspects)
+    return [match for match in matches if match is not None]
 
 
-def pair_fits(evidence: Evidence, parts: list[Part]) -> list[Fit]:
+def pair_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
     """Every pair of mistakes that reproduces everything."""
-    candidates = pair_candidates(evidence, parts)
+    candidates = pair_candidates(evidence, suspects)
     finite = finite_cases(evidence)
     if not finite:
         pairs = _all_pairs(_visible(evidence, candidates))
     else:
         pairs = _pairs_at(evidence, candidates, finite[0])
-    fits = (evidence.fit(pair) for pair in pairs)
-    return [fit for fit in fits if fit is not None]
+    matches = (evidence.match(pair) for pair in pairs)
+    return [match for match in matches if match is not None]
 
 
-def pair_candidates(evidence: Evidence, parts: list[Part]) -> list[Part]:
+def pair_candidates(evidence: Evidence, suspects: list[Suspect]) -> list[Suspect]:
     """What may be part of a pair: right where the port is right, as two mistakes do not cancel."""
-    candidates = [part for part in parts if part.version.in_pairs]
+    candidates = [suspect for suspect in suspects if suspect.form.in_pairs]
     for index in evidence.agreeing:
-        candidates = [part for part in candidates if evidence.silent(part, index)]
+        candidates = [suspect for suspect in candidates if evidence.silent(suspect, index)]
     return candidates
 
 
@@ -58,25 +58,27 @@ def finite_cases(evidence: Evidence) -> list[int]:
     return [i for i in evidence.differing if np.isfinite(evidence.value_errors[i])]
 
 
-def pair_distances(evidence: Evidence, parts: list[Part], index: int) -> list[tuple[float, Parts]]:
+def pair_distances(
+    evidence: Evidence, suspects: list[Suspect], index: int
+) -> list[tuple[float, Suspects]]:
     """Every pair that one case shows, and how far from the observed value it is there."""
-    key = (index, *map(id, parts))
+    key = (index, *map(id, suspects))
     if key not in evidence.pair_distances:
-        loud = [part for part in parts if not evidence.silent(part, index)]
+        loud = [suspect for suspect in suspects if not evidence.silent(suspect, index)]
         evidence.pair_distances[key] = [
             (evidence.distance(pair, index), pair) for pair in _all_pairs(loud)
         ]
     return evidence.pair_distances[key]
 
 
-def _visible(evidence: Evidence, parts: list[Part]) -> list[Part]:
+def _visible(evidence: Evidence, suspects: list[Suspect]) -> list[Suspect]:
     """Mistakes that some gradient shows, given that no value does."""
     shown = evidence.wrong_gradients or evidence.answered
-    return [part for part in parts if _changes_gradient(evidence, part, shown[:3])]
+    return [suspect for suspect in suspects if _changes_gradient(evidence, suspect, shown[:3])]
 
 
-def _changes_gradient(evidence: Evidence, part: Part, indices: list[int]) -> bool:
-    stages = stages_with(part.version.deviation)
+def _changes_gradient(evidence: Evidence, suspect: Suspect, indices: list[int]) -> bool:
+    stages = stages_with(suspect.form.mutation)
     for index in indices:
         try:
             predicted = observe(evidence.cases[index], stages)
@@ -89,18 +91,18 @@ def _changes_gradient(evidence: Evidence, part: Part, indices: list[int]) -> boo
     return False
 
 
-def _all_pairs(parts: list[Part]) -> Iterator[Parts]:
-    for first, second in itertools.combinations(parts, 2):
+def _all_pairs(suspects: list[Suspect]) -> Iterator[Suspects]:
+    for first, second in itertools.combinations(suspects, 2):
         yield from possible_orders(first, second)
 
 
-def possible_orders(first: Part, second: Part) -> Iterator[Parts]:
+def possible_orders(first: Suspect, second: Suspect) -> Iterator[Suspects]:
     """The pair if one port can make both, and the other order too where it matters."""
     if first.mistake is second.mistake:
         return
-    one, other = first.version.deviation, second.version.deviation
+    one, other = first.form.mutation, second.form.mutation
     shared = [name for name in one if name in other]
-    wraps = [isinstance(one[name], Around) and isinstance(other[name], Around) for name in shared]
+    wraps = [isinstance(one[name], Wrap) and isinstance(other[name], Wrap) for name in shared]
     if all(wraps[i] or _one_wraps(one[name], other[name]) for i, name in enumerate(shared)):
         yield first, second
         if any(wraps):
@@ -108,16 +110,16 @@ def possible_orders(first: Part, second: Part) -> Iterator[Parts]:
 
 
 def _one_wraps(one: Any, other: Any) -> bool:
-    return isinstance(one, Around) or isinstance(other, Around)
+    return isinstance(one, Wrap) or isinstance(other, Wrap)
 
 
-def _pairs_at(evidence: Evidence, parts: list[Part], index: int) -> Iterator[Parts]:
+def _pairs_at(evidence: Evidence, suspects: list[Suspect], index: int) -> Iterator[Suspects]:
     """Pairs that give the observed value of one case."""
-    silent = [part for part in parts if evidence.silent(part, index)]
-    for part in parts:
-        if part not in silent and evidence.value_fits(index, evidence.value(part, index)):
+    silent = [suspect for suspect in suspects if evidence.silent(suspect, index)]
+    for suspect in suspects:
+        if suspect not in silent and evidence.value_fits(index, evidence.value(suspect, index)):
             for other in silent:
-                yield from possible_orders(part, other)
-    for distance, pair in pair_distances(evidence, parts, index):
+                yield from possible_orders(suspect, other)
+    for distance, pair in pair_distances(evidence, suspects, index):
         if distance <= evidence.budgets[index].value:
             yield pair

@@ -10,7 +10,7 @@ from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import quantised
 from amad_core.conformance.inputs.projections import positive_projection
-from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.inputs.terms import Terms
 
 Sizes = tuple[int, int, int, int, int]
 """Batch, teacher heads, student heads, queries, keys."""
@@ -19,7 +19,7 @@ GARBAGE = (float("nan"), float("inf"), 1e30)
 """What cells that a mask takes out may hold without any influence."""
 
 
-def edge_cases(claim: Claim, seed: int) -> list[Case]:
+def edge_cases(terms: Terms, seed: int) -> list[Case]:
     """One sample, head, query or key; equal heads; one-hot rows; zeros that both sides share."""
     rng = np.random.default_rng([seed, 1])
     sizes: dict[str, Sizes] = {
@@ -39,16 +39,16 @@ def edge_cases(claim: Claim, seed: int) -> list[Case]:
     shared = np.where(np.arange(3) < 2, 0.5, 0.0) * np.ones((2, 3, 2, 3))
     skewed = np.where(np.arange(3) < 2, np.array([0.75, 0.25, 0.0]), 0.0) * np.ones((2, 2, 2, 3))
     cases.append(Case("edge/shared-zeros", shared, skewed))
-    return [prepared(case, claim, seed) for case in cases]
+    return [prepared(case, terms, seed) for case in cases]
 
 
-def garbage_cases(claim: Claim, seed: int) -> list[Case]:
+def garbage_cases(terms: Terms, seed: int) -> list[Case]:
     """Masked cells that hold NaN, infinity and huge numbers, on both sides."""
     rng = np.random.default_rng([seed, 2])
     teacher, student = _maps(rng, (2, 3, 2, 3, 4))
     mask = np.ones((2, 3, 4), dtype=bool)
     mask[0, :, 3], mask[1, 2, :] = False, False
-    clean = prepared(Case("garbage", teacher, student, mask=mask), claim, seed)
+    clean = prepared(Case("garbage", teacher, student, mask=mask), terms, seed)
     cases = []
     for filling in GARBAGE:
         dirty = [np.where(mask[:, np.newaxis], maps, filling) for maps in (teacher, student)]
@@ -58,7 +58,7 @@ def garbage_cases(claim: Claim, seed: int) -> list[Case]:
     return cases
 
 
-def padding_pair(claim: Claim, seed: int) -> tuple[Case, Case]:
+def padding_pair(terms: Terms, seed: int) -> tuple[Case, Case]:
     """Maps without padding, and the same with two padded queries and three padded keys."""
     rng = np.random.default_rng([seed, 3])
     bare = Case("padding/without", *_maps(rng, (2, 3, 2, 3, 4)))
@@ -68,29 +68,29 @@ def padding_pair(claim: Claim, seed: int) -> tuple[Case, Case]:
     ]
     mask = np.zeros((2, 5, 7), dtype=bool)
     mask[:, :3, :4] = True
-    bare = prepared(replace(bare, mask=np.ones((2, 3, 4), dtype=bool)), claim, seed)
+    bare = prepared(replace(bare, mask=np.ones((2, 3, 4), dtype=bool)), terms, seed)
     padded = Case("padding/with", padded_maps[0], padded_maps[1], mask=mask)
     if bare.weight is None or bare.bias is None:
-        return bare, prepared(padded, claim, seed)
+        return bare, prepared(padded, terms, seed)
     weight, bias = np.zeros((35, 35)), np.zeros(35)
     inside = np.flatnonzero(mask[0])
     weight[np.ix_(inside, inside)], bias[inside] = bare.weight, bare.bias
-    return bare, claim.applied_to(replace(padded, weight=weight, bias=bias))
+    return bare, terms.applied_to(replace(padded, weight=weight, bias=bias))
 
 
-def infinite_cases(claim: Claim, seed: int) -> list[Case]:
+def infinite_cases(terms: Terms, seed: int) -> list[Case]:
     """Teacher mass where the mixture has none: the exact KL divergence is infinite."""
     teacher = np.array([[[[0.5, 0.25, 0.25]]]])
     student = np.array([[[[0.5, 0.5, 0.0]], [[0.25, 0.75, 0.0]]]])
-    case = claim.applied_to(Case("infinite", teacher, student))
-    if claim.variant == "projected":
+    case = terms.applied_to(Case("infinite", teacher, student))
+    if terms.variant == "projected":
         case = replace(case, weight=np.eye(3), bias=np.zeros(3))
     return [case]
 
 
-def prepared(case: Case, claim: Claim, seed: int) -> Case:
+def prepared(case: Case, terms: Terms, seed: int) -> Case:
     """The case with the options claimed, and a projection where the variant has one."""
-    case = claim.applied_to(case)
+    case = terms.applied_to(case)
     if case.variant != "projected":
         return case
     weight, bias = positive_projection(case, seed, cut=True)

@@ -12,7 +12,7 @@ from amad_core.conformance.inputs.case import Case, Observation
 
 
 @dataclass(frozen=True)
-class Claim:
+class Terms:
     """The options by which a port is judged.
 
     What a port takes as arguments is passed to it; for what it does not take, the claim says what

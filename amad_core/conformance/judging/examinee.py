@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from amad_core.conformance.inputs.borders import rounded
 from amad_core.conformance.inputs.case import Case
-from amad_core.conformance.inputs.terms import Claim, expected
+from amad_core.conformance.inputs.terms import Terms, expected
 from amad_core.conformance.judging.judgement import Judgement, coarser
 from amad_core.conformance.ports.port import Port
 
@@ -13,7 +13,7 @@ DIFFERENTIABLE = ("torch", "tensorflow", "jax")
 
 
 @dataclass
-class Subject:
+class Examinee:
     """A port, what it claims, and how hard to look.
 
     Attributes:
@@ -25,7 +25,7 @@ class Subject:
     """
 
     port: Port
-    claim: Claim
+    terms: Terms
     seed: int = 0
     max_examples: int = 100
     judged: dict[str, Judgement] = field(default_factory=dict)
@@ -38,14 +38,14 @@ class Subject:
     @property
     def takes_masks(self) -> bool:
         """Whether masks are judged."""
-        if self.claim.masks is None:
+        if self.terms.masks is None:
             return "mask" in self.port.description.accepts
-        return self.claim.masks
+        return self.terms.masks
 
     @property
     def differentiable(self) -> bool:
         """Whether the framework can give gradients, and they are asked for."""
-        return self.claim.gradients and self.port.description.framework in DIFFERENTIABLE
+        return self.terms.gradients and self.port.description.framework in DIFFERENTIABLE
 
     def judge(self, case: Case, dtype: str | None = None, *, again: bool = False) -> Judgement:
         """Ask the port, once for each case and dtype unless ``again``."""
@@ -61,8 +61,8 @@ class Subject:
         """Ask the port and remember nothing: for cases that are drawn by the hundred."""
         asked_in = dtype or self.dtype
         case = rounded(case, asked_in)
-        answer = self.port.answer(case, asked_in, gradients and self.claim.gradients)
-        if answer.observation.value is not None and not self.claim.gradients:
+        answer = self.port.answer(case, asked_in, gradients and self.terms.gradients)
+        if answer.observation.value is not None and not self.terms.gradients:
             bare = replace(answer.observation, grad_student=None, grad_teacher=None)
             answer = replace(answer, observation=bare)
         computed_in = coarser(asked_in, answer.observation.dtype)

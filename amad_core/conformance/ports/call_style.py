@@ -15,7 +15,7 @@ _KERAS_NAMES = {"teacher": "y_true", "student": "y_pred"}
 
 
 @dataclass(frozen=True)
-class Convention:
+class CallStyle:
     """What a user says about a port that is not ``port(*, teacher, student)``.
 
     Attributes:
@@ -33,7 +33,7 @@ class Convention:
 
 
 @dataclass(frozen=True)
-class Calling:
+class FittedCall:
     """A convention fitted to one port.
 
     Attributes:
@@ -42,7 +42,7 @@ class Calling:
         remark: how the arguments were matched where it is not obvious; may be empty.
     """
 
-    convention: Convention
+    call_style: CallStyle
     names: Mapping[str, str]
     accepts: frozenset[str]
     remark: str = ""
@@ -54,7 +54,7 @@ class Calling:
         With ``layers``, ``teacher``, ``student`` and ``mask`` are lists already.
         """
         passed = {name: value for name, value in given.items() if self._takes(name)}
-        order = [name for name in self.convention.positional if name in passed]
+        order = [name for name in self.call_style.positional if name in passed]
         by_name = {
             self.names.get(name, name): value for name, value in passed.items() if name not in order
         }
@@ -66,7 +66,7 @@ class Calling:
         Raises:
             LookupError: no such key, index or attribute.
         """
-        output = self.convention.output
+        output = self.call_style.output
         if output is None:
             return returned
         if isinstance(returned, Mapping):
@@ -81,36 +81,36 @@ class Calling:
         return name in MAPS or name in self.accepts
 
 
-def fit(function: Callable[..., Any], convention: Convention) -> Calling:
+def fit(function: Callable[..., Any], call_style: CallStyle) -> FittedCall:
     """Match a convention with the port's signature.
 
     Raises:
         PortError: the signature has no place for teacher or student, or asks for more.
     """
-    _check_names(convention)
+    _check_names(call_style)
     parameters = _parameters(function)
     if parameters is None:
-        return Calling(convention, dict(convention.names), frozenset(convention.positional))
-    names, remark = _map_names(parameters, convention)
+        return FittedCall(call_style, dict(call_style.names), frozenset(call_style.positional))
+    names, remark = _map_names(parameters, call_style)
     accepts = frozenset(
         option
         for option in OPTIONS
-        if option in convention.positional
-        or option in convention.names
+        if option in call_style.positional
+        or option in call_style.names
         or (option in parameters and parameters[option].kind in _BY_NAME)
     )
-    needs_mask = "mask" in accepts and _needs_mask(parameters, names, convention)
-    calling = Calling(convention, names, accepts, remark, needs_mask)
-    _check_complete(parameters, calling)
-    return calling
+    needs_mask = "mask" in accepts and _needs_mask(parameters, names, call_style)
+    fitted = FittedCall(call_style, names, accepts, remark, needs_mask)
+    _check_complete(parameters, fitted)
+    return fitted
 
 
 _BY_NAME = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _Parameters = Mapping[str, inspect.Parameter]
 
 
-def _check_names(convention: Convention) -> None:
-    for name in (*convention.positional, *convention.names):
+def _check_names(call_style: CallStyle) -> None:
+    for name in (*call_style.positional, *call_style.names):
         if name not in ARGUMENTS:
             raise PortError(
                 "signature",
@@ -126,13 +126,13 @@ def _parameters(function: Callable[..., Any]) -> _Parameters | None:
         return None
 
 
-def _map_names(parameters: _Parameters, convention: Convention) -> tuple[Mapping[str, str], str]:
+def _map_names(parameters: _Parameters, call_style: CallStyle) -> tuple[Mapping[str, str], str]:
     """The port's names of teacher and student: as told, as ours, or recognised."""
-    names = dict(convention.names)
+    names = dict(call_style.names)
     open_kinds = {parameter.kind for parameter in parameters.values()}
     remarks = []
     for ours in MAPS:
-        if ours in names or ours in convention.positional or ours in parameters:
+        if ours in names or ours in call_style.positional or ours in parameters:
             continue
         if inspect.Parameter.VAR_KEYWORD in open_kinds:
             continue
@@ -144,9 +144,9 @@ def _map_names(parameters: _Parameters, convention: Convention) -> tuple[Mapping
     return names, "; ".join(remarks)
 
 
-def _needs_mask(parameters: _Parameters, names: Mapping[str, str], convention: Convention) -> bool:
-    if "mask" in convention.positional:
-        place = convention.positional.index("mask")
+def _needs_mask(parameters: _Parameters, names: Mapping[str, str], call_style: CallStyle) -> bool:
+    if "mask" in call_style.positional:
+        place = call_style.positional.index("mask")
         parameter = dict(enumerate(parameters.values())).get(place)
     else:
         parameter = parameters.get(names.get("mask", "mask"))
@@ -168,10 +168,10 @@ def _recognised(ours: str, parameters: _Parameters) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _check_complete(parameters: _Parameters, calling: Calling) -> None:
+def _check_complete(parameters: _Parameters, fitted: FittedCall) -> None:
     """Every parameter without a default must be one that the kit passes."""
-    passed = {calling.names.get(name, name) for name in (*MAPS, *calling.accepts)}
-    count = len(calling.convention.positional)
+    passed = {fitted.names.get(name, name) for name in (*MAPS, *fitted.accepts)}
+    count = len(fitted.call_style.positional)
     by_position = {
         name
         for name, parameter in list(parameters.items())[:count]

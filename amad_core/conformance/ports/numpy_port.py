@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from amad_core.conformance.inputs.case import Case
-from amad_core.conformance.inputs.terms import Claim
-from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.inputs.terms import Terms
+from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.port import LocalPort, open_port
 
 
-class LoadedPort:
+class NumpyPort:
     """Called like :func:`amad_core.amad_loss_and_grad`, with NumPy arrays."""
 
     def __init__(self, port: LocalPort) -> None:
@@ -41,14 +41,14 @@ class LoadedPort:
         Raises:
             RuntimeError: the port raised, or gave something that is no loss.
         """
-        claim = Claim(variant, temperature, reduction, eps)
+        terms = Terms(variant, temperature, reduction, eps)
         maps = [np.asarray(array, dtype=np.float64) for array in (teacher, student)]
         parameters = [
             None if array is None else np.asarray(array, dtype=np.float64)
             for array in (weight, bias)
         ]
         valid = None if mask is None else np.asarray(mask, dtype=bool)
-        case = claim.applied_to(Case("call", maps[0], maps[1], "mse", 1.0, "mean", 0.0, valid))
+        case = terms.applied_to(Case("call", maps[0], maps[1], "mse", 1.0, "mean", 0.0, valid))
         case = Case(**{**vars(case), "weight": parameters[0], "bias": parameters[1]})
         answer = self._port.answer(case, self._port.description.dtypes[0], gradients=True)
         if answer.trouble is not None or answer.observation.value is None:
@@ -64,7 +64,7 @@ def load_port(
     names: dict[str, str] | None = None,
     layers: bool = False,
     output: str | None = None,
-) -> LoadedPort:
+) -> NumpyPort:
     """Load a port in this process, to call it with NumPy arrays.
 
     Args:
@@ -74,5 +74,5 @@ def load_port(
     Raises:
         PortError: it cannot be loaded, or fails on the plainest input.
     """
-    convention = Convention(tuple(positional), names or {}, layers, output)
-    return LoadedPort(open_port(port, framework=framework, convention=convention))
+    call_style = CallStyle(tuple(positional), names or {}, layers, output)
+    return NumpyPort(open_port(port, framework=framework, call_style=call_style))

@@ -13,9 +13,9 @@ from amad_core.arguments.extras import install_hint
 from amad_core.attention.inputs import broadcast_mask
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.ports.answer import Answer, PortError, Trouble
-from amad_core.conformance.ports.call_style import Calling, Convention, fit
+from amad_core.conformance.ports.call_style import CallStyle, FittedCall, fit
 from amad_core.conformance.ports.detection import candidates
-from amad_core.conformance.ports.frameworks import Evaluation, Framework, Request, load_framework
+from amad_core.conformance.ports.frameworks import Framework, RawAnswer, Request, load_framework
 from amad_core.conformance.ports.loading import as_function, gpu_hint, load_function
 
 _OWN_FOLDER = str(Path(__file__).resolve().parent)
@@ -67,19 +67,19 @@ class LocalPort:
         self,
         function: Callable[..., Any],
         framework: Framework,
-        calling: Calling,
+        fitted: FittedCall,
         description: Description,
     ) -> None:
         self.description = description
-        self._function, self._framework, self._calling = function, framework, calling
+        self._function, self._framework, self._fitted = function, framework, fitted
 
     def answer(self, case: Case, dtype: str, gradients: bool) -> Answer:
         """Call the port once; whatever it raises is an answer too."""
         request, passed = self._request(case, dtype)
         evaluate = self._framework.differentiate if gradients else self._framework.evaluate
         try:
-            evaluation = evaluate(request)
-            return self._answer(evaluation, case, dtype, self._changed(passed, case, dtype))
+            raw = evaluate(request)
+            return self._answer(raw, case, dtype, self._changed(passed, case, dtype))
         except _WrongOutputError as error:
             return Answer(Observation(None, dtype=dtype), Trouble("output", str(error)))
         except KeyboardInterrupt:
@@ -111,13 +111,13 @@ class LocalPort:
         tensors = {
             name: tensor(array, dtype) for name, array in arrays.items() if array is not None
         }
-        if case.mask is not None or self._calling.needs_mask:
+        if case.mask is not None or self._fitted.needs_mask:
             tensors["mask"] = tensor(broadcast_mask(case.mask, _one_layer(case)), "bool")
         return tensors
 
     def _call(self, tensors: Mapping[str, Any], options: tuple[str, float, str, float]) -> Any:
         given = dict(tensors)
-        if self._calling.convention.layers:
+        if self._fitted.call_style.layers:
             # Maps of several layers come stacked along a first, fifth axis.
             given |= {
                 name: list(given[name]) if len(given[name].shape) == 5 else [given[name]]
@@ -127,33 +127,29 @@ class LocalPort:
         given |= dict(zip(("variant", "temperature", "reduction"), named, strict=True))
         if eps:
             given["eps"] = eps
-        positional, by_name = self._calling.arguments(given)
+        positional, by_name = self._fitted.arguments(given)
         returned = self._function(*positional, **by_name)
         try:
-            return self._calling.loss_in(returned)
+            return self._fitted.loss_in(returned)
         except (LookupError, TypeError) as error:
             raise _WrongOutputError(
                 f"the port returned {_described(returned)}, which has no output "
-                f"{self._calling.convention.output!r}"
+                f"{self._fitted.call_style.output!r}"
             ) from error
 
-    def _answer(
-        self, evaluation: Evaluation, case: Case, dtype: str, changed: tuple[str, ...]
-    ) -> Answer:
-        value = self._value(evaluation.loss)
-        result_dtype = self._framework.dtype(evaluation.loss)
+    def _answer(self, raw: RawAnswer, case: Case, dtype: str, changed: tuple[str, ...]) -> Answer:
+        value = self._value(raw.loss)
+        result_dtype = self._framework.dtype(raw.loss)
         for gradient, maps in (
-            (evaluation.grad_student, case.student),
-            (evaluation.grad_teacher, case.teacher),
+            (raw.grad_student, case.student),
+            (raw.grad_teacher, case.teacher),
         ):
             if gradient is not None and gradient.shape != maps.shape:
                 raise _WrongOutputError(f"a gradient has shape {gradient.shape}, not {maps.shape}")
-        observation = Observation(
-            value, evaluation.grad_student, evaluation.grad_teacher, result_dtype or dtype
-        )
+        observation = Observation(value, raw.grad_student, raw.grad_teacher, result_dtype or dtype)
         return Answer(
             observation,
-            no_gradient=evaluation.no_gradient,
+            no_gradient=raw.no_gradient,
             changed=changed,
             result_dtype=result_dtype,
         )
@@ -199,7 +195,7 @@ def open_port(
     port: str | Callable[..., Any],
     *,
     framework: str | None = None,
-    convention: Convention | None = None,
+    call_style: CallStyle | None = None,
     name: str | None = None,
     probe: Case | None = None,
     own_process: bool = False,
@@ -222,7 +218,7 @@ def open_port(
     if own_process and framework:
         _framework(framework).prepare()
     function = load_function(port) if isinstance(port, str) else as_function(port)
-    calling = fit(function, convention or Convention())
+    fitted = fit(function, call_style or CallStyle())
     loaded()
     shown = name or (port if isinstance(port, str) else _name_of(port))
     tried: list[PortError] = []
@@ -240,11 +236,11 @@ def open_port(
             framework=candidate,
             reason=reason,
             versions=record.version,
-            accepts=tuple(sorted(calling.accepts)),
+            accepts=tuple(sorted(fitted.accepts)),
             dtypes=record.dtypes,
-            remark=calling.remark,
+            remark=fitted.remark,
         )
-        opened = LocalPort(function, record, calling, description)
+        opened = LocalPort(function, record, fitted, description)
         try:
             return _with_first_dtype(opened, probe or plainest_case())
         except PortError as error:

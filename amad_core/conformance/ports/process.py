@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.ports.answer import Answer, PortError, Trouble
-from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.messages import (
     Arrays,
     Fields,
@@ -22,8 +22,8 @@ from amad_core.conformance.ports.messages import (
 )
 from amad_core.conformance.ports.port import Description, plainest_case
 from amad_core.conformance.ports.wire import (
+    pack_call_style,
     pack_case,
-    pack_convention,
     unpack_answer,
     unpack_description,
     unpack_error,
@@ -59,7 +59,7 @@ class IsolatedPort:
         target: str,
         *,
         framework: str | None = None,
-        convention: Convention | None = None,
+        call_style: CallStyle | None = None,
         probe: Case | None = None,
         time_limit: float = TIME_LIMIT,
     ) -> None:
@@ -79,7 +79,7 @@ class IsolatedPort:
         threading.Thread(target=self._listen, daemon=True).start()
         try:
             self.description = self._open(
-                target, framework, convention or Convention(), probe or plainest_case()
+                target, framework, call_style or CallStyle(), probe or plainest_case()
             )
         except BaseException:
             self.close()
@@ -105,13 +105,13 @@ class IsolatedPort:
                     stream.close()
 
     def _open(
-        self, target: str, framework: str | None, convention: Convention, probe: Case
+        self, target: str, framework: str | None, call_style: CallStyle, probe: Case
     ) -> Description:
         probe_fields, arrays = pack_case(probe)
         request = {
             "target": target,
             "framework": framework,
-            "convention": pack_convention(convention),
+            "convention": pack_call_style(call_style),
             "probe": probe_fields,
             "path": [folder for folder in sys.path if folder],
         }

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from amad_core.conformance.inputs.case import Case, Observation
 from amad_core.conformance.ports.answer import Answer, PortError, Trouble
-from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.messages import Arrays, Fields, MessageError
 from amad_core.conformance.ports.port import Description
 
@@ -28,19 +28,19 @@ def unpack_case(fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
     return Case(**parts)
 
 
-def pack_convention(convention: Convention) -> Fields:
+def pack_call_style(call_style: CallStyle) -> Fields:
     """A convention as plain data."""
     return {
-        "positional": list(convention.positional),
-        "names": dict(convention.names),
-        "layers": convention.layers,
-        "output": convention.output,
+        "positional": list(call_style.positional),
+        "names": dict(call_style.names),
+        "layers": call_style.layers,
+        "output": call_style.output,
     }
 
 
-def unpack_convention(fields: Mapping[str, Any]) -> Convention:
-    """The convention of ``pack_convention``."""
-    return Convention(
+def unpack_call_style(fields: Mapping[str, Any]) -> CallStyle:
+    """The convention of ``pack_call_style``."""
+    return CallStyle(
         tuple(fields["positional"]), dict(fields["names"]), fields["layers"], fields["output"]
     )
 

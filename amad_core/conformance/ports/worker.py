@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from amad_core.conformance.ports.answer import PortError
 from amad_core.conformance.ports.messages import Fields, MessageError, read_message, write_message
 from amad_core.conformance.ports.port import LocalPort, open_port
-from amad_core.conformance.ports.wire import pack_answer, pack_error, unpack_case, unpack_convention
+from amad_core.conformance.ports.wire import pack_answer, pack_error, unpack_call_style, unpack_case
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def _opened(replies: BinaryIO, request: Fields, probe: Any) -> LocalPort | None:
         port = open_port(
             request["target"],
             framework=request["framework"],
-            convention=unpack_convention(request["convention"]),
+            call_style=unpack_call_style(request["convention"]),
             probe=probe,
             own_process=True,
             loaded=lambda: write_message(replies, {"loaded": True}),

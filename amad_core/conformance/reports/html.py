@@ -81,15 +81,15 @@ def as_html(report: Report) -> str:
 
 
 def _top(report: Report) -> str:
-    claim, port = report.claim, report.description
+    terms, port = report.terms, report.description
     rows = []
     if port is not None:
         rows.append(("framework", f"{port.versions} ({port.reason})"))
     rows.append(
         (
             "judged as",
-            f"variant {claim.variant}, temperature {claim.temperature:g}, "
-            f"reduction {claim.reduction}" + (f", eps {claim.eps:g}" if claim.eps else ""),
+            f"variant {terms.variant}, temperature {terms.temperature:g}, "
+            f"reduction {terms.reduction}" + (f", eps {terms.eps:g}" if terms.eps else ""),
         )
     )
     if port is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.judging.checks.result import (
     DECISION,
     FAILED,
@@ -63,7 +63,7 @@ class Report:
     """
 
     target: str
-    claim: Claim
+    terms: Terms
     description: Description | None
     checks: tuple[CheckResult, ...]
     error: PortError | None = None
@@ -132,7 +132,7 @@ class Report:
             "verdict": self.verdict,
             "passed": self.passed,
             "headline": self.headline,
-            "claim": asdict(self.claim),
+            "claim": asdict(self.terms),
             "port": self.description.as_json() if self.description else None,
             "seed": self.seed,
             "max_examples": self.max_examples,

@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amad_core.conformance.inputs.case import Case
-from amad_core.conformance.ports.call_style import Convention
+from amad_core.conformance.ports.call_style import CallStyle
 
 
-def snippet(target: str, framework: str, case: Case, convention: Convention) -> str:
+def snippet(target: str, framework: str, case: Case, call_style: CallStyle) -> str:
     """A runnable script that calls the port and the specification with the maps of ``case``."""
     options = {name: getattr(case, name) for name in ("variant", "temperature", "reduction")}
     if case.eps:
         options["eps"] = case.eps
     how = "".join(
-        f", {name}={getattr(convention, name)!r}"
+        f", {name}={getattr(call_style, name)!r}"
         for name in ("positional", "names", "layers", "output")
-        if getattr(convention, name) not in ((), {}, False, None)
+        if getattr(call_style, name) not in ((), {}, False, None)
     )
     arrays = {name: getattr(case, name) for name in ("mask", "weight", "bias")}
     return "\n".join(

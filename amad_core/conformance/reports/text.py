@@ -74,13 +74,13 @@ def _parts(report: Report) -> list[RenderableType]:
 def _header(report: Report) -> RenderableType:
     rows = _grid()
     rows.add_row(_text("port", style="bold"), _text(report.target, style="bold"))
-    port, claim = report.description, report.claim
+    port, terms = report.description, report.terms
     if port is not None:
         rows.add_row("framework", _text(f"{port.versions} ({port.reason})"))
     claimed = (
-        f"variant {claim.variant}, temperature {claim.temperature:g}, reduction {claim.reduction}"
+        f"variant {terms.variant}, temperature {terms.temperature:g}, reduction {terms.reduction}"
     )
-    rows.add_row("judged as", _text(claimed + (f", eps {claim.eps:g}" if claim.eps else "")))
+    rows.add_row("judged as", _text(claimed + (f", eps {terms.eps:g}" if terms.eps else "")))
     if port is not None:
         taken = ", ".join(port.accepts) or "none: all options are taken to be fixed inside"
         rows.add_row("options", _text(f"passed to the port: {taken}" if port.accepts else taken))

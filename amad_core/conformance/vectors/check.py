@@ -10,10 +10,10 @@ from amad_core.attention.variants import VARIANTS
 from amad_core.conformance.diagnosis.explanation import explained
 from amad_core.conformance.diagnosis.mistakes import MISTAKES
 from amad_core.conformance.diagnosis.mistakes.mistake import PRECISION
-from amad_core.conformance.inputs.terms import Claim
+from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.inputs.terms import expected as specified
 from amad_core.conformance.judging.checks.result import FAILED, PASSED
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.ports.port import Description
 from amad_core.conformance.reports.report import Report
@@ -75,7 +75,7 @@ def _report(golden: Golden, results: Results, path: Path) -> Report:
     judged = Judged(golden, results, judgements)
     report = Report(
         target=results.port,
-        claim=Claim(golden.variant),
+        terms=Terms(golden.variant),
         description=_description(golden, results, path),
         checks=check_all(judged),
         seed=golden.seed,
@@ -122,7 +122,7 @@ def _kits_reading(report: Report, judgements: Sequence[Judgement]) -> Report:
     assert report.description is not None
     port = AnsweredPort(report.description)
     named = {judgement.case.name: judgement for judgement in judgements}
-    return explained(Subject(port, report.claim, report.seed, judged=named), report)
+    return explained(Examinee(port, report.terms, report.seed, judged=named), report)
 
 
 def _without_gradients(judgement: Judgement) -> Judgement:

@@ -113,7 +113,7 @@ def _show(reports: Sequence["Report"], as_json: bool) -> None:
             "schema": "amad-vectors-report/1",
             "verdict": "right" if passed else "wrong",
             "passed": passed,
-            "variants": {report.claim.variant: report.to_json() for report in reports},
+            "variants": {report.terms.variant: report.to_json() for report in reports},
         }
         typer.echo(json.dumps(document, indent=2))
         return

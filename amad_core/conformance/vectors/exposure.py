@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from amad_core.conformance.diagnosis.mistakes import MISTAKES, Mistake, Version
+from amad_core.conformance.diagnosis.mistakes import MISTAKES, Form, Mistake
 from amad_core.conformance.diagnosis.mistakes.mistake import GRADIENTS, TEACHER_GRADIENT
 from amad_core.conformance.diagnosis.pipeline import observe, stages_with, value_of
 from amad_core.conformance.inputs.case import Case, Observation
@@ -39,10 +39,10 @@ def exposure(case: Case, right: Observation) -> Exposure:
     allowed = tolerance(case, DTYPE)
     by_value, by_gradient = [], []
     for mistake in MISTAKES:
-        version = first_version(mistake, case.variant)
-        if version is None:
+        form = first_version(mistake, case.variant)
+        if form is None:
             continue
-        stages = stages_with(version.deviation)
+        stages = stages_with(form.mutation)
         try:
             if _differs(value_of(case, stages), right.value, allowed.value):
                 by_value.append(mistake.name)
@@ -55,11 +55,11 @@ def exposure(case: Case, right: Observation) -> Exposure:
     return Exposure(tuple(by_value), tuple(by_gradient))
 
 
-def first_version(mistake: Mistake, variant: str) -> Version | None:
+def first_version(mistake: Mistake, variant: str) -> Form | None:
     """The plainest executable form of a mistake in a variant; ``None`` where there is none."""
     if variant not in mistake.variants:
         return None
-    return next((form for form in mistake.versions if variant in form.variants), None)
+    return next((form for form in mistake.forms if variant in form.variants), None)
 
 
 def _only_gradients_show(mistake: Mistake) -> bool:

@@ -16,7 +16,7 @@ from amad_core.conformance.diagnosis.mistakes import (
     state,
     temperature,
 )
-from amad_core.conformance.diagnosis.mistakes.mistake import Family, Mistake, Version
+from amad_core.conformance.diagnosis.mistakes.mistake import FittedForm, Form, Mistake
 
 MISTAKES: tuple[Mistake, ...] = (
     *similarity.MISTAKES,
@@ -53,4 +53,4 @@ def mistake(name: str) -> Mistake:
     return _BY_NAME[name]
 
 
-__all__ = ["MISTAKES", "Family", "Mistake", "Version", "mistake"]
+__all__ = ["MISTAKES", "FittedForm", "Form", "Mistake", "mistake"]

@@ -4,16 +4,22 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from amad_core.conformance.diagnosis.arrays import Array
-from amad_core.conformance.diagnosis.mistakes.mistake import Mistake, Version, one
-from amad_core.conformance.diagnosis.pipeline import Around, Instead, Problem, after, softmax
+from amad_core.conformance.diagnosis.mistakes.mistake import Form, Mistake, one
+from amad_core.conformance.diagnosis.pipeline import (
+    Problem,
+    Replace,
+    Wrap,
+    after,
+    softmax_over_students,
+)
 
 
-def _over_axis(axis: int) -> Instead:
-    return Instead(lambda problem, logits: softmax(problem, logits, axis))
+def _over_axis(axis: int) -> Replace:
+    return Replace(lambda problem, logits: softmax_over_students(problem, logits, axis))
 
 
 def _over_all_pairs(problem: Problem, logits: Array) -> Array:
-    return softmax(problem, logits, (-2, -1))
+    return softmax_over_students(problem, logits, (-2, -1))
 
 
 def _one_hot(problem: Problem, logits: Array) -> Array:
@@ -23,7 +29,7 @@ def _one_hot(problem: Problem, logits: Array) -> Array:
 
 
 def _straight_through(problem: Problem, logits: Array) -> Array:
-    soft = softmax(problem, logits)
+    soft = softmax_over_students(problem, logits)
     return _one_hot(problem, logits) + soft - problem.arrays.stop_gradient(soft)
 
 
@@ -49,7 +55,7 @@ def _over_sum(problem: Problem, weights: Array) -> Array:
 
 
 def _log_softmax(problem: Problem, logits: Array) -> Array:
-    return problem.arrays.log(softmax(problem, logits))
+    return problem.arrays.log(softmax_over_students(problem, logits))
 
 
 MISTAKES = (
@@ -61,7 +67,7 @@ MISTAKES = (
         "models have equally many heads (0.3 % on random maps).",
         mend="Softmax along the last axis of the similarities [B, Ht, Hs].",
         evidence="Measured: value 0.91 to 1.01 of the right one, gradient norm 0.70.",
-        versions=one({"weights": _over_axis(-2)}),
+        forms=one({"weights": _over_axis(-2)}),
     ),
     Mistake(
         name="softmax-over-all-pairs",
@@ -70,7 +76,7 @@ MISTAKES = (
         "small.",
         mend="Do not flatten [Ht, Hs] before the softmax; softmax along the last axis.",
         evidence="Measured: value 1.08 to 1.75, gradient norm about 1/Ht.",
-        versions=one({"weights": Instead(_over_all_pairs)}),
+        forms=one({"weights": Replace(_over_all_pairs)}),
     ),
     Mistake(
         name="softmax-over-the-batch",
@@ -79,7 +85,7 @@ MISTAKES = (
         mend="Name the axis: dim=-1. PyTorch's functional softmax without dim takes axis 0 of a "
         "3-d tensor and axis 1 of a 4-d one.",
         evidence="torch.nn.functional.softmax, implicit dim (deprecated, with a warning).",
-        versions=one({"weights": _over_axis(0)}),
+        forms=one({"weights": _over_axis(0)}),
     ),
     Mistake(
         name="softmax-over-the-queries",
@@ -88,7 +94,7 @@ MISTAKES = (
         mend="Softmax over the student heads, the last axis of [B, Q, Ht, Hs].",
         evidence="torch.nn.functional.softmax without dim takes axis 1 of a 4-d tensor.",
         variants=("token",),
-        versions=one({"weights": _over_axis(1)}),
+        forms=one({"weights": _over_axis(1)}),
     ),
     Mistake(
         name="softmax-missing",
@@ -96,11 +102,11 @@ MISTAKES = (
         symptom="The mixture is too large, more so with many student heads.",
         mend="Softmax over the student heads, after division by the temperature.",
         evidence="Measured: value 0.47 to 3.4 of the right one.",
-        versions=(
-            Version("", {"weights": Instead(lambda problem, logits: logits)}),
-            Version(
+        forms=(
+            Form("", {"weights": Replace(lambda problem, logits: logits)}),
+            Form(
                 "and without temperature",
-                {"weights": Instead(lambda problem, logits: logits * problem.temperature)},
+                {"weights": Replace(lambda problem, logits: logits * problem.temperature)},
             ),
         ),
     ),
@@ -111,7 +117,7 @@ MISTAKES = (
         symptom="2 to 4 % on random maps, 38 % on nearly disjoint heads.",
         mend="exp(c / temperature) first, then divide by the sum: a softmax.",
         evidence="Measured: value 0.96 to 1.02 on random maps, 0.62 on disjoint heads.",
-        versions=one({"weights": Instead(_over_sum)}),
+        forms=one({"weights": Replace(_over_sum)}),
     ),
     Mistake(
         name="softmax-twice",
@@ -119,7 +125,7 @@ MISTAKES = (
         symptom="The weights are almost uniform.",
         mend="Remove one softmax; look for one in the function that computes the similarities.",
         evidence="The same slip on attention maps is frequent; see softmax-on-the-maps.",
-        versions=one({"weights": after(softmax)}),
+        forms=one({"weights": after(softmax_over_students)}),
     ),
     Mistake(
         name="log-softmax-for-softmax",
@@ -128,19 +134,19 @@ MISTAKES = (
         "log-target-without-flag gives): the logarithm of a negative mixture.",
         mend="softmax instead of log_softmax.",
         same_as=("log-target-without-flag",),
-        versions=one({"weights": Instead(_log_softmax)}),
+        forms=one({"weights": Replace(_log_softmax)}),
     ),
     Mistake(
         name="sigmoid-for-softmax",
         sentence="The weights are sigmoids of the similarities, each on its own.",
         symptom="Weights of a head sum to more than 1 (about 0.5 to 0.7 a head).",
         mend="Softmax over the student heads.",
-        versions=(
-            Version("", {"weights": Instead(_sigmoid)}),
-            Version(
+        forms=(
+            Form("", {"weights": Replace(_sigmoid)}),
+            Form(
                 "divided by their sum",
                 {
-                    "weights": Instead(
+                    "weights": Replace(
                         lambda problem, logits: _over_sum(problem, _sigmoid(problem, logits))
                     )
                 },
@@ -153,9 +159,9 @@ MISTAKES = (
         symptom="20 to 30 % more loss; the gradient jumps where the best head changes.",
         mend="Use the softmax weights; lower the temperature if sharper ones are wanted.",
         evidence="Measured: value 1.22 to 1.34, cosine of the gradients 0.61 to 0.68.",
-        versions=(
-            Version("", {"weights": Instead(_one_hot)}),
-            Version("straight-through gradient", {"weights": Instead(_straight_through)}),
+        forms=(
+            Form("", {"weights": Replace(_one_hot)}),
+            Form("straight-through gradient", {"weights": Replace(_straight_through)}),
         ),
     ),
     Mistake(
@@ -163,7 +169,7 @@ MISTAKES = (
         sentence="Heads are matched one to one (Hungarian assignment) instead of softly.",
         symptom="Teacher heads beyond the number of student heads are compared with nothing.",
         mend="Softmax weights over all student heads.",
-        versions=one({"weights": Instead(_assigned)}),
+        forms=one({"weights": Replace(_assigned)}),
     ),
     Mistake(
         name="uniform-weights",
@@ -173,7 +179,7 @@ MISTAKES = (
         mend="Compute the cosines from the maps themselves; check that they are not all near 0 or "
         "equal.",
         evidence="Measured. The limit of dot-of-l1-maps for large maps.",
-        versions=one({"weights": Instead(_uniform)}),
+        forms=one({"weights": Replace(_uniform)}),
     ),
     Mistake(
         name="similarity-sign-flipped",
@@ -182,7 +188,7 @@ MISTAKES = (
         symptom="4 to 7 % on random maps; on disjoint heads the gradient points away.",
         mend="softmax(+cosine / temperature); with a distance, softmax(-distance).",
         evidence="Measured: value 1.04 to 1.07, disjoint heads 2.12.",
-        versions=one({"logits": after(lambda problem, logits: -logits)}),
+        forms=one({"logits": after(lambda problem, logits: -logits)}),
     ),
     Mistake(
         name="softmax-over-queries-of-the-weights",
@@ -190,12 +196,14 @@ MISTAKES = (
         symptom="Weights of a row sum to about 1/Q; gradients too small.",
         mend="One softmax for every query row and teacher head, over student heads only.",
         variants=("token",),
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "over rows and student heads",
                 {
-                    "weights": Around(
-                        lambda inner, problem, logits: softmax(problem, logits, (1, 3))
+                    "weights": Wrap(
+                        lambda inner, problem, logits: softmax_over_students(
+                            problem, logits, (1, 3)
+                        )
                     )
                 },
             ),

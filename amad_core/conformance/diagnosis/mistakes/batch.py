@@ -1,13 +1,13 @@
 """Mistakes that mix the samples of a batch, or axes of the maps."""
 
 from amad_core.conformance.diagnosis.arrays import Array
-from amad_core.conformance.diagnosis.mistakes.mistake import WHOLE_MAP, Mistake, Version, one
+from amad_core.conformance.diagnosis.mistakes.mistake import WHOLE_MAP, Form, Mistake, one
 from amad_core.conformance.diagnosis.mistakes.similarity import both_units
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Deviation,
+    Mutation,
     Problem,
     Stage,
+    Wrap,
     after,
     divided,
     l2_norm,
@@ -16,9 +16,9 @@ from amad_core.conformance.diagnosis.pipeline import (
 _NOT_PROJECTED = ("mse", "kl", "js", "token")
 
 
-def both_layouts(stage: Stage) -> Deviation:
+def both_layouts(stage: Stage) -> Mutation:
     """``stage(inner, problem, maps)`` lays out teacher and student."""
-    return {"teacher_layout": Around(stage), "student_layout": Around(stage)}
+    return {"teacher_layout": Wrap(stage), "student_layout": Wrap(stage)}
 
 
 def _averaged(problem: Problem, weights: Array) -> Array:
@@ -49,8 +49,8 @@ def _over_true_batch(inner: Stage, problem: Problem, losses: Array) -> Array:
 
 def _batch_and_heads_reshaped(inner: Stage, problem: Problem, maps: Array) -> Array:
     batch, heads = maps.shape[0], maps.shape[1]
-    mixed = problem.arrays.reshape(maps, (heads, batch, problem.queries, problem.keys))
-    return inner(problem, problem.arrays.swapaxes(mixed, 0, 1))
+    aligned_maps = problem.arrays.reshape(maps, (heads, batch, problem.queries, problem.keys))
+    return inner(problem, problem.arrays.swapaxes(aligned_maps, 0, 1))
 
 
 def swapped(first: int, second: int) -> Stage:
@@ -74,9 +74,9 @@ MISTAKES = (
         "invisible with one sample.",
         mend="Keep the batch axis: weights [B, Ht, Hs].",
         evidence="Measured: 1.01 to 1.02, designed input 1.49.",
-        versions=(
-            Version("weights", {"weights": after(_averaged)}),
-            Version("similarities", {"similarity": after(_averaged)}),
+        forms=(
+            Form("weights", {"weights": after(_averaged)}),
+            Form("similarities", {"similarity": after(_averaged)}),
         ),
     ),
     Mistake(
@@ -85,7 +85,7 @@ MISTAKES = (
         symptom="0 to 3 % on random maps, 50 % on designed ones; invisible with one sample.",
         mend="Flatten [Q, K] only; never the batch.",
         evidence="Measured.",
-        versions=one({**both_units(_unit_over_batch), "similarity": after(_summed_over_batch)}),
+        forms=one({**both_units(_unit_over_batch), "similarity": after(_summed_over_batch)}),
     ),
     Mistake(
         name="batch-flattened-into-heads",
@@ -95,7 +95,7 @@ MISTAKES = (
         mend="Use batched matrix products; keep [B, H, n].",
         evidence="Measured: value 0.80 to 0.91.",
         variants=_NOT_PROJECTED,
-        versions=one({**both_layouts(_batch_into_heads), "reduced": Around(_over_true_batch)}),
+        forms=one({**both_layouts(_batch_into_heads), "reduced": Wrap(_over_true_batch)}),
     ),
     Mistake(
         name="batch-and-heads-reshaped",
@@ -105,23 +105,23 @@ MISTAKES = (
         "with one sample.",
         mend="Transpose the axes instead of reshaping.",
         evidence="Measured. microsoft/unilm #354 for the same slip with relation heads.",
-        versions=one(both_layouts(_batch_and_heads_reshaped)),
+        forms=one(both_layouts(_batch_and_heads_reshaped)),
     ),
     Mistake(
         name="weights-of-the-first-sample",
         sentence="All samples use the weights of the first one.",
         symptom="Invisible with one sample, or where all samples agree.",
         mend="Do not index the batch away: weights [B, Ht, Hs].",
-        versions=one({"weights": after(_of_the_first)}),
+        forms=one({"weights": after(_of_the_first)}),
     ),
     Mistake(
         name="only-the-first-sample",
         sentence="Only the first (or last) sample of the batch is counted.",
         symptom="All other samples have gradient 0.",
         mend="Average the losses of all samples.",
-        versions=(
-            Version("first", {"per_sample": after(lambda problem, losses: losses[:1])}),
-            Version("last", {"per_sample": after(lambda problem, losses: losses[-1:])}),
+        forms=(
+            Form("first", {"per_sample": after(lambda problem, losses: losses[:1])}),
+            Form("last", {"per_sample": after(lambda problem, losses: losses[-1:])}),
         ),
     ),
     Mistake(
@@ -130,7 +130,7 @@ MISTAKES = (
         symptom="Crashes unless both models have equally many heads; then silent.",
         mend="Check where the model puts the head axis; transpose to [B, H, Q, K].",
         evidence="fairseq returns both orders, depending on the path taken.",
-        versions=one(both_layouts(swapped(0, 1))),
+        forms=one(both_layouts(swapped(0, 1))),
     ),
     Mistake(
         name="head-and-query-axes-swapped",
@@ -139,7 +139,7 @@ MISTAKES = (
         "cosine 0.15 to 0.18.",
         mend="Transpose to [B, H, Q, K] first.",
         evidence="VeOmni #162.",
-        versions=one(both_layouts(swapped(1, 2))),
+        forms=one(both_layouts(swapped(1, 2))),
     ),
     Mistake(
         name="reshape-for-transpose",
@@ -148,7 +148,7 @@ MISTAKES = (
         symptom="Values 0.87 to 1.02 of the right ones, gradient cosine 0.27 to 0.35.",
         mend="Transpose (or move the axis) first, then reshape.",
         evidence="microsoft/unilm #354; academic-budget-bert.",
-        versions=one(both_layouts(_heads_and_queries_reshaped)),
+        forms=one(both_layouts(_heads_and_queries_reshaped)),
     ),
     Mistake(
         name="one-map-transposed",
@@ -157,9 +157,9 @@ MISTAKES = (
         "causal maps.",
         mend="Both maps as [B, H, queries, keys].",
         evidence="Measured.",
-        versions=(
-            Version("student", {"student_layout": Around(swapped(2, 3))}),
-            Version("teacher", {"teacher_layout": Around(swapped(2, 3))}),
+        forms=(
+            Form("student", {"student_layout": Wrap(swapped(2, 3))}),
+            Form("teacher", {"teacher_layout": Wrap(swapped(2, 3))}),
         ),
     ),
     Mistake(
@@ -170,7 +170,7 @@ MISTAKES = (
         mend="Compare along the last axis, the keys of one query.",
         evidence="Measured.",
         variants=("token",),
-        versions=one(both_layouts(swapped(2, 3))),
+        forms=one(both_layouts(swapped(2, 3))),
     ),
     Mistake(
         name="student-maps-of-another-sample",
@@ -179,9 +179,9 @@ MISTAKES = (
         symptom="The loss does not fall although both models agree; right with one sample.",
         mend="Feed both models the same batch in the same order.",
         variants=(*WHOLE_MAP, "token"),
-        versions=one(
+        forms=one(
             {
-                "student_layout": Around(
+                "student_layout": Wrap(
                     lambda inner, problem, maps: inner(
                         problem,
                         problem.arrays.take(

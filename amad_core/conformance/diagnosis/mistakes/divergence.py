@@ -9,21 +9,21 @@ from amad_core.conformance.diagnosis.mistakes.granularity import DIVERGENCE_OF_P
 from amad_core.conformance.diagnosis.mistakes.mistake import (
     KL,
     PROBABILITIES,
+    Form,
     Mistake,
-    Version,
     one,
 )
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Instead,
     Problem,
+    Replace,
     Stage,
+    Wrap,
     after,
+    aligned_maps,
     floored,
     js_terms,
     kl_terms,
-    l2_unit,
-    mixed,
+    l2_normalise,
     positive,
 )
 
@@ -76,8 +76,8 @@ def _kl_from_mixture_to_middle(problem: Problem, target: Array, mixture: Array) 
     return kl_terms(problem, mixture, (target + mixture) / 2)
 
 
-def _halved(stage: Stage) -> Instead:
-    return Instead(lambda problem, target, mixture: stage(problem, target, mixture) / 2)
+def _halved(stage: Stage) -> Replace:
+    return Replace(lambda problem, target, mixture: stage(problem, target, mixture) / 2)
 
 
 def _js_of_sum(problem: Problem, target: Array, mixture: Array) -> Array:
@@ -105,18 +105,18 @@ def _root(problem: Problem, squares: Array) -> Array:
     return problem.arrays.where(some, root, 0.0)
 
 
-def _as_variant(variant: str) -> Around:
+def _as_variant(variant: str) -> Wrap:
     """The loss of another variant."""
 
     def inputs(inner: Stage, problem: Problem, teacher: Array, student: Array) -> Any:
         problem, teacher, student = inner(problem, teacher, student)
         return replace(problem, variant=variant), teacher, student
 
-    return Around(inputs)
+    return Wrap(inputs)
 
 
 def _one_less_cosine(problem: Problem, target: Array, mixture: Array) -> Array:
-    product = l2_unit(problem, target) * l2_unit(problem, mixture)
+    product = l2_normalise(problem, target) * l2_normalise(problem, mixture)
     return 1.0 / target.shape[-1] - product
 
 
@@ -137,7 +137,7 @@ MISTAKES = (
         mend="Sum teacher * log(teacher / mixture).",
         evidence="Liger-Kernel #194, TRL #3043 and #2202 for the same confusion.",
         variants=KL,
-        versions=one({"terms": Instead(_reversed_kl)}),
+        forms=one({"terms": Replace(_reversed_kl)}),
     ),
     Mistake(
         name="kl-div-given-probabilities",
@@ -147,10 +147,10 @@ MISTAKES = (
         mend="kl_div(mixture.log(), teacher, log_target=False).",
         evidence="pytorch #5282, #7337, #57459; Pytorch-MiniLM #2.",
         variants=KL,
-        versions=(
-            Version("mixture as its logarithm", {"terms": Instead(_probabilities_as_log)}),
-            Version("and arguments swapped", {"terms": Instead(_swapped_probabilities)}),
-            Version("log_target set for probabilities", {"terms": Instead(_log_target)}),
+        forms=(
+            Form("mixture as its logarithm", {"terms": Replace(_probabilities_as_log)}),
+            Form("and arguments swapped", {"terms": Replace(_swapped_probabilities)}),
+            Form("log_target set for probabilities", {"terms": Replace(_log_target)}),
         ),
     ),
     Mistake(
@@ -162,7 +162,7 @@ MISTAKES = (
         evidence="pytorch #43348.",
         variants=KL,
         same_as=("log-softmax-for-softmax",),
-        versions=one({"terms": Instead(_log_of_target)}),
+        forms=one({"terms": Replace(_log_of_target)}),
     ),
     Mistake(
         name="logarithm-to-another-base",
@@ -170,9 +170,9 @@ MISTAKES = (
         symptom="Exactly 1.4427 (0.4343) times the value and the gradient.",
         mend="Use the natural logarithm.",
         variants=PROBABILITIES,
-        versions=(
-            Version("base 2", {"terms": after(lambda problem, terms: terms / math.log(2))}),
-            Version("base 10", {"terms": after(lambda problem, terms: terms / math.log(10))}),
+        forms=(
+            Form("base 2", {"terms": after(lambda problem, terms: terms / math.log(2))}),
+            Form("base 10", {"terms": after(lambda problem, terms: terms / math.log(10))}),
         ),
     ),
     Mistake(
@@ -182,7 +182,7 @@ MISTAKES = (
         mend="Add sum(teacher * log(teacher)).",
         evidence="Measured.",
         variants=KL,
-        versions=one({"terms": Instead(_cross_entropy)}),
+        forms=one({"terms": Replace(_cross_entropy)}),
     ),
     Mistake(
         name="jensen-shannon-for-kl",
@@ -191,7 +191,7 @@ MISTAKES = (
         mend="Use KL(teacher || mixture), or ask for the variant js.",
         evidence="kd-sink does so on purpose, and says so.",
         variants=KL,
-        versions=one({"terms": Instead(js_terms)}),
+        forms=one({"terms": Replace(js_terms)}),
     ),
     Mistake(
         name="kl-for-jensen-shannon",
@@ -199,7 +199,7 @@ MISTAKES = (
         symptom="Several times the value; unbounded.",
         mend="Compare both with their mean: js = (KL(t || h) + KL(m || h)) / 2.",
         variants=("js",),
-        versions=one({"terms": Instead(kl_terms)}),
+        forms=one({"terms": Replace(kl_terms)}),
     ),
     Mistake(
         name="squared-distance-for-divergence",
@@ -207,9 +207,9 @@ MISTAKES = (
         symptom="Values one or two orders too small on L1-normalised maps.",
         mend="Use the divergence of this variant.",
         variants=PROBABILITIES,
-        versions=(
-            Version("of L1-normalised maps", {"terms": Instead(_squares)}),
-            Version("of L2-normalised maps: the variant mse", {"inputs": _as_variant("mse")}),
+        forms=(
+            Form("of L1-normalised maps", {"terms": Replace(_squares)}),
+            Form("of L2-normalised maps: the variant mse", {"inputs": _as_variant("mse")}),
         ),
     ),
     Mistake(
@@ -218,9 +218,9 @@ MISTAKES = (
         symptom="Unbounded values (kl), or far too small ones (js).",
         mend="Squared distance of L2-normalised maps.",
         variants=("mse",),
-        versions=(
-            Version("kl", {"inputs": _as_variant("kl")}),
-            Version("js", {"inputs": _as_variant("js")}),
+        forms=(
+            Form("kl", {"inputs": _as_variant("kl")}),
+            Form("js", {"inputs": _as_variant("js")}),
         ),
     ),
     Mistake(
@@ -229,11 +229,11 @@ MISTAKES = (
         symptom="About half the value; not symmetric.",
         mend="Add KL(mixture || middle) / 2 to KL(teacher || middle) / 2.",
         variants=("js",),
-        versions=(
-            Version("teacher's half", {"terms": _halved(_kl_to_middle)}),
-            Version("mixture's half", {"terms": _halved(_kl_from_mixture_to_middle)}),
-            Version("teacher's, not halved", {"terms": Instead(_kl_to_middle)}),
-            Version("mixture's, not halved", {"terms": Instead(_kl_from_mixture_to_middle)}),
+        forms=(
+            Form("teacher's half", {"terms": _halved(_kl_to_middle)}),
+            Form("mixture's half", {"terms": _halved(_kl_from_mixture_to_middle)}),
+            Form("teacher's, not halved", {"terms": Replace(_kl_to_middle)}),
+            Form("mixture's, not halved", {"terms": Replace(_kl_from_mixture_to_middle)}),
         ),
     ),
     Mistake(
@@ -243,7 +243,7 @@ MISTAKES = (
         symptom="log 2 a head too small: values are negative; gradients are right.",
         mend="middle = (teacher + mixture) / 2.",
         variants=("js",),
-        versions=one({"terms": Instead(_js_of_sum)}),
+        forms=one({"terms": Replace(_js_of_sum)}),
     ),
     Mistake(
         name="jensen-shannon-distance",
@@ -252,7 +252,7 @@ MISTAKES = (
         mend="No square root. scipy's jensenshannon returns the distance: square it.",
         evidence="scipy.spatial.distance.jensenshannon.",
         variants=("js",),
-        versions=one({"per_head": after(_root)}),
+        forms=one({"per_head": after(_root)}),
     ),
     Mistake(
         name="jeffreys-divergence",
@@ -260,9 +260,9 @@ MISTAKES = (
         symptom="Twice the value or more; infinite where the teacher has zeros.",
         mend="One direction: KL(teacher || mixture).",
         variants=PROBABILITIES,
-        versions=(
-            Version("added", {"terms": Instead(_jeffreys)}),
-            Version("averaged", {"terms": Instead(_half_jeffreys)}),
+        forms=(
+            Form("added", {"terms": Replace(_jeffreys)}),
+            Form("averaged", {"terms": Replace(_half_jeffreys)}),
         ),
     ),
     Mistake(
@@ -274,11 +274,11 @@ MISTAKES = (
         evidence="Jensen's inequality.",
         variants=KL,
         same_as=("divergence-of-pairs",),
-        versions=(
-            Version("", DIVERGENCE_OF_PAIRS),
-            Version(
+        forms=(
+            Form("", DIVERGENCE_OF_PAIRS),
+            Form(
                 "with NaN gradients at zeros",
-                {"mixture": Around(_logs_mixed), "terms": Instead(_kl_to_logarithm)},
+                {"mixture": Wrap(_logs_mixed), "terms": Replace(_kl_to_logarithm)},
                 in_pairs=False,
             ),
         ),
@@ -290,10 +290,10 @@ MISTAKES = (
         mend="Sum of squares, without square root.",
         evidence="Measured.",
         variants=("mse",),
-        versions=(
-            Version("per head", {"per_head": after(_root)}),
-            Version("per sample", {"per_sample": after(_root)}),
-            Version("of the whole batch", {"reduced": after(_root)}),
+        forms=(
+            Form("per head", {"per_head": after(_root)}),
+            Form("per sample", {"per_sample": after(_root)}),
+            Form("of the whole batch", {"reduced": after(_root)}),
         ),
     ),
     Mistake(
@@ -302,9 +302,9 @@ MISTAKES = (
         symptom="Several times the value; gradients of constant size.",
         mend="Square the differences.",
         variants=("mse",),
-        versions=one(
+        forms=one(
             {
-                "terms": Instead(
+                "terms": Replace(
                     lambda problem, target, mixture: problem.arrays.abs(target - mixture)
                 )
             }
@@ -316,7 +316,7 @@ MISTAKES = (
         symptom="The length of the mixture does not count: about a third of the value.",
         mend="Squared distance of the L2-normalised teacher head to the mixture.",
         variants=("mse",),
-        versions=one({"terms": Instead(_one_less_cosine)}),
+        forms=one({"terms": Replace(_one_less_cosine)}),
     ),
     Mistake(
         name="terms-without-sign",
@@ -324,9 +324,9 @@ MISTAKES = (
         symptom="Too large: single terms of KL may be negative, only the sum may not.",
         mend="Sum the terms as they are.",
         variants=KL,
-        versions=(
-            Version("absolute values", {"terms": after(_absolute)}),
-            Version("negative ones cut off", {"terms": after(_without_negative)}),
+        forms=(
+            Form("absolute values", {"terms": after(_absolute)}),
+            Form("negative ones cut off", {"terms": after(_without_negative)}),
         ),
     ),
     Mistake(
@@ -334,10 +334,10 @@ MISTAKES = (
         sentence="The student heads are summed, not mixed with the weights.",
         symptom="The mixture has Hs times the mass; kl turns negative.",
         mend="m_i = sum_j a_ij s_j.",
-        versions=one(
+        forms=one(
             {
-                "mixture": Around(
-                    lambda inner, problem, weights, student: mixed(
+                "mixture": Wrap(
+                    lambda inner, problem, weights, student: aligned_maps(
                         problem, weights * 0.0 + 1.0, student
                     )
                 )

@@ -10,20 +10,20 @@ from amad_core.conformance.diagnosis.mistakes.mistake import (
     GRADIENTS,
     KL,
     PROBABILITIES,
-    Family,
+    FittedForm,
+    Form,
     Mistake,
-    Version,
 )
-from amad_core.conformance.diagnosis.mistakes.similarity import both_entering, both_units
+from amad_core.conformance.diagnosis.mistakes.similarity import both_mixed_in, both_units
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
+    Wrap,
     after,
     l2_norm,
-    l2_unit,
+    l2_normalise,
     positive,
 )
 
@@ -38,43 +38,43 @@ def _t_log(problem: Problem, target: Array, ratio_to: Array, added: float = 0.0)
     return where(some, target * (log(safe) - log(where(some, ratio_to, 1.0))), 0.0)
 
 
-def _in_log(eps: float) -> Deviation:
+def _in_log(eps: float) -> Mutation:
     def terms(problem: Problem, target: Array, mixture: Array) -> Array:
         return _t_log(problem, target, mixture + eps)
 
-    return {"terms": Instead(terms)}
+    return {"terms": Replace(terms)}
 
 
-def _both_logs(eps: float) -> Deviation:
+def _both_logs(eps: float) -> Mutation:
     def terms(problem: Problem, target: Array, mixture: Array) -> Array:
         return _t_log(problem, target, mixture + eps, eps)
 
-    return {"terms": Instead(terms)}
+    return {"terms": Replace(terms)}
 
 
-def _both_terms(eps: float) -> Deviation:
+def _both_terms(eps: float) -> Mutation:
     def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
         return inner(problem, target + eps, mixture + eps)
 
-    return {"terms": Around(terms)}
+    return {"terms": Wrap(terms)}
 
 
 def _at_least(problem: Problem, values: Array, eps: float) -> Array:
     return problem.arrays.where(problem.arrays.values(values) > eps, values, eps)
 
 
-def _clamped(eps: float) -> Deviation:
+def _clamped(eps: float) -> Mutation:
     def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
         return inner(problem, target, _at_least(problem, mixture, eps))
 
-    return {"terms": Around(terms)}
+    return {"terms": Wrap(terms)}
 
 
-def _both_clamped(eps: float) -> Deviation:
+def _both_clamped(eps: float) -> Mutation:
     def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
         return inner(problem, _at_least(problem, target, eps), _at_least(problem, mixture, eps))
 
-    return {"terms": Around(terms)}
+    return {"terms": Wrap(terms)}
 
 
 def _added_norm(eps: float) -> Stage:
@@ -96,16 +96,16 @@ def _variant_added_norm(eps: float) -> Stage:
     return normalised
 
 
-def _renormalised(eps: float) -> Deviation:
+def _renormalised(eps: float) -> Mutation:
     def normalised(problem: Problem, heads: Array) -> Array:
         if problem.variant == "mse":
-            return l2_unit(problem, heads + eps)
+            return l2_normalise(problem, heads + eps)
         return (heads + eps) / problem.arrays.sum(heads + eps, -1, True)
 
-    return both_entering(normalised)
+    return both_mixed_in(normalised)
 
 
-def _added_to_unit(eps: float) -> Deviation:
+def _added_to_unit(eps: float) -> Mutation:
     def unit(problem: Problem, heads: Array) -> Array:
         units = heads + eps
         return units / problem.arrays.sum(units, -1, True)
@@ -113,15 +113,15 @@ def _added_to_unit(eps: float) -> Deviation:
     return {"target": after(unit), "entering": after(unit)}
 
 
-def _added_to_maps(eps: float) -> Deviation:
+def _added_to_maps(eps: float) -> Mutation:
     def inputs(inner: Stage, problem: Problem, teacher: Array, student: Array) -> Any:
         problem, teacher, student = inner(problem, teacher, student)
         return problem, teacher + eps, student + eps
 
-    return {"inputs": Around(inputs)}
+    return {"inputs": Wrap(inputs)}
 
 
-def _cut(threshold: float) -> Deviation:
+def _cut(threshold: float) -> Mutation:
     def masked(problem: Problem, maps: Array) -> Array:
         return problem.arrays.where(problem.arrays.values(maps) > threshold, maps, 0.0)
 
@@ -141,25 +141,26 @@ def _naive_js(problem: Problem, target: Array, mixture: Array) -> Array:
     return (_naive_quotient(problem, target, half) + _naive_quotient(problem, mixture, half)) / 2
 
 
-def _single_where(naive: Stage) -> Instead:
+def _single_where(naive: Stage) -> Replace:
     def terms(problem: Problem, target: Array, mixture: Array) -> Array:
         values = naive(problem, target, mixture)
         return problem.arrays.where(~np.isnan(problem.arrays.values(values)), values, 0.0)
 
-    return Instead(terms)
+    return Replace(terms)
 
 
 def _sizes(
-    label: str, deviation: Callable[[float], Deviation], variants: tuple[str, ...]
-) -> tuple[Version, ...]:
+    label: str, mutation: Callable[[float], Mutation], variants: tuple[str, ...]
+) -> tuple[Form, ...]:
     return tuple(
-        Version(f"{label}, {eps:g}", deviation(eps), variants, in_pairs=eps in _OFTEN)
-        for eps in _SIZES
+        Form(f"{label}, {eps:g}", mutation(eps), variants, in_pairs=eps in _OFTEN) for eps in _SIZES
     )
 
 
-def _fit(label: str, deviation: Callable[[float], Deviation], variants: tuple[str, ...]) -> Family:
-    return Family(label + ", {:.3g}", deviation, 1e-13, 1.0, variants)
+def _fit(
+    label: str, mutation: Callable[[float], Mutation], variants: tuple[str, ...]
+) -> FittedForm:
+    return FittedForm(label + ", {:.3g}", mutation, 1e-13, 1.0, variants)
 
 
 _ANY = ("mse", "kl", "js", "token", "projected")
@@ -170,21 +171,21 @@ _LOG = (
     ("on the mixture, as a floor", _clamped, PROBABILITIES),
     ("on both maps, as a floor", _both_clamped, PROBABILITIES),
 )
-_NORM: tuple[tuple[str, Callable[[float], Deviation], tuple[str, ...]], ...] = (
+_NORM: tuple[tuple[str, Callable[[float], Mutation], tuple[str, ...]], ...] = (
     ("added to the norms of the cosines", lambda eps: both_units(_added_norm(eps)), _ANY),
     (
         "added to the norms of the divergence",
-        lambda eps: both_entering(_variant_added_norm(eps)),
+        lambda eps: both_mixed_in(_variant_added_norm(eps)),
         _ANY,
     ),
     (
         "added to all norms",
-        lambda eps: {**both_units(_added_norm(eps)), **both_entering(_variant_added_norm(eps))},
+        lambda eps: {**both_units(_added_norm(eps)), **both_mixed_in(_variant_added_norm(eps))},
         _ANY,
     ),
     ("under the root in the cosines", lambda eps: both_units(_norm_of_sum(eps)), _ANY),
 )
-_RENORMALISED: tuple[tuple[str, Callable[[float], Deviation], tuple[str, ...]], ...] = (
+_RENORMALISED: tuple[tuple[str, Callable[[float], Mutation], tuple[str, ...]], ...] = (
     ("added to the maps", _renormalised, _ANY),
     ("added to the normalised maps", _added_to_unit, PROBABILITIES),
 )
@@ -199,8 +200,8 @@ MISTAKES = (
         mend="Use the smallest positive number of the dtype as floor, or none.",
         evidence="Measured; seen as 1e-8 and 1e-10 in public ports, 1e-7 in Keras.",
         variants=PROBABILITIES,
-        versions=tuple(version for row in _LOG for version in _sizes(*row)),
-        families=tuple(_fit(*row) for row in _LOG),
+        forms=tuple(form for row in _LOG for form in _sizes(*row)),
+        fitted_forms=tuple(_fit(*row) for row in _LOG),
     ),
     Mistake(
         name="eps-in-the-norms",
@@ -208,24 +209,24 @@ MISTAKES = (
         symptom="Heads of small norm shrink; 0.1 moves the loss by 8 to 13 %.",
         mend="Guard only against a norm of 0, or use the dtype's smallest positive number.",
         evidence="Measured.",
-        versions=tuple(version for row in _NORM for version in _sizes(*row)),
-        families=tuple(_fit(*row) for row in _NORM),
+        forms=tuple(form for row in _NORM for form in _sizes(*row)),
+        fitted_forms=tuple(_fit(*row) for row in _NORM),
     ),
     Mistake(
         name="renormalised-after-eps",
         sentence="A small number is added to every cell and the maps are normalised anew.",
         symptom="All maps move towards uniform; zeros are lost, masked cells come back.",
         mend="Leave zeros alone; treat 0 log 0 as 0.",
-        versions=tuple(version for row in _RENORMALISED for version in _sizes(*row)),
-        families=tuple(_fit(*row) for row in _RENORMALISED),
+        forms=tuple(form for row in _RENORMALISED for form in _sizes(*row)),
+        fitted_forms=tuple(_fit(*row) for row in _RENORMALISED),
     ),
     Mistake(
         name="eps-added-to-the-maps",
         sentence="A small number is added to every cell of both maps at the start.",
         symptom="Cosines rise, maps move towards uniform.",
         mend="Leave the maps alone.",
-        versions=_sizes("everywhere", _added_to_maps, _ANY),
-        families=(_fit("everywhere", _added_to_maps, _ANY),),
+        forms=_sizes("everywhere", _added_to_maps, _ANY),
+        fitted_forms=(_fit("everywhere", _added_to_maps, _ANY),),
     ),
     Mistake(
         name="small-cells-cut",
@@ -233,8 +234,8 @@ MISTAKES = (
         symptom="Mass is lost in flat maps; kl can be infinite.",
         mend="Masks come from the caller, not from the size of a cell.",
         evidence="TextBrewer takes scores below -1e-3 for masked, which are half of all scores.",
-        versions=tuple(
-            Version(f"threshold {threshold:g}", _cut(threshold))
+        forms=tuple(
+            Form(f"threshold {threshold:g}", _cut(threshold))
             for threshold in (1e-2, 1e-3, 2e-2, 5e-2, 1e-1)
         ),
     ),
@@ -245,10 +246,10 @@ MISTAKES = (
         mend="Define 0 log 0 = 0: replace the argument of the logarithm where the factor is 0.",
         evidence="LMOps #38, pytorch #41508, mlx #2608.",
         variants=PROBABILITIES,
-        versions=(
-            Version("logarithm of the quotient", {"terms": Instead(_naive_quotient)}, KL),
-            Version("difference of logarithms", {"terms": Instead(_naive_difference)}, KL),
-            Version("in both halves", {"terms": Instead(_naive_js)}, ("js",)),
+        forms=(
+            Form("logarithm of the quotient", {"terms": Replace(_naive_quotient)}, KL),
+            Form("difference of logarithms", {"terms": Replace(_naive_difference)}, KL),
+            Form("in both halves", {"terms": Replace(_naive_js)}, ("js",)),
         ),
     ),
     Mistake(
@@ -259,10 +260,10 @@ MISTAKES = (
         mend="Replace the argument before the logarithm as well (double where).",
         evidence="TRL #5594.",
         variants=PROBABILITIES,
-        versions=(
-            Version("logarithm of the quotient", {"terms": _single_where(_naive_quotient)}, KL),
-            Version("difference of logarithms", {"terms": _single_where(_naive_difference)}, KL),
-            Version("in both halves", {"terms": _single_where(_naive_js)}, ("js",)),
+        forms=(
+            Form("logarithm of the quotient", {"terms": _single_where(_naive_quotient)}, KL),
+            Form("difference of logarithms", {"terms": _single_where(_naive_difference)}, KL),
+            Form("in both halves", {"terms": _single_where(_naive_js)}, ("js",)),
         ),
         found_by=GRADIENTS,
     ),

@@ -6,16 +6,16 @@ from amad_core.conformance.diagnosis.arrays import Array
 from amad_core.conformance.diagnosis.mistakes.mistake import (
     GRADIENTS,
     TEACHER_GRADIENT,
+    Form,
     Mistake,
-    Version,
     one,
 )
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
+    Wrap,
     after,
 )
 
@@ -48,8 +48,8 @@ def _without_student(problem: Problem, teacher: Array, student: Array) -> Any:
     return problem, stop(teacher), stop(student)
 
 
-_UNIT_CONSTANT: Deviation = {"student_unit": Around(_constant_norm)}
-_ENTERING_CONSTANT: Deviation = {"entering": Around(_constant_norm)}
+_UNIT_CONSTANT: Mutation = {"student_unit": Wrap(_constant_norm)}
+_ENTERING_CONSTANT: Mutation = {"entering": Wrap(_constant_norm)}
 
 MISTAKES = (
     Mistake(
@@ -59,7 +59,7 @@ MISTAKES = (
         symptom="Right value; gradient cosine 0.95 to 0.999, norm 0.80 to 0.99.",
         mend="Leave the weights in the graph: the student learns through them too.",
         evidence="Measured.",
-        versions=(Version("weights", {"weights": after(detached)}),),
+        forms=(Form("weights", {"weights": after(detached)}),),
         found_by=GRADIENTS,
     ),
     Mistake(
@@ -69,7 +69,7 @@ MISTAKES = (
         symptom="Right value; gradient cosine 0.3, norm 0.065.",
         mend="Do not detach the student maps.",
         evidence="Measured.",
-        versions=(Version("student heads", {"entering": after(detached)}),),
+        forms=(Form("student heads", {"entering": after(detached)}),),
         found_by=GRADIENTS,
     ),
     Mistake(
@@ -79,10 +79,10 @@ MISTAKES = (
         "disjoint heads).",
         mend="Let the gradient pass through the normalisation.",
         evidence="Measured.",
-        versions=(
-            Version("all norms", {**_UNIT_CONSTANT, **_ENTERING_CONSTANT}),
-            Version("in the cosines", _UNIT_CONSTANT),
-            Version("in the divergence", _ENTERING_CONSTANT),
+        forms=(
+            Form("all norms", {**_UNIT_CONSTANT, **_ENTERING_CONSTANT}),
+            Form("in the cosines", _UNIT_CONSTANT),
+            Form("in the divergence", _ENTERING_CONSTANT),
         ),
         found_by=GRADIENTS,
     ),
@@ -92,7 +92,7 @@ MISTAKES = (
         symptom="Memory for the teacher's graph; the loss falls because the teacher moves.",
         mend="teacher.detach() (stop_gradient) inside the loss.",
         evidence="HF-style ports that rely on the caller's no_grad.",
-        versions=one({"inputs": Instead(_attached)}),
+        forms=one({"inputs": Replace(_attached)}),
         found_by=TEACHER_GRADIENT,
     ),
     Mistake(
@@ -101,7 +101,7 @@ MISTAKES = (
         "teacher alone.",
         symptom="The student never moves.",
         mend="Detach the teacher, not the student.",
-        versions=one({"inputs": Instead(_wrong_side_detached)}),
+        forms=one({"inputs": Replace(_wrong_side_detached)}),
         found_by=TEACHER_GRADIENT,
     ),
     Mistake(
@@ -110,7 +110,7 @@ MISTAKES = (
         "out of the graph (item(), numpy(), no_grad).",
         symptom="Gradient 0 or none.",
         mend="Keep every step from the student's maps to the loss in the graph.",
-        versions=one({"inputs": Instead(_without_student)}),
+        forms=one({"inputs": Replace(_without_student)}),
         found_by=GRADIENTS,
     ),
 )

@@ -9,24 +9,24 @@ from amad_core.conformance.diagnosis.mistakes.mistake import (
     ALL,
     PROBABILITIES,
     WHOLE_MAP,
+    Form,
     Mistake,
-    Version,
     one,
 )
 from amad_core.conformance.diagnosis.mistakes.reduction import means_over, valid_rows
-from amad_core.conformance.diagnosis.mistakes.similarity import both_entering, rows_of
+from amad_core.conformance.diagnosis.mistakes.similarity import both_mixed_in, rows_of
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
+    Wrap,
     after,
     as_it_is,
     divided,
-    l1_unit,
-    l2_unit,
-    variant_unit,
+    l1_normalise,
+    l2_normalise,
+    variant_normalise,
 )
 
 
@@ -35,7 +35,7 @@ def _by_row(problem: Problem, heads: Array) -> Array:
 
 
 def _unit_of_rows(problem: Problem, heads: Array) -> Array:
-    return l2_unit(problem, _by_row(problem, heads))
+    return l2_normalise(problem, _by_row(problem, heads))
 
 
 def _mixed_by_row(problem: Problem, weights: Array, student: Array) -> Array:
@@ -50,7 +50,7 @@ def _whole(problem: Problem, heads: Array) -> Array:
 
 
 def _unit_of_maps(problem: Problem, heads: Array) -> Array:
-    return l2_unit(problem, _whole(problem, heads))
+    return l2_normalise(problem, _whole(problem, heads))
 
 
 def _one_weight_for_rows(problem: Problem, weights: Array, student: Array) -> Array:
@@ -62,7 +62,7 @@ def _row_normalised(axis: int) -> Stage:
         maps = rows_of(problem, heads)
         if axis == -2:
             maps = problem.arrays.swapaxes(maps, -1, -2)
-        maps = variant_unit(problem, maps)
+        maps = variant_normalise(problem, maps)
         if axis == -2:
             maps = problem.arrays.swapaxes(maps, -1, -2)
         return problem.arrays.reshape(maps, tuple(heads.shape))
@@ -74,12 +74,12 @@ def _over_the_whole(problem: Problem, rows: Array) -> Array:
     return divided(problem, rows, problem.arrays.sum(rows, (1, 3), True))
 
 
-def _switched(by_row: bool) -> Around:
+def _switched(by_row: bool) -> Wrap:
     def inputs(inner: Stage, problem: Problem, teacher: Array, student: Array) -> Any:
         problem, teacher, student = inner(problem, teacher, student)
         return replace(problem, by_row=by_row), teacher, student
 
-    return Around(inputs)
+    return Wrap(inputs)
 
 
 def _mean_head(inner: Stage, problem: Problem, maps: Array) -> Array:
@@ -102,17 +102,17 @@ def _terms_of_pairs(inner: Stage, problem: Problem, target: Array, pairs: Any) -
     return problem.arrays.sum(weights[..., None] * terms, -2)
 
 
-DIVERGENCE_OF_PAIRS: Deviation = {"mixture": Instead(_pairs), "terms": Around(_terms_of_pairs)}
+DIVERGENCE_OF_PAIRS: Mutation = {"mixture": Replace(_pairs), "terms": Wrap(_terms_of_pairs)}
 """The weighted mean of divergences to single student heads, for that to their mixture."""
 
-_MIXED_THEN_BY_ROW: Deviation = {
-    "target": Instead(_row_normalised(-1)),
-    "entering": Instead(as_it_is),
+_MIXED_THEN_BY_ROW: Mutation = {
+    "target": Replace(_row_normalised(-1)),
+    "entering": Replace(as_it_is),
     "mixture": after(_row_normalised(-1)),
 }
-_ROWS: Mapping[str, Deviation] = {
-    "": both_entering(as_it_is),
-    "every row divided by its sum": both_entering(_row_normalised(-1)),
+_ROWS: Mapping[str, Mutation] = {
+    "": both_mixed_in(as_it_is),
+    "every row divided by its sum": both_mixed_in(_row_normalised(-1)),
     "every row divided by its sum, after mixing maps as they come": _MIXED_THEN_BY_ROW,
 }
 
@@ -125,11 +125,11 @@ MISTAKES = (
         mend="Flatten [Q, K] before the cosines; row-wise weights belong to the variant token.",
         evidence="Measured: value 0.89 to 0.97.",
         variants=WHOLE_MAP,
-        versions=one(
+        forms=one(
             {
-                "teacher_unit": Instead(_unit_of_rows),
-                "student_unit": Instead(_unit_of_rows),
-                "mixture": Instead(_mixed_by_row),
+                "teacher_unit": Replace(_unit_of_rows),
+                "student_unit": Replace(_unit_of_rows),
+                "mixture": Replace(_mixed_by_row),
             }
         ),
     ),
@@ -141,11 +141,11 @@ MISTAKES = (
         mend="Cosines and softmax row by row: weights [B, Q, Ht, Hs].",
         evidence="Measured: value 1.03 to 1.25. A misprint in eq. 12 (T for T_l) invites it.",
         variants=("token",),
-        versions=one(
+        forms=one(
             {
-                "teacher_unit": Instead(_unit_of_maps),
-                "student_unit": Instead(_unit_of_maps),
-                "mixture": Instead(_one_weight_for_rows),
+                "teacher_unit": Replace(_unit_of_maps),
+                "student_unit": Replace(_unit_of_maps),
+                "mixture": Replace(_one_weight_for_rows),
             }
         ),
     ),
@@ -157,10 +157,10 @@ MISTAKES = (
         mend="Flatten [Q, K], then divide by one norm a head.",
         evidence="Measured: exactly the number of queries.",
         variants=WHOLE_MAP,
-        versions=(
-            Version("rows", both_entering(_row_normalised(-1))),
-            Version("columns", both_entering(_row_normalised(-2))),
-            Version("rows, after mixing maps as they come", _MIXED_THEN_BY_ROW),
+        forms=(
+            Form("rows", both_mixed_in(_row_normalised(-1))),
+            Form("columns", both_mixed_in(_row_normalised(-2))),
+            Form("rows, after mixing maps as they come", _MIXED_THEN_BY_ROW),
         ),
     ),
     Mistake(
@@ -172,9 +172,9 @@ MISTAKES = (
         mend="Divide every flattened head by its sum, then sum over all cells.",
         evidence="Row-wise kl_div is what one-to-one attention losses do.",
         variants=("kl", "js"),
-        versions=tuple(
-            Version(", ".join(filter(None, (rows, mean.label))), {**deviation, **mean.deviation})
-            for rows, deviation in _ROWS.items()
+        forms=tuple(
+            Form(", ".join(filter(None, (rows, mean.label))), {**mutation, **mean.mutation})
+            for rows, mutation in _ROWS.items()
             for mean in means_over(valid_rows, lambda problem: problem.queries, False)
         ),
     ),
@@ -185,7 +185,7 @@ MISTAKES = (
         symptom="Exactly Q times too small on unmasked softmax maps.",
         mend="L1-normalise along the last axis, the keys of one query.",
         variants=("token",),
-        versions=one(both_entering(_over_the_whole)),
+        forms=one(both_mixed_in(_over_the_whole)),
     ),
     Mistake(
         name="rows-for-whole-maps",
@@ -194,9 +194,9 @@ MISTAKES = (
         symptom="Values grow with the number of queries.",
         mend="Flatten [Q, K] to one vector a head first.",
         variants=("mse", "kl", "js"),
-        versions=(
-            Version("summed over rows", {"inputs": _switched(True)}),
-            Version(
+        forms=(
+            Form("summed over rows", {"inputs": _switched(True)}),
+            Form(
                 "averaged over rows",
                 {
                     "inputs": _switched(True),
@@ -211,7 +211,7 @@ MISTAKES = (
         symptom="About Q times too small, and blind to rows that follow different heads.",
         mend="Compute weights and divergence for every query row, and sum over the rows.",
         variants=("token",),
-        versions=one({"inputs": _switched(False)}),
+        forms=one({"inputs": _switched(False)}),
     ),
     Mistake(
         name="heads-averaged-first",
@@ -219,17 +219,17 @@ MISTAKES = (
         symptom="3 to 27 % of the right value; heads that differ cancel out.",
         mend="Keep the head axis; align every teacher head with all student heads.",
         evidence="Measured. ParlAI #3447, TinyBERT #76 for head-count shortcuts.",
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "teacher and student",
-                {"teacher_layout": Around(_mean_head), "student_layout": Around(_mean_head)},
+                {"teacher_layout": Wrap(_mean_head), "student_layout": Wrap(_mean_head)},
             ),
-            Version("teacher", {"teacher_layout": Around(_mean_head)}),
-            Version(
+            Form("teacher", {"teacher_layout": Wrap(_mean_head)}),
+            Form(
                 "teacher and student, times the heads",
                 {
-                    "teacher_layout": Around(_mean_head),
-                    "student_layout": Around(_mean_head),
+                    "teacher_layout": Wrap(_mean_head),
+                    "student_layout": Wrap(_mean_head),
                     "per_sample": after(lambda problem, losses: losses * problem.teacher_heads),
                 },
             ),
@@ -245,7 +245,7 @@ MISTAKES = (
         evidence="Jensen's inequality.",
         variants=ALL,
         same_as=("mixture-of-logarithms",),
-        versions=one(DIVERGENCE_OF_PAIRS),
+        forms=one(DIVERGENCE_OF_PAIRS),
     ),
     Mistake(
         name="mixture-of-l2-maps",
@@ -254,6 +254,6 @@ MISTAKES = (
         mend="L1-normalise the student heads before mixing.",
         evidence="Measured: 0.996 to 1.000 on random maps, 1.036 on heads of mixed sharpness.",
         variants=PROBABILITIES,
-        versions=one({"entering": Instead(l2_unit), "mixture": after(l1_unit)}),
+        forms=one({"entering": Replace(l2_normalise), "mixture": after(l1_normalise)}),
     ),
 )

@@ -7,23 +7,23 @@ from amad_core.conformance.diagnosis.mistakes.batch import both_layouts
 from amad_core.conformance.diagnosis.mistakes.mistake import (
     TEACHER_GRADIENT,
     WHOLE_MAP,
+    Form,
     Mistake,
-    Version,
     one,
 )
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
-    mixed,
+    Wrap,
+    aligned_maps,
 )
 
 _NOT_PROJECTED = ("mse", "kl", "js", "token")
 
 
-def _exchanged(detach: str) -> Deviation:
+def _exchanged(detach: str) -> Mutation:
     """Teacher and student change places; ``detach`` says which of the true ones is constant."""
 
     def inputs(problem: Problem, teacher: Array, student: Array) -> tuple[Problem, Array, Array]:
@@ -32,16 +32,16 @@ def _exchanged(detach: str) -> Deviation:
             return problem, student, stop(teacher)
         return problem, stop(student), teacher
 
-    return {"inputs": Instead(inputs)}
+    return {"inputs": Replace(inputs)}
 
 
-def _teacher_mixed() -> Deviation:
+def _teacher_mixed() -> Mutation:
     """Student heads query teacher heads; the mixture of teacher heads is the target."""
 
     def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
         return inner(problem, mixture, target)
 
-    return {**_exchanged("teacher"), "terms": Around(terms)}
+    return {**_exchanged("teacher"), "terms": Wrap(terms)}
 
 
 def _picked(pick: Stage) -> Stage:
@@ -88,7 +88,7 @@ def _last_repeated(problem: Problem, heads: int) -> list[int]:
     return list(range(heads)) + [heads - 1] * max(problem.teacher_heads - heads, 0)
 
 
-def _one_to_one(choose: Stage) -> Deviation:
+def _one_to_one(choose: Stage) -> Mutation:
     """Weights that give teacher head i the student head ``choose(i)`` and nothing else."""
 
     def weights(problem: Problem, logits: Array) -> Array:
@@ -99,14 +99,14 @@ def _one_to_one(choose: Stage) -> Deviation:
         shape = (*tuple(logits.shape[:-2]), teachers, students)
         return problem.arrays.constant(np.array(np.broadcast_to(chosen, shape)))
 
-    return {"weights": Instead(weights)}
+    return {"weights": Replace(weights)}
 
 
-def _truncated_pairs() -> Deviation:
+def _truncated_pairs() -> Mutation:
     return {**both_layouts(_picked(_fewest)), **_one_to_one(lambda i, teachers, students: i)}
 
 
-def _cropped(queries: int, keys: int) -> Deviation:
+def _cropped(queries: int, keys: int) -> Mutation:
     """The first rows and columns are set to 0, as if cropped."""
 
     def layout(inner: Stage, problem: Problem, maps: Array) -> Array:
@@ -126,9 +126,9 @@ MISTAKES = (
         mend="Softmax over student heads for every teacher head; mix student heads.",
         evidence="Measured: disjoint heads 0.51, gradient cosine -0.41.",
         variants=_NOT_PROJECTED,
-        versions=(
-            Version("teacher and student exchanged", _exchanged("teacher")),
-            Version("mixture of teacher heads as target", _teacher_mixed()),
+        forms=(
+            Form("teacher and student exchanged", _exchanged("teacher")),
+            Form("mixture of teacher heads as target", _teacher_mixed()),
         ),
     ),
     Mistake(
@@ -139,7 +139,7 @@ MISTAKES = (
         mend="Pass the maps by keyword: teacher=..., student=....",
         evidence="labmlai #66: teacher logits in the student's place.",
         variants=_NOT_PROJECTED,
-        versions=one(_exchanged("student")),
+        forms=one(_exchanged("student")),
         found_by=TEACHER_GRADIENT,
     ),
     Mistake(
@@ -147,13 +147,13 @@ MISTAKES = (
         sentence="One head is left out (or only one is used).",
         symptom="An off-by-one in a loop over heads; its gradient is 0.",
         mend="Use all heads.",
-        versions=(
-            Version("the teacher's last", {"teacher_layout": Around(_without(-1))}),
-            Version("the student's last", {"student_layout": Around(_without(-1))}),
-            Version("the teacher's first", {"teacher_layout": Around(_without(0))}),
-            Version("the student's first", {"student_layout": Around(_without(0))}),
-            Version("all but the teacher's first", {"teacher_layout": Around(_only(0))}),
-            Version("all but the student's first", {"student_layout": Around(_only(0))}),
+        forms=(
+            Form("the teacher's last", {"teacher_layout": Wrap(_without(-1))}),
+            Form("the student's last", {"student_layout": Wrap(_without(-1))}),
+            Form("the teacher's first", {"teacher_layout": Wrap(_without(0))}),
+            Form("the student's first", {"student_layout": Wrap(_without(0))}),
+            Form("all but the teacher's first", {"teacher_layout": Wrap(_only(0))}),
+            Form("all but the student's first", {"student_layout": Wrap(_only(0))}),
         ),
     ),
     Mistake(
@@ -162,7 +162,7 @@ MISTAKES = (
         symptom="0.77 to 1.87 of the value; it changes when heads are permuted.",
         mend="Use all heads: the weights are rectangular.",
         evidence="TinyBERT #125.",
-        versions=one(both_layouts(_picked(_fewest))),
+        forms=one(both_layouts(_picked(_fewest))),
     ),
     Mistake(
         name="heads-paired-by-index",
@@ -170,12 +170,10 @@ MISTAKES = (
         symptom="The value changes when student heads are permuted; it must not.",
         mend="Align with softmax weights (eq. 2).",
         evidence="zip() over heads of one-to-one losses.",
-        versions=(
-            Version("as many as both have", _truncated_pairs()),
-            Version("i modulo Hs", _one_to_one(lambda i, teachers, students: i % students)),
-            Version(
-                "in blocks", _one_to_one(lambda i, teachers, students: i * students // teachers)
-            ),
+        forms=(
+            Form("as many as both have", _truncated_pairs()),
+            Form("i modulo Hs", _one_to_one(lambda i, teachers, students: i % students)),
+            Form("in blocks", _one_to_one(lambda i, teachers, students: i * students // teachers)),
         ),
     ),
     Mistake(
@@ -183,7 +181,7 @@ MISTAKES = (
         sentence="Missing student heads are padded with zeros and take part in the softmax.",
         symptom="Weight is lost to heads that do not exist.",
         mend="Leave the student's heads as many as they are.",
-        versions=one({"student_layout": Around(_padded)}),
+        forms=one({"student_layout": Wrap(_padded)}),
     ),
     Mistake(
         name="student-heads-repeated",
@@ -193,10 +191,10 @@ MISTAKES = (
         "equally often.",
         mend="Leave the student's heads as many as they are.",
         evidence="Measured: 1.03 to 1.09.",
-        versions=(
-            Version("in turn", {"student_layout": Around(_picked(_repeated))}),
-            Version("in blocks", {"student_layout": Around(_picked(_repeated_in_blocks))}),
-            Version("the last one", {"student_layout": Around(_picked(_last_repeated))}),
+        forms=(
+            Form("in turn", {"student_layout": Wrap(_picked(_repeated))}),
+            Form("in blocks", {"student_layout": Wrap(_picked(_repeated_in_blocks))}),
+            Form("the last one", {"student_layout": Wrap(_picked(_last_repeated))}),
         ),
     ),
     Mistake(
@@ -205,10 +203,10 @@ MISTAKES = (
         symptom="22 % of the mass is gone where a first token draws attention.",
         mend="Use all cells; what must not count belongs into the mask.",
         evidence="Measured on a public BLIP-2 port.",
-        versions=(
-            Version("first query and key", _cropped(1, 1)),
-            Version("first key", _cropped(0, 1)),
-            Version("first query", _cropped(1, 0)),
+        forms=(
+            Form("first query and key", _cropped(1, 1)),
+            Form("first key", _cropped(0, 1)),
+            Form("first query", _cropped(1, 0)),
         ),
         variants=(*WHOLE_MAP, "token"),
     ),
@@ -217,10 +215,10 @@ MISTAKES = (
         sentence="One mixture (the mean of all teacher heads' weights) serves every teacher head.",
         symptom="Heads of the teacher are not told apart.",
         mend="One row of weights for every teacher head.",
-        versions=one(
+        forms=one(
             {
-                "mixture": Around(
-                    lambda inner, problem, weights, student: mixed(
+                "mixture": Wrap(
+                    lambda inner, problem, weights, student: aligned_maps(
                         problem,
                         problem.arrays.sum(weights, -2, True) / weights.shape[-2] + 0.0 * weights,
                         student,

@@ -10,17 +10,17 @@ from amad_core.attention.inputs import BoolArray
 from amad_core.conformance.diagnosis.arrays import Array
 from amad_core.conformance.diagnosis.mistakes.mistake import (
     MASKS,
+    Form,
     Mistake,
-    Version,
     one,
 )
 from amad_core.conformance.diagnosis.mistakes.normalisation import rows_renormalised
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
+    Wrap,
     after,
 )
 
@@ -31,13 +31,13 @@ def _unmasked(problem: Problem, maps: Array) -> Array:
     return maps
 
 
-def _another_mask(change: Callable[[BoolArray], BoolArray]) -> Deviation:
+def _another_mask(change: Callable[[BoolArray], BoolArray]) -> Mutation:
     def inputs(inner: Stage, problem: Problem, teacher: Array, student: Array) -> Any:
         problem, teacher, student = inner(problem, teacher, student)
         valid = change(problem.valid) if problem.masked else problem.valid
         return replace(problem, valid=valid), teacher, student
 
-    return {"inputs": Around(inputs)}
+    return {"inputs": Wrap(inputs)}
 
 
 def _any_key(valid: BoolArray) -> BoolArray:
@@ -64,16 +64,16 @@ def _transposed(valid: BoolArray) -> BoolArray:
     return np.swapaxes(valid, 1, 2)
 
 
-def _only_terms() -> Deviation:
+def _only_terms() -> Mutation:
     """The mask takes cells out of the divergence only; norms and weights saw all cells."""
 
     def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
         return problem.arrays.where(problem.valid_heads, inner(problem, target, mixture), 0.0)
 
     return {
-        "teacher_mask": Instead(_unmasked),
-        "student_mask": Instead(_unmasked),
-        "terms": Around(terms),
+        "teacher_mask": Replace(_unmasked),
+        "student_mask": Replace(_unmasked),
+        "terms": Wrap(terms),
     }
 
 
@@ -81,56 +81,56 @@ def _zeroed(problem: Problem, heads: Array) -> Array:
     return problem.arrays.where(problem.valid_heads, heads, 0.0)
 
 
-_AFTER_NORMS: Deviation = {
-    "teacher_mask": Instead(_unmasked),
-    "student_mask": Instead(_unmasked),
+_AFTER_NORMS: Mutation = {
+    "teacher_mask": Replace(_unmasked),
+    "student_mask": Replace(_unmasked),
     "teacher_unit": after(_zeroed),
     "student_unit": after(_zeroed),
     "target": after(_zeroed),
     "entering": after(_zeroed),
 }
-_AFTER_NORMS_OF_DIVERGENCE: Deviation = {
-    "teacher_mask": Instead(_unmasked),
-    "student_mask": Instead(_unmasked),
+_AFTER_NORMS_OF_DIVERGENCE: Mutation = {
+    "teacher_mask": Replace(_unmasked),
+    "student_mask": Replace(_unmasked),
     "target": after(_zeroed),
     "entering": after(_zeroed),
 }
 
 
-def _masked_first(stage_name: str) -> Around:
+def _masked_first(stage_name: str) -> Wrap:
     def unit(inner: Stage, problem: Problem, heads: Array) -> Array:
         return inner(problem, _zeroed(problem, heads))
 
-    return Around(unit)
+    return Wrap(unit)
 
 
-_IN_ALIGNMENT_ONLY: Deviation = {
-    "teacher_mask": Instead(_unmasked),
-    "student_mask": Instead(_unmasked),
+_IN_ALIGNMENT_ONLY: Mutation = {
+    "teacher_mask": Replace(_unmasked),
+    "student_mask": Replace(_unmasked),
     "teacher_unit": _masked_first("teacher_unit"),
     "student_unit": _masked_first("student_unit"),
 }
-_IN_DIVERGENCE_ONLY: Deviation = {
-    "teacher_mask": Instead(_unmasked),
-    "student_mask": Instead(_unmasked),
+_IN_DIVERGENCE_ONLY: Mutation = {
+    "teacher_mask": Replace(_unmasked),
+    "student_mask": Replace(_unmasked),
     "target": _masked_first("target"),
     "entering": _masked_first("entering"),
 }
 
 
-def _filled(value: float) -> Deviation:
+def _filled(value: float) -> Mutation:
     def fill(problem: Problem, maps: Array) -> Array:
         return problem.arrays.where(problem.valid[:, np.newaxis], maps, value)
 
-    return {"teacher_mask": Instead(fill), "student_mask": Instead(fill)}
+    return {"teacher_mask": Replace(fill), "student_mask": Replace(fill)}
 
 
-def _added(value: float) -> Deviation:
+def _added(value: float) -> Mutation:
     def add(problem: Problem, maps: Array) -> Array:
         bias = np.where(problem.valid[:, np.newaxis], 0.0, value)
         return maps + problem.arrays.constant(bias)
 
-    return {"teacher_mask": Instead(add), "student_mask": Instead(add)}
+    return {"teacher_mask": Replace(add), "student_mask": Replace(add)}
 
 
 def _nan_when_empty(problem: Problem, losses: Array) -> Array:
@@ -149,7 +149,7 @@ MISTAKES = (
         symptom="7 to 26 % too large on padded batches; the value depends on the padding.",
         mend="Set masked cells of both maps to 0 before norms, inner products and sums.",
         evidence="Measured. optipfair #34: conclusions of an ablation reversed.",
-        versions=one(_another_mask(np.ones_like)),
+        forms=one(_another_mask(np.ones_like)),
         found_by=MASKS,
     ),
     Mistake(
@@ -160,7 +160,7 @@ MISTAKES = (
         mend="True means that a cell counts; masked_fill wants the opposite: maps.masked_fill("
         "~mask, 0).",
         evidence="torch's masked_fill and key_padding_mask take true for 'drop'.",
-        versions=one(_another_mask(lambda valid: ~valid)),
+        forms=one(_another_mask(lambda valid: ~valid)),
         found_by=MASKS,
     ),
     Mistake(
@@ -171,10 +171,10 @@ MISTAKES = (
         mend="Mask first, then normalise.",
         evidence="Measured: 0.80 (mse), 0.83 (kl).",
         variants=_NOT_PROJECTED,
-        versions=(
-            Version("normalised maps are masked", _AFTER_NORMS),
-            Version("only those of the divergence are", _AFTER_NORMS_OF_DIVERGENCE),
-            Version("only the terms of the divergence are", _only_terms()),
+        forms=(
+            Form("normalised maps are masked", _AFTER_NORMS),
+            Form("only those of the divergence are", _AFTER_NORMS_OF_DIVERGENCE),
+            Form("only the terms of the divergence are", _only_terms()),
         ),
         found_by=MASKS,
     ),
@@ -183,9 +183,9 @@ MISTAKES = (
         sentence="The mask is applied to one of the two maps only.",
         symptom="Padding of the other map counts in norms and divergence.",
         mend="Mask teacher and student alike.",
-        versions=(
-            Version("teacher", {"student_mask": Instead(_unmasked)}),
-            Version("student", {"teacher_mask": Instead(_unmasked)}),
+        forms=(
+            Form("teacher", {"student_mask": Replace(_unmasked)}),
+            Form("student", {"teacher_mask": Replace(_unmasked)}),
         ),
         found_by=MASKS,
     ),
@@ -194,7 +194,7 @@ MISTAKES = (
         sentence="Only whole query rows are masked; masked keys count.",
         symptom="Seen where keys are masked that still hold attention.",
         mend="A cell counts where its query and its key count.",
-        versions=one(_another_mask(_any_key)),
+        forms=one(_another_mask(_any_key)),
         found_by=MASKS,
     ),
     Mistake(
@@ -203,7 +203,7 @@ MISTAKES = (
         symptom="Looks harmless, as padded keys hold no attention anyway: the same as no mask.",
         mend="Query rows of padding still sum to 1 in every model: mask them as well.",
         evidence="Measured: 1.0949, as without mask.",
-        versions=one(_another_mask(_any_query)),
+        forms=one(_another_mask(_any_query)),
         found_by=MASKS,
     ),
     Mistake(
@@ -212,9 +212,9 @@ MISTAKES = (
         "are exchanged).",
         symptom="Runs on square maps only; wrong where both lengths differ.",
         mend="Mask [B, Q, K]: query axis before key axis.",
-        versions=(
-            Version("keys' mask on queries", _another_mask(_key_mask_on_queries)),
-            Version("mask transposed", _another_mask(_transposed)),
+        forms=(
+            Form("keys' mask on queries", _another_mask(_key_mask_on_queries)),
+            Form("mask transposed", _another_mask(_transposed)),
         ),
         found_by=MASKS,
     ),
@@ -224,7 +224,7 @@ MISTAKES = (
         symptom="Padded cells count in the divergence.",
         mend="Mask both maps once, before everything.",
         variants=_NOT_PROJECTED,
-        versions=one(_IN_ALIGNMENT_ONLY),
+        forms=one(_IN_ALIGNMENT_ONLY),
         found_by=MASKS,
     ),
     Mistake(
@@ -233,7 +233,7 @@ MISTAKES = (
         symptom="Small: weights see the padding.",
         mend="Mask both maps once, before everything.",
         variants=_NOT_PROJECTED,
-        versions=one(_IN_DIVERGENCE_ONLY),
+        forms=one(_IN_DIVERGENCE_ONLY),
         found_by=MASKS,
     ),
     Mistake(
@@ -243,8 +243,8 @@ MISTAKES = (
         mend="Nothing is renormalised by hand: mask, then one norm for the whole map.",
         evidence="See the mask order in the specification.",
         variants=("mse", "kl", "js", "projected"),
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "where there is a mask",
                 {
                     "teacher_mask": after(
@@ -269,15 +269,15 @@ MISTAKES = (
         symptom="Huge or negative values (-1e9), or a small shift (1e-9).",
         mend="Maps are probabilities: fill with 0.",
         variants=_NOT_PROJECTED,
-        versions=(
-            Version("-1e9", _filled(-1e9)),
-            Version("-1e4", _filled(-1e4)),
-            Version("-inf", _filled(float("-inf"))),
-            Version("1e-9", _filled(1e-9)),
-            Version("1e-6", _filled(1e-6)),
-            Version("-1e9 added", _added(-1e9)),
-            Version("-1e4 added", _added(-1e4)),
-            Version("1 added (mask added, inverted)", _added(1.0)),
+        forms=(
+            Form("-1e9", _filled(-1e9)),
+            Form("-1e4", _filled(-1e4)),
+            Form("-inf", _filled(float("-inf"))),
+            Form("1e-9", _filled(1e-9)),
+            Form("1e-6", _filled(1e-6)),
+            Form("-1e9 added", _added(-1e9)),
+            Form("-1e4 added", _added(-1e4)),
+            Form("1 added (mask added, inverted)", _added(1.0)),
         ),
         found_by=MASKS,
     ),
@@ -295,7 +295,7 @@ MISTAKES = (
         sentence="All samples are masked with the mask of the first one.",
         symptom="Right where all samples have the same length.",
         mend="Keep the batch axis of the mask.",
-        versions=one(_another_mask(_of_the_first)),
+        forms=one(_another_mask(_of_the_first)),
         found_by=MASKS,
     ),
     Mistake(
@@ -304,7 +304,7 @@ MISTAKES = (
         symptom="One empty sample makes the whole batch NaN.",
         mend="Divide by max(norm, tiny): an empty map is all zeros and adds 0.",
         evidence="pytorch #41508 for rows without a key.",
-        versions=one({"per_sample": after(_nan_when_empty)}),
+        forms=one({"per_sample": after(_nan_when_empty)}),
         found_by=MASKS,
     ),
     Mistake(
@@ -312,11 +312,11 @@ MISTAKES = (
         sentence="Samples without any cell that counts are left out of the mean over the batch.",
         symptom="Too large by B over the number of other samples.",
         mend="They add 0 and count in the mean.",
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "",
                 {
-                    "reduced": Around(
+                    "reduced": Wrap(
                         lambda inner, problem, losses: (
                             _over_samples_that_count(problem, losses)
                             if problem.reduction == "mean"

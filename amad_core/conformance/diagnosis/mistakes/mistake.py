@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amad_core.conformance.diagnosis.pipeline import Deviation
+from amad_core.conformance.diagnosis.pipeline import Mutation
 
 ALL = ("mse", "kl", "js", "token", "projected")
 WHOLE_MAP = ("mse", "kl", "js", "projected")
@@ -29,17 +29,17 @@ PRECISION = "precision"
 
 
 @dataclass(frozen=True)
-class Version:
+class Form:
     """One way to make the mistake; ``variants`` and ``in_pairs`` narrow where it is tried."""
 
     label: str
-    deviation: Deviation
+    mutation: Mutation
     variants: tuple[str, ...] = ALL
     in_pairs: bool = True
 
 
 @dataclass(frozen=True)
-class Family:
+class FittedForm:
     """Ways to make the mistake that differ by one positive number, which a diagnosis fits.
 
     ``broad``: the number changes the loss by more than a few per cent, so that a further mistake
@@ -47,7 +47,7 @@ class Family:
     """
 
     label: str
-    deviation: Callable[[float], Deviation]
+    mutation: Callable[[float], Mutation]
     low: float
     high: float
     variants: tuple[str, ...] = ALL
@@ -77,13 +77,13 @@ class Mistake:
     symptom: str
     mend: str
     evidence: str = ""
-    versions: tuple[Version, ...] = ()
-    families: tuple[Family, ...] = ()
+    forms: tuple[Form, ...] = ()
+    fitted_forms: tuple[FittedForm, ...] = ()
     variants: tuple[str, ...] = ALL
     same_as: tuple[str, ...] = ()
     found_by: str = VALUES
 
 
-def one(deviation: Deviation) -> tuple[Version, ...]:
+def one(mutation: Mutation) -> tuple[Form, ...]:
     """The versions of a mistake that is made in one way only."""
-    return (Version("", deviation),)
+    return (Form("", mutation),)

@@ -3,38 +3,38 @@
 from typing import Any
 
 from amad_core.conformance.diagnosis.arrays import Array
-from amad_core.conformance.diagnosis.mistakes.mistake import Mistake, Version, one
-from amad_core.conformance.diagnosis.mistakes.similarity import both_entering
+from amad_core.conformance.diagnosis.mistakes.mistake import Form, Mistake, one
+from amad_core.conformance.diagnosis.mistakes.similarity import both_mixed_in
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Instead,
     Problem,
+    Replace,
     Stage,
+    Wrap,
     after,
     as_it_is,
     divided,
-    l1_unit,
-    l2_unit,
-    softmax,
-    variant_unit,
+    l1_normalise,
+    l2_normalise,
+    softmax_over_students,
+    variant_normalise,
 )
 
 
 def _exchanged(problem: Problem, heads: Array) -> Array:
-    return (l1_unit if problem.variant == "mse" else l2_unit)(problem, heads)
+    return (l1_normalise if problem.variant == "mse" else l2_normalise)(problem, heads)
 
 
 def _over_largest(problem: Problem, heads: Array) -> Array:
     return divided(problem, heads, problem.arrays.max(heads, -1, True))
 
 
-def _softmax_first(which: str, whole: bool = False, tempered: bool = False) -> Around:
+def _softmax_first(which: str, whole: bool = False, tempered: bool = False) -> Wrap:
     """Softmax along the keys (or the whole map) of the maps as they come."""
 
     def inputs(inner: Stage, problem: Problem, teacher: Array, student: Array) -> Any:
         def again(maps: Array) -> Array:
             scale = problem.temperature if tempered else 1.0
-            return softmax(problem, maps / scale, (-2, -1) if whole else -1)
+            return softmax_over_students(problem, maps / scale, (-2, -1) if whole else -1)
 
         problem, teacher, student = inner(problem, teacher, student)
         return (
@@ -43,11 +43,11 @@ def _softmax_first(which: str, whole: bool = False, tempered: bool = False) -> A
             student if which == "teacher" else again(student),
         )
 
-    return Around(inputs)
+    return Wrap(inputs)
 
 
 def _softmax_of(problem: Problem, heads: Array) -> Array:
-    return softmax(problem, heads)
+    return softmax_over_students(problem, heads)
 
 
 def rows_renormalised(problem: Problem, maps: Array) -> Array:
@@ -63,20 +63,20 @@ MISTAKES = (
         symptom="kl and js exactly Q times too large on softmax maps; mse 2 to 5 times.",
         mend="Divide every flattened head by its L1 norm (mse: L2 norm) before mixing.",
         evidence="Measured.",
-        versions=one(both_entering(as_it_is)),
+        forms=one(both_mixed_in(as_it_is)),
     ),
     Mistake(
         name="normalised-on-one-side",
         sentence="Only one of teacher and student is normalised before the divergence.",
         symptom="Scaling the other map changes the loss; kl can be negative.",
         mend="Normalise both.",
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "teacher only",
-                {"entering": Instead(as_it_is)},
+                {"entering": Replace(as_it_is)},
                 variants=("mse", "kl", "js", "token"),
             ),
-            Version("student only", {"target": Instead(as_it_is)}),
+            Form("student only", {"target": Replace(as_it_is)}),
         ),
     ),
     Mistake(
@@ -85,10 +85,10 @@ MISTAKES = (
         symptom="mse 7 to 14 % of the right value; kl 3 to 4 times, and it can be negative.",
         mend="mse: L2 norms. kl, js, token, projected: L1 norms (sums).",
         evidence="Measured.",
-        versions=(
-            Version("both maps", both_entering(_exchanged)),
-            Version("student only", {"entering": Instead(_exchanged)}),
-            Version("teacher only", {"target": Instead(_exchanged)}),
+        forms=(
+            Form("both maps", both_mixed_in(_exchanged)),
+            Form("student only", {"entering": Replace(_exchanged)}),
+            Form("teacher only", {"target": Replace(_exchanged)}),
         ),
     ),
     Mistake(
@@ -98,7 +98,7 @@ MISTAKES = (
         mend="Leave the mixture as it is: its norm is at most 1, and that counts.",
         evidence="Measured: 1.10 to 1.37.",
         variants=("mse",),
-        versions=one({"mixture": after(variant_unit)}),
+        forms=one({"mixture": after(variant_normalise)}),
     ),
     Mistake(
         name="mixed-raw-then-normalised",
@@ -107,7 +107,7 @@ MISTAKES = (
         "(mse: always).",
         mend="Normalise every student head before mixing.",
         evidence="kd-sink mixes raw maps.",
-        versions=one({"entering": Instead(as_it_is), "mixture": after(variant_unit)}),
+        forms=one({"entering": Replace(as_it_is), "mixture": after(variant_normalise)}),
     ),
     Mistake(
         name="softmax-on-the-maps",
@@ -115,14 +115,12 @@ MISTAKES = (
         symptom="Loss 2 to 5 % of the right value, gradients 1 to 5 %: all maps look uniform.",
         mend="Feed post-softmax maps and take the softmax out, or feed the raw scores to it.",
         evidence="Align-to-Distill criterion; a ViT port fixed it as 'softmax-of-softmax'.",
-        versions=(
-            Version("both maps", {"inputs": _softmax_first("both")}),
-            Version("student", {"inputs": _softmax_first("student")}),
-            Version("teacher", {"inputs": _softmax_first("teacher")}),
-            Version("both maps, over the whole map", {"inputs": _softmax_first("both", True)}),
-            Version(
-                "both maps, with temperature", {"inputs": _softmax_first("both", tempered=True)}
-            ),
+        forms=(
+            Form("both maps", {"inputs": _softmax_first("both")}),
+            Form("student", {"inputs": _softmax_first("student")}),
+            Form("teacher", {"inputs": _softmax_first("teacher")}),
+            Form("both maps, over the whole map", {"inputs": _softmax_first("both", True)}),
+            Form("both maps, with temperature", {"inputs": _softmax_first("both", tempered=True)}),
         ),
     ),
     Mistake(
@@ -131,11 +129,11 @@ MISTAKES = (
         symptom="The mixture looks uniform; its gradient nearly vanishes.",
         mend="Take the logarithm of the mixture itself: it is a distribution already.",
         evidence="kl_div(log_softmax(student), softmax(teacher)) is the idiom for logits.",
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "mixture and teacher", {"mixture": after(_softmax_of), "target": after(_softmax_of)}
             ),
-            Version("mixture only", {"mixture": after(_softmax_of)}),
+            Form("mixture only", {"mixture": after(_softmax_of)}),
         ),
     ),
     Mistake(
@@ -146,7 +144,7 @@ MISTAKES = (
         mend="Nothing is renormalised by hand: mask, then one norm for the whole map.",
         evidence="See the mask order in the specification.",
         variants=("mse", "kl", "js", "projected"),
-        versions=one(
+        forms=one(
             {"teacher_mask": after(rows_renormalised), "student_mask": after(rows_renormalised)}
         ),
     ),
@@ -155,6 +153,6 @@ MISTAKES = (
         sentence="Heads are divided by their largest cell instead of by a norm.",
         symptom="The loss is far too large, and follows the sharpest cell.",
         mend="Divide by the L1 norm (mse: the L2 norm).",
-        versions=one(both_entering(_over_largest)),
+        forms=one(both_mixed_in(_over_largest)),
     ),
 )

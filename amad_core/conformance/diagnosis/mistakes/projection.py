@@ -1,24 +1,24 @@
 """Mistakes in the learned projection (eq. 10), for the variant 'projected'."""
 
 from amad_core.conformance.diagnosis.arrays import Array
-from amad_core.conformance.diagnosis.mistakes.mistake import MASKS, Mistake, Version, one
+from amad_core.conformance.diagnosis.mistakes.mistake import MASKS, Form, Mistake, one
 from amad_core.conformance.diagnosis.pipeline import (
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
     as_it_is,
     divided,
-    l1_unit,
-    l2_unit,
+    l1_normalise,
+    l2_normalise,
     positive,
 )
 
 _ONLY = ("projected",)
 
 
-def _both(stage: Stage) -> Deviation:
-    return {"alignment_projection": Instead(stage), "mixture_projection": Instead(stage)}
+def _both(stage: Stage) -> Mutation:
+    return {"alignment_projection": Replace(stage), "mixture_projection": Replace(stage)}
 
 
 def _affine(problem: Problem, unit: Array, transposed: bool = False, bias: bool = True) -> Array:
@@ -36,7 +36,7 @@ def _relu(problem: Problem, affine: Array) -> Array:
 
 
 def _projection(
-    unit: Stage = l1_unit,
+    unit: Stage = l1_normalise,
     activation: Stage = _relu,
     transposed: bool = False,
     bias: bool = True,
@@ -51,12 +51,12 @@ def _projection(
 
 
 def _relu_before_bias(problem: Problem, student: Array) -> Array:
-    rectified = _relu(problem, _affine(problem, l1_unit(problem, student), bias=False))
+    rectified = _relu(problem, _affine(problem, l1_normalise(problem, student), bias=False))
     return _kept(problem, rectified + problem.bias)
 
 
 def _unmasked(problem: Problem, student: Array) -> Array:
-    return _relu(problem, _affine(problem, l1_unit(problem, student)))
+    return _relu(problem, _affine(problem, l1_normalise(problem, student)))
 
 
 def _gelu(problem: Problem, affine: Array) -> Array:
@@ -94,7 +94,7 @@ MISTAKES = (
         symptom="Weight and bias get no gradient.",
         mend="s~ = ReLU(W s/|s|_1 + b), then align s~.",
         variants=_ONLY,
-        versions=one(_both(as_it_is)),
+        forms=one(_both(as_it_is)),
     ),
     Mistake(
         name="projection-without-relu",
@@ -103,7 +103,7 @@ MISTAKES = (
         mend="Rectify after adding the bias.",
         evidence="Measured: 2.1 with a floor of 1e-8.",
         variants=_ONLY,
-        versions=one(_both(_projection(activation=as_it_is))),
+        forms=one(_both(_projection(activation=as_it_is))),
     ),
     Mistake(
         name="projection-without-bias",
@@ -112,7 +112,7 @@ MISTAKES = (
         mend="Add b before the ReLU.",
         evidence="Measured.",
         variants=_ONLY,
-        versions=one(_both(_projection(bias=False))),
+        forms=one(_both(_projection(bias=False))),
     ),
     Mistake(
         name="projection-weight-transposed",
@@ -121,7 +121,7 @@ MISTAKES = (
         mend="W s: rows of W give cells, s @ W.T for row vectors (Keras kernels are W.T).",
         evidence="Measured.",
         variants=_ONLY,
-        versions=one(_both(_projection(transposed=True))),
+        forms=one(_both(_projection(transposed=True))),
     ),
     Mistake(
         name="projection-relu-before-bias",
@@ -130,7 +130,7 @@ MISTAKES = (
         mend="ReLU(W s + b).",
         evidence="Measured.",
         variants=_ONLY,
-        versions=one(_both(_relu_before_bias)),
+        forms=one(_both(_relu_before_bias)),
     ),
     Mistake(
         name="projection-of-the-teacher-too",
@@ -139,7 +139,7 @@ MISTAKES = (
         mend="Project the student only.",
         evidence="Measured.",
         variants=_ONLY,
-        versions=one({"teacher_projection": Instead(_projection())}),
+        forms=one({"teacher_projection": Replace(_projection())}),
     ),
     Mistake(
         name="projection-in-the-alignment-only",
@@ -149,7 +149,7 @@ MISTAKES = (
         mend="s~ stands for s everywhere (eq. 11).",
         evidence="Measured.",
         variants=_ONLY,
-        versions=one({"mixture_projection": Instead(as_it_is)}),
+        forms=one({"mixture_projection": Replace(as_it_is)}),
     ),
     Mistake(
         name="projection-in-the-mixture-only",
@@ -159,7 +159,7 @@ MISTAKES = (
         mend="s~ stands for s everywhere (eq. 11).",
         evidence="Measured.",
         variants=_ONLY,
-        versions=one({"alignment_projection": Instead(as_it_is)}),
+        forms=one({"alignment_projection": Replace(as_it_is)}),
     ),
     Mistake(
         name="projection-not-normalised",
@@ -168,7 +168,7 @@ MISTAKES = (
         mend="Divide s~ by its sum before mixing.",
         evidence="Measured.",
         variants=_ONLY,
-        versions=one({"entering": Instead(as_it_is)}),
+        forms=one({"entering": Replace(as_it_is)}),
     ),
     Mistake(
         name="projection-of-maps-not-normalised",
@@ -178,10 +178,10 @@ MISTAKES = (
         mend="Divide the flattened map by its sum, then project.",
         evidence="Measured.",
         variants=_ONLY,
-        versions=(
-            Version("raw", _both(_projection(unit=as_it_is))),
-            Version("L2", _both(_projection(unit=l2_unit))),
-            Version("by row", _both(_projection(unit=_unit_rows))),
+        forms=(
+            Form("raw", _both(_projection(unit=as_it_is))),
+            Form("L2", _both(_projection(unit=l2_normalise))),
+            Form("by row", _both(_projection(unit=_unit_rows))),
         ),
     ),
     Mistake(
@@ -190,13 +190,13 @@ MISTAKES = (
         symptom="Cells that should be 0 are not.",
         mend="ReLU is max(x, 0): use it as it is.",
         variants=_ONLY,
-        versions=(
-            Version("GELU", _both(_projection(activation=_gelu))),
-            Version("leaky ReLU", _both(_projection(activation=_leaky))),
-            Version("sigmoid", _both(_projection(activation=_sigmoid))),
-            Version("softplus", _both(_projection(activation=_softplus))),
-            Version("exponential (softmax)", _both(_projection(activation=_exponential))),
-            Version(
+        forms=(
+            Form("GELU", _both(_projection(activation=_gelu))),
+            Form("leaky ReLU", _both(_projection(activation=_leaky))),
+            Form("sigmoid", _both(_projection(activation=_sigmoid))),
+            Form("softplus", _both(_projection(activation=_softplus))),
+            Form("exponential (softmax)", _both(_projection(activation=_exponential))),
+            Form(
                 "absolute value",
                 _both(_projection(activation=lambda problem, affine: problem.arrays.abs(affine))),
             ),
@@ -208,7 +208,7 @@ MISTAKES = (
         symptom="Only with a mask: the bias reaches cells that do not count.",
         mend="Set masked cells to 0 after the projection too.",
         variants=_ONLY,
-        versions=one(_both(_unmasked)),
+        forms=one(_both(_unmasked)),
         found_by=MASKS,
     ),
 )

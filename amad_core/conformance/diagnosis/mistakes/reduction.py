@@ -4,18 +4,18 @@ import numpy as np
 
 from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.diagnosis.arrays import Array
-from amad_core.conformance.diagnosis.mistakes.mistake import Mistake, Version, one
+from amad_core.conformance.diagnosis.mistakes.mistake import Form, Mistake, one
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
+    Wrap,
     after,
 )
 
 
-def _divided_by(divisor: Stage) -> Deviation:
+def _divided_by(divisor: Stage) -> Mutation:
     return {"per_sample": after(lambda problem, losses: losses / divisor(problem))}
 
 
@@ -28,7 +28,7 @@ def valid_rows(problem: Problem) -> FloatArray:
     return np.asarray(np.maximum(np.sum(problem.valid.any(axis=2), axis=1), 1.0))
 
 
-def _per_sample(count: Stage, heads: bool) -> Deviation:
+def _per_sample(count: Stage, heads: bool) -> Mutation:
     def divided(problem: Problem, losses: Array) -> Array:
         divisor = count(problem) * (problem.teacher_heads if heads else 1)
         return losses / problem.arrays.constant(np.asarray(divisor, dtype=np.float64))
@@ -36,7 +36,7 @@ def _per_sample(count: Stage, heads: bool) -> Deviation:
     return {"per_sample": after(divided)}
 
 
-def _head_mean_with_batch_mean() -> Deviation:
+def _head_mean_with_batch_mean() -> Mutation:
     """One loss a sample and head is reduced at once, as a Keras loss does with what it is given."""
 
     def reduced(problem: Problem, loss: Array) -> Array:
@@ -45,23 +45,23 @@ def _head_mean_with_batch_mean() -> Deviation:
     return {"reduced": after(reduced)}
 
 
-def _pooled(count: Stage, heads: bool) -> Deviation:
+def _pooled(count: Stage, heads: bool) -> Mutation:
     def reduced(problem: Problem, losses: Array) -> Array:
         counted = problem.valid.any(axis=(1, 2))  # an empty sample has no part in the sum
         number = max(float(np.sum(count(problem)[counted])), 1.0)
         divisor = number * (problem.teacher_heads if heads else 1)
         return problem.arrays.sum(losses, 0) / divisor
 
-    return {"reduced": Instead(reduced)}
+    return {"reduced": Replace(reduced)}
 
 
-def means_over(count: Stage, every: Stage, heads: bool) -> tuple[Version, ...]:
+def means_over(count: Stage, every: Stage, heads: bool) -> tuple[Form, ...]:
     """All of them counted, only the valid ones of each sample, or those of the whole batch."""
     factor = (lambda problem: problem.teacher_heads) if heads else (lambda problem: 1)
     return (
-        Version("", _divided_by(lambda problem: every(problem) * factor(problem))),
-        Version("valid ones of the sample", _per_sample(count, heads)),
-        Version("valid ones of the batch", _pooled(count, heads)),
+        Form("", _divided_by(lambda problem: every(problem) * factor(problem))),
+        Form("valid ones of the sample", _per_sample(count, heads)),
+        Form("valid ones of the batch", _pooled(count, heads)),
     )
 
 
@@ -86,7 +86,7 @@ def _although_none(stage: Stage) -> Stage:
     return reduced
 
 
-def _factor(factor: float) -> Deviation:
+def _factor(factor: float) -> Mutation:
     return {"reduced": after(lambda problem, loss: loss * factor)}
 
 
@@ -97,9 +97,9 @@ MISTAKES = (
         symptom="Value and gradient exactly 1/Ht of the right ones.",
         mend="Sum over the heads; 'batchmean' on [B*Ht, ...] divides by the heads too.",
         evidence="Two of three known public ports do so.",
-        versions=(
-            Version("", _divided_by(lambda problem: problem.teacher_heads)),
-            Version("in the mean over the batch only", _head_mean_with_batch_mean()),
+        forms=(
+            Form("", _divided_by(lambda problem: problem.teacher_heads)),
+            Form("in the mean over the batch only", _head_mean_with_batch_mean()),
         ),
     ),
     Mistake(
@@ -107,14 +107,14 @@ MISTAKES = (
         sentence="The loss is divided by the number of student heads.",
         symptom="Exactly 1/Hs.",
         mend="Sum over the teacher heads, divide by nothing but the batch.",
-        versions=one(_divided_by(lambda problem: problem.student_heads)),
+        forms=one(_divided_by(lambda problem: problem.student_heads)),
     ),
     Mistake(
         name="mean-over-head-pairs",
         sentence="The loss is divided by the number of pairs of heads.",
         symptom="Exactly 1/(Ht Hs).",
         mend="Sum over the teacher heads, divide by nothing but the batch.",
-        versions=one(_divided_by(lambda problem: problem.teacher_heads * problem.student_heads)),
+        forms=one(_divided_by(lambda problem: problem.teacher_heads * problem.student_heads)),
     ),
     Mistake(
         name="mean-over-rows",
@@ -123,7 +123,7 @@ MISTAKES = (
         symptom="Exactly 1/Q of the right value.",
         mend="Sum over the rows.",
         evidence="Measured.",
-        versions=means_over(valid_rows, lambda problem: problem.queries, False),
+        forms=means_over(valid_rows, lambda problem: problem.queries, False),
     ),
     Mistake(
         name="mean-over-heads-and-rows",
@@ -131,7 +131,7 @@ MISTAKES = (
         symptom="Exactly 1/(Ht Q): 'batchmean' over [B*Ht*Q, K].",
         mend="Sum over heads and rows, then divide by the batch.",
         evidence="VLM-Spatial-Reasoning; kd-sink.",
-        versions=means_over(valid_rows, lambda problem: problem.queries, True),
+        forms=means_over(valid_rows, lambda problem: problem.queries, True),
     ),
     Mistake(
         name="mean-over-cells",
@@ -139,7 +139,7 @@ MISTAKES = (
         symptom="Exactly 1/n; against a mean over rows 2/(K+1) on causal maps.",
         mend="Sum over cells.",
         evidence="kd-sink's first pilot: 64.5 times too small at 128 causal tokens.",
-        versions=means_over(_valid_cells, lambda problem: problem.cells, False),
+        forms=means_over(_valid_cells, lambda problem: problem.cells, False),
     ),
     Mistake(
         name="mean-over-elements",
@@ -148,16 +148,16 @@ MISTAKES = (
         symptom="Exactly 1/(Ht n): the term all but vanishes.",
         mend="Sum over heads and cells; then average over the batch.",
         evidence="DeiT #61, #116; pytorch #6622.",
-        versions=means_over(_valid_cells, lambda problem: problem.cells, True),
+        forms=means_over(_valid_cells, lambda problem: problem.cells, True),
     ),
     Mistake(
         name="mean-over-keys",
         sentence="The loss is averaged over the keys; AMAD sums over them.",
         symptom="Exactly 1/K of the right value.",
         mend="Sum over the keys.",
-        versions=(
-            Version("", _divided_by(lambda problem: problem.keys)),
-            Version("and heads", _divided_by(lambda problem: problem.keys * problem.teacher_heads)),
+        forms=(
+            Form("", _divided_by(lambda problem: problem.keys)),
+            Form("and heads", _divided_by(lambda problem: problem.keys * problem.teacher_heads)),
         ),
     ),
     Mistake(
@@ -166,14 +166,14 @@ MISTAKES = (
         symptom="Exactly B or 1/B: the weight of the loss depends on the batch size.",
         mend="Use the reduction asked for.",
         evidence="easydistill #16.",
-        versions=one({"reduced": Around(_other_than_asked)}),
+        forms=one({"reduced": Wrap(_other_than_asked)}),
     ),
     Mistake(
         name="divided-by-the-batch-twice",
         sentence="The loss is divided by the batch size once more than asked.",
         symptom="Exactly 1/B: with more samples the loss fades.",
         mend="Divide once; look for a mean after a 'batchmean'.",
-        versions=one({"reduced": after(lambda problem, loss: loss / problem.batch)}),
+        forms=one({"reduced": after(lambda problem, loss: loss / problem.batch)}),
     ),
     Mistake(
         name="reduction-ignored",
@@ -181,9 +181,9 @@ MISTAKES = (
         "asked for.",
         symptom="A scalar instead of [B].",
         mend="Return the losses unreduced with reduction 'none'.",
-        versions=(
-            Version("mean", {"reduced": Around(_although_none(_averaged))}),
-            Version("sum", {"reduced": Around(_although_none(_summed))}),
+        forms=(
+            Form("mean", {"reduced": Wrap(_although_none(_averaged))}),
+            Form("sum", {"reduced": Wrap(_although_none(_summed))}),
         ),
     ),
     Mistake(
@@ -192,7 +192,7 @@ MISTAKES = (
         symptom="Exactly 1/2, gradient too.",
         mend="Remove the factor; l2_loss and smooth_l1 halve squares.",
         evidence="tf.nn.l2_loss, torch.nn.SmoothL1Loss (exactly half below its threshold).",
-        versions=one(_factor(0.5)),
+        forms=one(_factor(0.5)),
     ),
     Mistake(
         name="doubled",
@@ -200,13 +200,13 @@ MISTAKES = (
         symptom="Exactly 2, gradient too.",
         mend="Remove the factor; the Jensen-Shannon divergence halves its sum; do not add a "
         "layer pair twice.",
-        versions=one(_factor(2.0)),
+        forms=one(_factor(2.0)),
     ),
     Mistake(
         name="loss-negated",
         sentence="The sign of the loss is wrong.",
         symptom="Exactly -1; training drives the maps apart.",
         mend="KL is sum p (log p - log m), to be minimised.",
-        versions=one(_factor(-1.0)),
+        forms=one(_factor(-1.0)),
     ),
 )

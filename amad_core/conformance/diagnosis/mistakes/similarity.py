@@ -3,29 +3,29 @@
 from typing import Any
 
 from amad_core.conformance.diagnosis.arrays import Array
-from amad_core.conformance.diagnosis.mistakes.mistake import WHOLE_MAP, Mistake, Version, one
+from amad_core.conformance.diagnosis.mistakes.mistake import WHOLE_MAP, Form, Mistake, one
 from amad_core.conformance.diagnosis.pipeline import (
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
     after,
     as_it_is,
     divided,
-    l1_unit,
+    l1_normalise,
     l2_norm,
-    l2_unit,
+    l2_normalise,
 )
 
 
-def both_units(stage: Stage) -> Deviation:
+def both_units(stage: Stage) -> Mutation:
     """Teacher and student enter the similarity through ``stage``."""
-    return {"teacher_unit": Instead(stage), "student_unit": Instead(stage)}
+    return {"teacher_unit": Replace(stage), "student_unit": Replace(stage)}
 
 
-def both_entering(stage: Stage) -> Deviation:
+def both_mixed_in(stage: Stage) -> Mutation:
     """Teacher and student enter the divergence through ``stage``."""
-    return {"target": Instead(stage), "entering": Instead(stage)}
+    return {"target": Replace(stage), "entering": Replace(stage)}
 
 
 def rows_of(problem: Problem, heads: Array) -> Array:
@@ -83,7 +83,7 @@ def _over_squares(problem: Problem, heads: Array) -> Array:
 
 
 def _centred(problem: Problem, heads: Array) -> Array:
-    return l2_unit(problem, heads - problem.arrays.sum(heads, -1, True) / heads.shape[-1])
+    return l2_normalise(problem, heads - problem.arrays.sum(heads, -1, True) / heads.shape[-1])
 
 
 def _squared_distances(problem: Problem, teacher: Array, student: Array) -> Array:
@@ -98,8 +98,8 @@ def _distances(problem: Problem, teacher: Array, student: Array) -> Array:
     return problem.arrays.where(some, root, 0.0)
 
 
-def _negative(stage: Stage) -> Instead:
-    return Instead(lambda problem, teacher, student: -stage(problem, teacher, student))
+def _negative(stage: Stage) -> Replace:
+    return Replace(lambda problem, teacher, student: -stage(problem, teacher, student))
 
 
 MISTAKES = (
@@ -110,7 +110,7 @@ MISTAKES = (
         symptom="1 to 5 % on random maps, 38 % on disjoint heads; worse with more query rows.",
         mend="Divide both heads by their L2 norms before the inner product.",
         evidence="The README formula of a public VLM distillation port.",
-        versions=one(both_units(as_it_is)),
+        forms=one(both_units(as_it_is)),
     ),
     Mistake(
         name="dot-of-l1-maps",
@@ -120,16 +120,16 @@ MISTAKES = (
         "large maps.",
         mend="Normalise by the L2 norm for the similarity; L1 is for the divergence only.",
         evidence="VLM-Spatial-Reasoning; eq. 9 can be read this way, see the specification.",
-        versions=one(both_units(l1_unit)),
+        forms=one(both_units(l1_normalise)),
     ),
     Mistake(
         name="cosine-normalised-on-one-side",
         sentence="Only one of the two maps is divided by its L2 norm before the inner product.",
         symptom="A few per cent; scaling the other map changes the loss.",
         mend="Divide teacher and student heads by their L2 norms.",
-        versions=(
-            Version("teacher only", {"student_unit": Instead(as_it_is)}),
-            Version("student only", {"teacher_unit": Instead(as_it_is)}),
+        forms=(
+            Form("teacher only", {"student_unit": Replace(as_it_is)}),
+            Form("student only", {"teacher_unit": Replace(as_it_is)}),
         ),
     ),
     Mistake(
@@ -137,7 +137,7 @@ MISTAKES = (
         sentence="Heads are divided by their squared L2 norms before the inner product.",
         symptom="Similarities above 1; the loss changes when a map is scaled.",
         mend="Take the square root of the sum of squares.",
-        versions=one(both_units(_over_squares)),
+        forms=one(both_units(_over_squares)),
     ),
     Mistake(
         name="norm-over-the-heads",
@@ -146,13 +146,13 @@ MISTAKES = (
         symptom="Loss 3 to 17 times too large, gradients without relation to the right ones.",
         mend="Flatten every head and normalise along the last axis.",
         evidence="The default dim=1 of F.normalize; gabeur/mmt #1, facebookresearch/WMReward #11.",
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "everywhere",
-                {**both_units(_unit_along(-2)), **both_entering(_variant_unit_along(-2))},
+                {**both_units(_unit_along(-2)), **both_mixed_in(_variant_unit_along(-2))},
             ),
-            Version("in the cosines", both_units(_unit_along(-2))),
-            Version("in the divergence", both_entering(_variant_unit_along(-2))),
+            Form("in the cosines", both_units(_unit_along(-2))),
+            Form("in the divergence", both_mixed_in(_variant_unit_along(-2))),
         ),
     ),
     Mistake(
@@ -162,16 +162,16 @@ MISTAKES = (
         "weights become uniform.",
         mend="Give the axis of the norm: the cells of one head.",
         evidence="JaxGCRL #64.",
-        versions=(
-            Version("in the cosines", both_units(_all_axes)),
-            Version("everywhere", {**both_units(_all_axes), **both_entering(_variant_all_axes)}),
-            Version("in the divergence", both_entering(_variant_all_axes)),
-            Version("per sample, in the cosines", both_units(_sample_axes)),
-            Version(
+        forms=(
+            Form("in the cosines", both_units(_all_axes)),
+            Form("everywhere", {**both_units(_all_axes), **both_mixed_in(_variant_all_axes)}),
+            Form("in the divergence", both_mixed_in(_variant_all_axes)),
+            Form("per sample, in the cosines", both_units(_sample_axes)),
+            Form(
                 "per sample, everywhere",
-                {**both_units(_sample_axes), **both_entering(_variant_sample_axes)},
+                {**both_units(_sample_axes), **both_mixed_in(_variant_sample_axes)},
             ),
-            Version("per sample, in the divergence", both_entering(_variant_sample_axes)),
+            Form("per sample, in the divergence", both_mixed_in(_variant_sample_axes)),
         ),
     ),
     Mistake(
@@ -180,7 +180,7 @@ MISTAKES = (
         "before the cosine.",
         symptom="Sharper weights than the right ones, negative similarities.",
         mend="Take the cosine of the maps themselves.",
-        versions=one(both_units(_centred)),
+        forms=one(both_units(_centred)),
     ),
     Mistake(
         name="cosine-of-rows",
@@ -189,10 +189,10 @@ MISTAKES = (
         symptom="Small on smooth maps, large where rows differ in sharpness.",
         mend="Flatten [Q, K] to one vector a head before norms and inner products.",
         variants=WHOLE_MAP,
-        versions=(
-            Version("averaged over rows", both_units(_row_units_averaged)),
-            Version("summed over rows", both_units(row_units)),
-            Version("columns for rows", both_units(_column_units)),
+        forms=(
+            Form("averaged over rows", both_units(_row_units_averaged)),
+            Form("summed over rows", both_units(row_units)),
+            Form("columns for rows", both_units(_column_units)),
         ),
     ),
     Mistake(
@@ -201,21 +201,21 @@ MISTAKES = (
         symptom="Weights of the wrong sharpness: minus the squared distance of unit vectors is "
         "twice the cosine, less a constant.",
         mend="softmax(cosine / temperature).",
-        versions=(
-            Version("minus the distance of unit maps", {"similarity": _negative(_distances)}),
-            Version(
+        forms=(
+            Form("minus the distance of unit maps", {"similarity": _negative(_distances)}),
+            Form(
                 "minus the squared distance of unit maps",
                 {"similarity": _negative(_squared_distances)},
             ),
-            Version(
+            Form(
                 "minus the squared distance of raw maps",
                 {**both_units(as_it_is), "similarity": _negative(_squared_distances)},
             ),
-            Version(
+            Form(
                 "minus the distance of raw maps",
                 {**both_units(as_it_is), "similarity": _negative(_distances)},
             ),
-            Version("plus the distance of unit maps", {"similarity": Instead(_distances)}),
+            Form("plus the distance of unit maps", {"similarity": Replace(_distances)}),
         ),
     ),
     Mistake(
@@ -223,6 +223,6 @@ MISTAKES = (
         sentence="The similarity is squared before the softmax.",
         symptom="A few per cent; weights too even for similar heads.",
         mend="Use the cosine itself.",
-        versions=one({"similarity": after(lambda problem, similarity: similarity**2)}),
+        forms=one({"similarity": after(lambda problem, similarity: similarity**2)}),
     ),
 )

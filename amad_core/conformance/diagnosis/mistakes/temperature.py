@@ -1,22 +1,22 @@
 """Mistakes with the temperature of the softmax."""
 
 from amad_core.conformance.diagnosis.arrays import Array
-from amad_core.conformance.diagnosis.mistakes.mistake import Family, Mistake, Version, one
+from amad_core.conformance.diagnosis.mistakes.mistake import FittedForm, Form, Mistake, one
 from amad_core.conformance.diagnosis.pipeline import (
-    Around,
-    Deviation,
-    Instead,
+    Mutation,
     Problem,
+    Replace,
     Stage,
+    Wrap,
     after,
 )
 
 
-def _temperature(value: float) -> Deviation:
-    return {"logits": Instead(lambda problem, similarity: similarity / value)}
+def _temperature(value: float) -> Mutation:
+    return {"logits": Replace(lambda problem, similarity: similarity / value)}
 
 
-def _scaled_logits(stage: Stage) -> Deviation:
+def _scaled_logits(stage: Stage) -> Mutation:
     return {"logits": after(stage)}
 
 
@@ -35,15 +35,15 @@ MISTAKES = (
         sentence="The temperature is not used: the weights are those of temperature 1.",
         symptom="Nothing changes when the temperature does.",
         mend="Divide the cosines by the temperature before the softmax.",
-        versions=one({"logits": Instead(lambda problem, similarity: similarity)}),
+        forms=one({"logits": Replace(lambda problem, similarity: similarity)}),
     ),
     Mistake(
         name="temperature-multiplied",
         sentence="The cosines are multiplied by the temperature instead of divided.",
         symptom="A lower temperature makes the weights more even instead of sharper.",
         mend="similarity / temperature.",
-        versions=one(
-            {"logits": Instead(lambda problem, similarity: similarity * problem.temperature)}
+        forms=one(
+            {"logits": Replace(lambda problem, similarity: similarity * problem.temperature)}
         ),
     ),
     Mistake(
@@ -52,11 +52,9 @@ MISTAKES = (
         "its root.",
         symptom="Right at temperature 1 only.",
         mend="Divide once; look for a second division inside the softmax.",
-        versions=(
-            Version("square", _scaled_logits(lambda problem, logits: logits / problem.temperature)),
-            Version(
-                "root", _scaled_logits(lambda problem, logits: logits * problem.temperature**0.5)
-            ),
+        forms=(
+            Form("square", _scaled_logits(lambda problem, logits: logits / problem.temperature)),
+            Form("root", _scaled_logits(lambda problem, logits: logits * problem.temperature**0.5)),
         ),
     ),
     Mistake(
@@ -65,8 +63,8 @@ MISTAKES = (
         symptom="Weights too sharp or too even; 4 % on random maps, 33 % on designed ones.",
         mend="Use the temperature asked for; the paper has 1.",
         evidence="A public BLIP-2 port has 0.1.",
-        versions=tuple(Version(f"temperature {value:g}", _temperature(value)) for value in FIXED),
-        families=(Family("temperature {:.4g}", _temperature, 1e-3, 1e3, broad=True),),
+        forms=tuple(Form(f"temperature {value:g}", _temperature(value)) for value in FIXED),
+        fitted_forms=(FittedForm("temperature {:.4g}", _temperature, 1e-3, 1e3, broad=True),),
     ),
     Mistake(
         name="scaled-like-attention",
@@ -75,26 +73,24 @@ MISTAKES = (
         symptom="Weights nearly uniform; 1 to 3 % on random maps, 45 % on disjoint heads.",
         mend="Cosines are already scaled: divide by the temperature only.",
         evidence="Measured.",
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "root of the cells",
                 _scaled_logits(lambda problem, logits: logits / problem.cells**0.5),
             ),
-            Version(
+            Form(
                 "root of the keys",
                 _scaled_logits(lambda problem, logits: logits / problem.keys**0.5),
             ),
-            Version(
+            Form(
                 "root of the queries",
                 _scaled_logits(lambda problem, logits: logits / problem.queries**0.5),
             ),
-            Version(
+            Form(
                 "root of the student heads",
                 _scaled_logits(lambda problem, logits: logits / problem.student_heads**0.5),
             ),
-            Version(
-                "cells, no root", _scaled_logits(lambda problem, logits: logits / problem.cells)
-            ),
+            Form("cells, no root", _scaled_logits(lambda problem, logits: logits / problem.cells)),
         ),
     ),
     Mistake(
@@ -103,15 +99,15 @@ MISTAKES = (
         symptom="Right at temperature 1; a factor 16 at 4.",
         mend="The factor belongs to the loss of the outputs. AMAD has none.",
         evidence="Hinton et al. 2015 for logits; IntelLabs/distiller #122 for the confusion.",
-        versions=(
-            Version(
+        forms=(
+            Form(
                 "squared", {"reduced": after(lambda problem, loss: loss * problem.temperature**2)}
             ),
-            Version(
+            Form(
                 "divided by the square",
                 {"reduced": after(lambda problem, loss: loss / problem.temperature**2)},
             ),
-            Version("once", {"reduced": after(lambda problem, loss: loss * problem.temperature)}),
+            Form("once", {"reduced": after(lambda problem, loss: loss * problem.temperature)}),
         ),
     ),
     Mistake(
@@ -119,6 +115,6 @@ MISTAKES = (
         sentence="The temperature sharpens the attention maps themselves.",
         symptom="Right at temperature 1 only; also divergence terms change, not only weights.",
         mend="The temperature belongs to the softmax over student heads; leave the maps alone.",
-        versions=one({"teacher_mask": Around(_sharpened), "student_mask": Around(_sharpened)}),
+        forms=one({"teacher_mask": Wrap(_sharpened), "student_mask": Wrap(_sharpened)}),
     ),
 )

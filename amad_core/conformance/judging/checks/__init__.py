@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from amad_core.conformance.judging.checks import drawn, masks, options, precision, state, values
 from amad_core.conformance.judging.checks.result import CheckResult
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 
 
 class Check(NamedTuple):
     """A check: what it is about, in a few words, and the function that decides it."""
 
     title: str
-    run: Callable[[Subject], CheckResult]
+    run: Callable[[Examinee], CheckResult]
 
 
 CHECKS: Mapping[str, Check] = MappingProxyType(

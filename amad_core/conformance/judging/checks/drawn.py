@@ -9,7 +9,7 @@ from amad_core.conformance.inputs.borders import prepared
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.checks.result import FAILED, PASSED, CheckResult
 from amad_core.conformance.judging.checks.values import value_or_gradient
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ SHAPES = (
 _MOST_CALLS_TO_SHRINK = 250
 
 
-def check_drawn(subject: Subject) -> CheckResult:
+def check_drawn(examinee: Examinee) -> CheckResult:
     """Search for an input on which the port is wrong, and shrink it."""
-    search = _Search(subject)
+    search = _Search(examinee)
     smallest = search.run()
     if smallest is None:
         return CheckResult(PASSED, cases=search.calls)
     return CheckResult(
         FAILED,
-        f"the smallest wrong input: {value_or_gradient(subject, smallest)}",
+        f"the smallest wrong input: {value_or_gradient(examinee, smallest)}",
         search.calls,
         search.wrong,
         smallest,
@@ -49,9 +49,9 @@ def check_drawn(subject: Subject) -> CheckResult:
 class _Search:
     """One run of Hypothesis, bounded in calls so that it takes as long as it always does."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, examinee: Examinee) -> None:
         self.calls = self.wrong = 0
-        self._subject = subject
+        self._subject = examinee
         self._smallest: Judgement | None = None
         self._calls_at_first = 0
 
@@ -105,12 +105,12 @@ def _same(case: Case, other: Case) -> bool:
     )
 
 
-def _case(subject: Subject, inputs: "AmadInputs") -> Case:
+def _case(examinee: Examinee, inputs: "AmadInputs") -> Case:
     teacher, student, mask = inputs
-    return prepared(Case("drawn", teacher, student, mask=mask), subject.claim, subject.seed)
+    return prepared(Case("drawn", teacher, student, mask=mask), examinee.terms, examinee.seed)
 
 
-def _strategy(subject: Subject) -> "SearchStrategy[AmadInputs]":
+def _strategy(examinee: Examinee) -> "SearchStrategy[AmadInputs]":
     from hypothesis import strategies as st
 
     from amad_core.conformance.strategies import GENTLE_SCALES, amad_inputs
@@ -129,5 +129,5 @@ def _strategy(subject: Subject) -> "SearchStrategy[AmadInputs]":
             exact=True,
         )
 
-    masks = st.booleans() if subject.takes_masks else st.just(False)
+    masks = st.booleans() if examinee.takes_masks else st.just(False)
     return st.tuples(st.sampled_from(SHAPES), masks).flatmap(lambda drawn: inputs_of(*drawn))

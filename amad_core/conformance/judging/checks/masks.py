@@ -7,27 +7,27 @@ import numpy as np
 from amad_core.conformance.inputs.borders import GARBAGE, garbage_cases, padding_pair
 from amad_core.conformance.judging.checks.result import CheckResult, skipped, summed_up
 from amad_core.conformance.judging.checks.values import designed_cases, value_or_gradient
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement, shown
 from amad_core.conformance.judging.tolerance import within
 
 _NO_MASK = "the port takes no mask"
 
 
-def check_masks(subject: Subject) -> CheckResult:
+def check_masks(examinee: Examinee) -> CheckResult:
     """Padding, windows, masked keys, a sample without any cell: value and gradient."""
-    if not subject.takes_masks:
-        return skipped(_NO_MASK if subject.claim.masks is None else "not asked for")
-    judged = [subject.judge(case) for case in designed_cases(subject, masked=True)]
-    return summed_up((judgement, value_or_gradient(subject, judgement)) for judgement in judged)
+    if not examinee.takes_masks:
+        return skipped(_NO_MASK if examinee.terms.masks is None else "not asked for")
+    judged = [examinee.judge(case) for case in designed_cases(examinee, masked=True)]
+    return summed_up((judgement, value_or_gradient(examinee, judgement)) for judgement in judged)
 
 
-def check_garbage(subject: Subject) -> CheckResult:
+def check_garbage(examinee: Examinee) -> CheckResult:
     """NaN, infinity and huge numbers in masked cells."""
-    if not subject.takes_masks:
-        return skipped(_NO_MASK if subject.claim.masks is None else "not asked for")
-    judged = [subject.judge(case) for case in garbage_cases(subject.claim, subject.seed)]
-    problems = [value_or_gradient(subject, judgement) for judgement in judged]
+    if not examinee.takes_masks:
+        return skipped(_NO_MASK if examinee.terms.masks is None else "not asked for")
+    judged = [examinee.judge(case) for case in garbage_cases(examinee.terms, examinee.seed)]
+    problems = [value_or_gradient(examinee, judgement) for judgement in judged]
     outcome = summed_up(zip(judged, problems, strict=True))
     spoiled = [not np.isfinite(filling) for filling in GARBAGE]
     # A product with the mask takes out what is finite; NaN * 0 and inf * 0 are NaN.
@@ -37,11 +37,11 @@ def check_garbage(subject: Subject) -> CheckResult:
     return replace(outcome, mistake="mask-by-product") if by_product else outcome
 
 
-def check_padding(subject: Subject) -> CheckResult:
+def check_padding(examinee: Examinee) -> CheckResult:
     """The same maps with padded queries and keys: the port agrees with itself."""
-    if not subject.takes_masks:
-        return skipped(_NO_MASK if subject.claim.masks is None else "not asked for")
-    bare, padded = (subject.judge(case) for case in padding_pair(subject.claim, subject.seed))
+    if not examinee.takes_masks:
+        return skipped(_NO_MASK if examinee.terms.masks is None else "not asked for")
+    bare, padded = (examinee.judge(case) for case in padding_pair(examinee.terms, examinee.seed))
     return summed_up([(padded, _padding_problem(bare, padded))])
 
 

@@ -19,7 +19,7 @@ from amad_core.conformance.judging.checks.result import (
     summed_up,
 )
 from amad_core.conformance.judging.checks.values import designed_cases, value_or_gradient
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import shown
 from amad_core.conformance.judging.tolerance import within
 
@@ -27,20 +27,20 @@ TEMPERATURES = (0.5, 2.0)
 """At temperature 1 no mistake in it shows."""
 
 
-def check_options(subject: Subject) -> CheckResult:
+def check_options(examinee: Examinee) -> CheckResult:
     """Two other temperatures, and the other reductions, on the first designed inputs."""
-    cases = list(_with_other_options(subject))
+    cases = list(_with_other_options(examinee))
     if not cases:
         return skipped("the port takes neither temperature nor reduction")
-    judged = [subject.judge(case) for case in cases]
-    return summed_up((judgement, value_or_gradient(subject, judgement)) for judgement in judged)
+    judged = [examinee.judge(case) for case in cases]
+    return summed_up((judgement, value_or_gradient(examinee, judgement)) for judgement in judged)
 
 
-def check_layers(subject: Subject) -> CheckResult:
+def check_layers(examinee: Examinee) -> CheckResult:
     """Two layers, given as lists, must give the sum of the losses of each."""
-    if not subject.claim.layers:
+    if not examinee.terms.layers:
         return skipped("the port takes one layer")
-    case = designed_cases(subject, masked=False)[0]
+    case = designed_cases(examinee, masked=False)[0]
     # The other way round in all but the batch, which a mean would not notice.
     other = replace(case, teacher=case.teacher[..., ::-1], student=case.student[:, :, ::-1])
     both = replace(
@@ -49,8 +49,8 @@ def check_layers(subject: Subject) -> CheckResult:
         teacher=np.stack([case.teacher, other.teacher]),
         student=np.stack([case.student, other.student]),
     )
-    single = subject.judge(case)
-    answer = subject.port.answer(both, subject.dtype, False)
+    single = examinee.judge(case)
+    answer = examinee.port.answer(both, examinee.dtype, False)
     if answer.trouble is not None:
         return summed_up([(single, answer.trouble.message)])
     found = answer.observation.value
@@ -86,9 +86,9 @@ def _layers_result(
     return CheckResult(FAILED, detail, 1, 1, mistake=next(fits, ""))
 
 
-def _with_other_options(subject: Subject) -> Iterator[Case]:
-    accepts, claim = subject.port.description.accepts, subject.claim
-    cases = designed_cases(subject, masked=False)[:3]
+def _with_other_options(examinee: Examinee) -> Iterator[Case]:
+    accepts, terms = examinee.port.description.accepts, examinee.terms
+    cases = designed_cases(examinee, masked=False)[:3]
     if "temperature" in accepts:
         for temperature in TEMPERATURES:
             for case in cases:
@@ -96,6 +96,6 @@ def _with_other_options(subject: Subject) -> Iterator[Case]:
                 yield replace(case, name=name, temperature=temperature)
     if "reduction" in accepts:
         for reduction in REDUCTIONS:
-            if reduction != claim.reduction:
+            if reduction != terms.reduction:
                 name = f"{cases[0].name}/{reduction}"
                 yield replace(cases[0], name=name, reduction=reduction)

@@ -8,7 +8,7 @@ from amad_core.conformance.judging.checks.result import (
     summed_up,
 )
 from amad_core.conformance.judging.checks.values import designed_cases, value_or_gradient
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement
 
 _ENOUGH = 4
@@ -17,34 +17,34 @@ _NOTABLE = 0.05
 """The loss that rounds after every operation was 0.007 off at most in bfloat16 (240 inputs)."""
 
 
-def check_float32(subject: Subject) -> CheckResult:
+def check_float32(examinee: Examinee) -> CheckResult:
     """Maps in single precision."""
-    return _check(subject, "float32")
+    return _check(examinee, "float32")
 
 
-def check_bfloat16(subject: Subject) -> CheckResult:
+def check_bfloat16(examinee: Examinee) -> CheckResult:
     """Maps in bfloat16."""
-    return _check(subject, "bfloat16")
+    return _check(examinee, "bfloat16")
 
 
-def check_float16(subject: Subject) -> CheckResult:
+def check_float16(examinee: Examinee) -> CheckResult:
     """Maps in half precision."""
-    return _check(subject, "float16")
+    return _check(examinee, "float16")
 
 
-def _check(subject: Subject, dtype: str) -> CheckResult:
-    if dtype == subject.dtype:
+def _check(examinee: Examinee, dtype: str) -> CheckResult:
+    if dtype == examinee.dtype:
         return skipped("all checks above are in this precision")
-    if dtype not in subject.port.description.dtypes:
-        return skipped(f"{subject.port.description.framework} has none here")
-    cases = designed_cases(subject, masked=False)[:_ENOUGH]
-    if any(subject.judge(case).value_problem for case in cases):
+    if dtype not in examinee.port.description.dtypes:
+        return skipped(f"{examinee.port.description.framework} has none here")
+    cases = designed_cases(examinee, masked=False)[:_ENOUGH]
+    if any(examinee.judge(case).value_problem for case in cases):
         return skipped("values are wrong already in the precision above")
-    judged = [subject.judge(case, dtype) for case in cases]
+    judged = [examinee.judge(case, dtype) for case in cases]
     if all(_raised(judgement) for judgement in judged):
         assert judged[0].answer.trouble is not None
         return skipped(f"the port does not take it: {judged[0].answer.trouble.message}")
-    outcome = summed_up((judgement, value_or_gradient(subject, judgement)) for judgement in judged)
+    outcome = summed_up((judgement, value_or_gradient(examinee, judgement)) for judgement in judged)
     return outcome if outcome.worst else _within_bounds(judged)
 
 

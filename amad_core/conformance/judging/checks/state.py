@@ -4,7 +4,7 @@ import numpy as np
 
 from amad_core.conformance.judging.checks.result import FAILED, PASSED, CheckResult, skipped
 from amad_core.conformance.judging.checks.values import designed_cases
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.judging.tolerance import within
 
@@ -14,13 +14,13 @@ _MORE_CALLS = 4
 _IMMUTABLE = ("tensorflow", "jax")
 
 
-def check_inputs(subject: Subject) -> CheckResult:
+def check_inputs(examinee: Examinee) -> CheckResult:
     """No call so far has changed an argument."""
-    if subject.port.description.framework in _IMMUTABLE:
+    if examinee.port.description.framework in _IMMUTABLE:
         return skipped("arrays of this framework cannot be changed")
-    if not subject.judged:
-        subject.judge(designed_cases(subject, masked=False)[0])
-    judged = list(subject.judged.values())
+    if not examinee.judged:
+        examinee.judge(designed_cases(examinee, masked=False)[0])
+    judged = list(examinee.judged.values())
     changed = [judgement for judgement in judged if judgement.answer.changed]
     if not changed:
         return CheckResult(PASSED, cases=len(judged))
@@ -35,17 +35,17 @@ def check_inputs(subject: Subject) -> CheckResult:
     )
 
 
-def check_repeated(subject: Subject) -> CheckResult:
+def check_repeated(examinee: Examinee) -> CheckResult:
     """The first case again, after all the others, and once more."""
-    case = designed_cases(subject, masked=False)[0]
-    before = subject.judge(case)
+    case = designed_cases(examinee, masked=False)[0]
+    before = examinee.judge(case)
     if before.answer.trouble is not None:
         return skipped("there is no result to repeat")
-    later = [subject.judge_unnamed(case, gradients=False) for _ in range(3)]
+    later = [examinee.judge_unnamed(case, gradients=False) for _ in range(3)]
     if all(_same(before, after) for after in later):
         return CheckResult(PASSED, cases=1)
     said = ", ".join(_value(judgement) for judgement in (before, *later))
-    later += [subject.judge_unnamed(case, gradients=False) for _ in range(_MORE_CALLS)]
+    later += [examinee.judge_unnamed(case, gradients=False) for _ in range(_MORE_CALLS)]
     return CheckResult(
         FAILED,
         f"{case.name}: the same input gave {said}",

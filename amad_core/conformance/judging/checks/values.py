@@ -15,35 +15,35 @@ from amad_core.conformance.judging.checks.result import (
     skipped,
     summed_up,
 )
-from amad_core.conformance.judging.examinee import Subject
+from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement
 
 
-def designed_cases(subject: Subject, *, masked: bool) -> list[Case]:
+def designed_cases(examinee: Examinee, *, masked: bool) -> list[Case]:
     """The inputs that tell mistakes apart, with a mask or without."""
-    claim = subject.claim
+    terms = examinee.terms
     cases = discriminating_cases(
-        claim.variant,
-        temperature=claim.temperature,
-        reduction=claim.reduction,
+        terms.variant,
+        temperature=terms.temperature,
+        reduction=terms.reduction,
         masks=masked,
-        seed=subject.seed,
+        seed=examinee.seed,
     )
-    return [claim.applied_to(case) for case in cases if (case.mask is not None) == masked]
+    return [terms.applied_to(case) for case in cases if (case.mask is not None) == masked]
 
 
-def check_values(subject: Subject) -> CheckResult:
+def check_values(examinee: Examinee) -> CheckResult:
     """Values on designed inputs without mask."""
-    judged = [subject.judge(case) for case in designed_cases(subject, masked=False)]
+    judged = [examinee.judge(case) for case in designed_cases(examinee, masked=False)]
     return summed_up((judgement, judgement.value_problem) for judgement in judged)
 
 
-def check_gradients(subject: Subject) -> CheckResult:
+def check_gradients(examinee: Examinee) -> CheckResult:
     """Gradients with respect to the student on the same inputs."""
-    if not subject.claim.gradients:
+    if not examinee.terms.gradients:
         return skipped("not asked for")
-    judged = [subject.judge(case) for case in designed_cases(subject, masked=False)]
-    if not subject.differentiable and all(
+    judged = [examinee.judge(case) for case in designed_cases(examinee, masked=False)]
+    if not examinee.differentiable and all(
         judgement.answer.observation.grad_student is None for judgement in judged
     ):
         return skipped("a NumPy port has none; return (loss, gradient) to have it checked")
@@ -67,12 +67,12 @@ def _cut_off(judged: list[Judgement]) -> str:
     )
 
 
-def check_teacher(subject: Subject) -> CheckResult:
+def check_teacher(examinee: Examinee) -> CheckResult:
     """The teacher's maps are constants of the loss."""
-    if not subject.differentiable:
-        reason = "the framework has no gradients" if subject.claim.gradients else "not asked for"
+    if not examinee.differentiable:
+        reason = "the framework has no gradients" if examinee.terms.gradients else "not asked for"
         return skipped(reason)
-    judged = [subject.judge(case) for case in designed_cases(subject, masked=False)]
+    judged = [examinee.judge(case) for case in designed_cases(examinee, masked=False)]
     taken = [
         judgement for judgement in judged if judgement.answer.observation.grad_teacher is not None
     ]
@@ -90,17 +90,17 @@ def check_teacher(subject: Subject) -> CheckResult:
     )
 
 
-def check_edges(subject: Subject) -> CheckResult:
+def check_edges(examinee: Examinee) -> CheckResult:
     """Borders, in value and gradient."""
-    judged = [subject.judge(case) for case in edge_cases(subject.claim, subject.seed)]
-    return summed_up((judgement, value_or_gradient(subject, judgement)) for judgement in judged)
+    judged = [examinee.judge(case) for case in edge_cases(examinee.terms, examinee.seed)]
+    return summed_up((judgement, value_or_gradient(examinee, judgement)) for judgement in judged)
 
 
-def check_infinite(subject: Subject) -> CheckResult:
+def check_infinite(examinee: Examinee) -> CheckResult:
     """Where the exact divergence is infinite, a port may stay finite by a floor of its own."""
-    if subject.claim.variant not in ("kl", "token", "projected") or subject.claim.eps:
+    if examinee.terms.variant not in ("kl", "token", "projected") or examinee.terms.eps:
         return skipped("this loss is always finite")
-    judged = [subject.judge(case) for case in infinite_cases(subject.claim, subject.seed)]
+    judged = [examinee.judge(case) for case in infinite_cases(examinee.terms, examinee.seed)]
     values = [judgement.answer.observation.value for judgement in judged]
     for judgement, value in zip(judged, values, strict=True):
         if value is None or np.isnan(value).any():
@@ -116,11 +116,11 @@ def check_infinite(subject: Subject) -> CheckResult:
     )
 
 
-def value_or_gradient(subject: Subject, judgement: Judgement) -> str:
+def value_or_gradient(examinee: Examinee, judgement: Judgement) -> str:
     """The problem of the value, else that of the gradient where there is any."""
     if judgement.value_problem:
         return judgement.value_problem
     has_gradient = judgement.answer.observation.grad_student is not None
-    if subject.claim.gradients and (subject.differentiable or has_gradient):
+    if examinee.terms.gradients and (examinee.differentiable or has_gradient):
         return judgement.gradient_problem
     return ""

@@ -38,7 +38,7 @@ class Request(NamedTuple):
         return self.call(self.teacher, self.student, self.others)
 
 
-class Evaluation(NamedTuple):
+class RawAnswer(NamedTuple):
     """A loss as the port gave it, and gradients of its sum.
 
     ``grad_teacher`` is all zeros where no gradient reaches the teacher.
@@ -77,10 +77,10 @@ class Framework(Protocol):
     def dtype(self, tensor: Any) -> str:
         """The name of a tensor's dtype; empty where it is no tensor."""
 
-    def evaluate(self, request: Request) -> Evaluation:
+    def evaluate(self, request: Request) -> RawAnswer:
         """The loss alone."""
 
-    def differentiate(self, request: Request) -> Evaluation:
+    def differentiate(self, request: Request) -> RawAnswer:
         """The loss and its gradients with respect to both maps."""
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from amad_core.conformance.ports.frameworks import Evaluation, Request
+from amad_core.conformance.ports.frameworks import RawAnswer, Request
 
 _UNTRACEABLE = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
 _CUT_OFF = "the loss is cut off from its inputs (no floating-point jax array)"
@@ -56,11 +56,11 @@ class Jax:
         """The dtype's name; empty for plain numbers."""
         return str(tensor.dtype) if isinstance(tensor, jax.Array) else ""
 
-    def evaluate(self, request: Request) -> Evaluation:
+    def evaluate(self, request: Request) -> RawAnswer:
         """The loss alone."""
-        return Evaluation(request.run())
+        return RawAnswer(request.run())
 
-    def differentiate(self, request: Request) -> Evaluation:
+    def differentiate(self, request: Request) -> RawAnswer:
         """Gradients by reverse mode; a port that cannot be traced has none.
 
         Compiled as a whole where it can be: op by op, each new shape costs a second.
@@ -72,15 +72,15 @@ class Jax:
         except _UNTRACEABLE:
             return self._differentiate_untraced(request)
         except _NoLossError:
-            return Evaluation(request.run(), no_gradient=_CUT_OFF)
-        return Evaluation(loss, self.array(students), self.array(teachers))
+            return RawAnswer(request.run(), no_gradient=_CUT_OFF)
+        return RawAnswer(loss, self.array(students), self.array(teachers))
 
     def _compiled(self, request: Request) -> Any:
         if request.options not in self._functions:
             self._functions[request.options] = jax.jit(_loss_and_gradients(request.call))
         return self._functions[request.options]
 
-    def _differentiate_untraced(self, request: Request) -> Evaluation:
+    def _differentiate_untraced(self, request: Request) -> RawAnswer:
         """Op by op: only what gradients need is traced; Python may branch on values."""
         differentiate = _loss_and_gradients(request.call)
         try:
@@ -88,15 +88,15 @@ class Jax:
                 request.teacher, request.student, request.others
             )
         except _NoLossError:
-            return Evaluation(request.run(), no_gradient=_CUT_OFF)
+            return RawAnswer(request.run(), no_gradient=_CUT_OFF)
         except _UNTRACEABLE as error:
             first = str(error).strip().splitlines()[0]
-            return Evaluation(
+            return RawAnswer(
                 request.run(),
                 no_gradient="jax cannot trace the port "
                 f"(float(), .item(), NumPy functions or branches on values): {first}",
             )
-        return Evaluation(loss, self.array(students), self.array(teachers))
+        return RawAnswer(loss, self.array(students), self.array(teachers))
 
 
 def _loss_and_gradients(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amad_core.conformance.ports.frameworks import Evaluation, Request
+from amad_core.conformance.ports.frameworks import RawAnswer, Request
 
 
 class NumPy:
@@ -37,7 +37,7 @@ class NumPy:
         """The dtype's name; empty for plain numbers."""
         return str(tensor.dtype) if isinstance(tensor, np.ndarray | np.generic) else ""
 
-    def evaluate(self, request: Request) -> Evaluation:
+    def evaluate(self, request: Request) -> RawAnswer:
         """The loss, or the two parts of ``(loss, gradient)``."""
         found = request.run()
         if isinstance(found, tuple | list) and len(found) == 2:
@@ -45,8 +45,8 @@ class NumPy:
             if gradient.shape == request.student.shape and np.issubdtype(
                 gradient.dtype, np.floating
             ):
-                return Evaluation(found[0], gradient.astype(np.float64))
-        return Evaluation(
+                return RawAnswer(found[0], gradient.astype(np.float64))
+        return RawAnswer(
             found, no_gradient="NumPy has no gradients; return (loss, gradient) to have one checked"
         )
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from amad_core.conformance.ports.frameworks import Evaluation, Request
+from amad_core.conformance.ports.frameworks import RawAnswer, Request
 
 
 class TensorFlow:
@@ -39,23 +39,23 @@ class TensorFlow:
         """The dtype's name; empty for plain numbers."""
         return str(tensor.dtype.name) if tf.is_tensor(tensor) else ""
 
-    def evaluate(self, request: Request) -> Evaluation:
+    def evaluate(self, request: Request) -> RawAnswer:
         """The loss alone."""
-        return Evaluation(request.run())
+        return RawAnswer(request.run())
 
-    def differentiate(self, request: Request) -> Evaluation:
+    def differentiate(self, request: Request) -> RawAnswer:
         """Gradients by a tape that watches both maps."""
         with tf.GradientTape() as tape:
             tape.watch([request.teacher, request.student])
             loss = request.run()
         if not tf.is_tensor(loss):
-            return Evaluation(
+            return RawAnswer(
                 loss, no_gradient="the loss is cut off from its inputs (a plain number or .numpy())"
             )
         try:
             teachers, students = tape.gradient(loss, [request.teacher, request.student])
         except (LookupError, RuntimeError, ValueError, tf.errors.OpError) as error:
-            return Evaluation(loss, no_gradient=f"GradientTape raised: {error}")
+            return RawAnswer(loss, no_gradient=f"GradientTape raised: {error}")
         leaked = (
             np.zeros(tuple(request.teacher.shape)) if teachers is None else self.array(teachers)
         )
@@ -64,8 +64,8 @@ class TensorFlow:
                 "no gradient reaches the student "
                 "(tf.stop_gradient, .numpy(), or maps that are not used)"
             )
-            return Evaluation(loss, grad_teacher=leaked, no_gradient=cut)
-        return Evaluation(loss, self.array(students), leaked)
+            return RawAnswer(loss, grad_teacher=leaked, no_gradient=cut)
+        return RawAnswer(loss, self.array(students), leaked)
 
 
 FRAMEWORK = TensorFlow()

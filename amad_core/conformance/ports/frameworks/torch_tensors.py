@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from amad_core.conformance.ports.frameworks import Evaluation, Request
+from amad_core.conformance.ports.frameworks import RawAnswer, Request
 
 
 class Torch:
@@ -39,11 +39,11 @@ class Torch:
         """The dtype's name; empty for plain numbers."""
         return str(tensor.dtype).removeprefix("torch.") if isinstance(tensor, torch.Tensor) else ""
 
-    def evaluate(self, request: Request) -> Evaluation:
+    def evaluate(self, request: Request) -> RawAnswer:
         """The loss alone."""
-        return Evaluation(request.run())
+        return RawAnswer(request.run())
 
-    def differentiate(self, request: Request) -> Evaluation:
+    def differentiate(self, request: Request) -> RawAnswer:
         """Gradients by ``torch.autograd.grad``.
 
         The port gets results of an operation, not leaves, as a model's maps are: a change in place
@@ -52,7 +52,7 @@ class Torch:
         leaves = [maps.requires_grad_() for maps in (request.teacher, request.student)]
         loss = request.call(leaves[0] * 1, leaves[1] * 1, request.others)
         if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
-            return Evaluation(
+            return RawAnswer(
                 loss,
                 no_gradient="the loss is cut off from its inputs "
                 "(a plain number, .item(), .detach(), torch.no_grad(), or a pass through NumPy)",
@@ -60,14 +60,14 @@ class Torch:
         try:
             teachers, students = torch.autograd.grad(loss.sum(), leaves, allow_unused=True)
         except RuntimeError as error:
-            return Evaluation(loss, no_gradient=f"the backward pass raised: {error}")
+            return RawAnswer(loss, no_gradient=f"the backward pass raised: {error}")
         leaked = (
             np.zeros(tuple(request.teacher.shape)) if teachers is None else self.array(teachers)
         )
         if students is None:
             cut = "the loss does not depend on the student's maps"
-            return Evaluation(loss, grad_teacher=leaked, no_gradient=cut)
-        return Evaluation(loss, self.array(students), leaked)
+            return RawAnswer(loss, grad_teacher=leaked, no_gradient=cut)
+        return RawAnswer(loss, self.array(students), leaked)
 
 
 FRAMEWORK = Torch()

@@ -13,7 +13,7 @@ _WITHOUT_PROJECTION = tuple(name for name in VARIANTS if name != "projected")
 _ENOUGH = 6
 
 
-def other_claims(judgements: Iterable[Judgement]) -> list[str]:
+def other_terms(judgements: Iterable[Judgement]) -> list[str]:
     """Options under which every value judged is right, as they are typed: ``--variant kl``."""
     answered = [
         one
@@ -46,9 +46,9 @@ def _fits(judgement: Judgement, variant: str, reduction: str) -> bool:
 
 
 def _typed(variant: str, reduction: str, judgement: Judgement) -> str:
-    parts = []
+    suspects = []
     if variant != judgement.case.variant:
-        parts.append(f"--variant {variant}")
+        suspects.append(f"--variant {variant}")
     if reduction != judgement.case.reduction:
-        parts.append(f"--reduction {reduction}")
-    return " ".join(parts)
+        suspects.append(f"--reduction {reduction}")
+    return " ".join(suspects)
