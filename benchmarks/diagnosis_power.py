@@ -31,12 +31,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from amad_core import VARIANTS
 from amad_core.conformance.diagnosis.diagnosis import diagnose
-from amad_core.conformance.diagnosis.evidence import Evidence, Suspect, Suspects
+from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect, Suspects
 from amad_core.conformance.diagnosis.pipeline import SPECIFICATION, Stages, observe, stages_with
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 from amad_core.conformance.diagnosis.search import all_suspects, possible_orders
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.conformance.judging.judgement import Judgement, judge
+from amad_core.conformance.ports.answer import Answer
 from amad_core.files import write_atomically
 
 TEMPERATURE = 0.7
@@ -86,7 +88,7 @@ class Outcome:
     said: str
 
 
-Observe = Callable[[Case, Stages], Observation]
+Observe = Callable[[Case, Stages], Answer]
 
 
 def _observer(framework: str, dtype: str) -> Observe:
@@ -98,7 +100,7 @@ def _observer(framework: str, dtype: str) -> Observe:
     return lambda case, stages: function(case, stages, dtype)
 
 
-def _observations(planted: Planted, cases: Sequence[Case], stages: Stages) -> list[Observation]:
+def _observations(planted: Planted, cases: Sequence[Case], stages: Stages) -> list[Answer]:
     """What the port answers; nothing where it crashes."""
     observer = _observer(planted.framework, planted.dtype)
     observed = []
@@ -106,7 +108,7 @@ def _observations(planted: Planted, cases: Sequence[Case], stages: Stages) -> li
         try:
             observed.append(observer(case, stages))
         except Exception:
-            observed.append(Observation(None, dtype=planted.dtype))
+            observed.append(Answer(None, dtype=planted.dtype))
     return observed
 
 
@@ -132,11 +134,11 @@ def measure(planted: Planted) -> Outcome:
     stages = stages_with(*(suspect.version.mutation for suspect in suspects))
     observed = _observations(planted, cases, stages)
     start, processor = time.perf_counter(), time.process_time()
-    diagnosis = diagnose(cases, observed)
+    diagnosis = diagnose(_judged(cases, observed))
     seconds = time.perf_counter() - start
     processor_seconds = time.process_time() - processor
     wanted = {suspect.mistake.name for suspect in suspects}
-    said = [{entry.name for entry in one.mistakes} for one in diagnosis.explanations]
+    said = [set(one.mistakes) for one in diagnosis.explanations]
     return Outcome(
         planted=planted,
         hidden=_hidden(planted, suspects, cases, observed),
@@ -151,8 +153,12 @@ def measure(planted: Planted) -> Outcome:
     )
 
 
+def _judged(cases: Sequence[Case], answers: Sequence[Answer]) -> list[Judgement]:
+    return [judge(case, answer) for case, answer in zip(cases, answers, strict=True)]
+
+
 def _hidden(
-    planted: Planted, suspects: Suspects, cases: Sequence[Case], observed: Sequence[Observation]
+    planted: Planted, suspects: Suspects, cases: Sequence[Case], observed: Sequence[Answer]
 ) -> bool:
     """Whether leaving one of the mistakes out changes nothing, or there is nothing but NaN."""
     if not suspects:
@@ -172,7 +178,7 @@ def _stages(suspects: Suspects) -> Stages:
     return stages_with(*(suspect.version.mutation for suspect in suspects))
 
 
-def _alike(found: Sequence[Observation], others: Sequence[Observation], dtype: str) -> bool:
+def _alike(found: Sequence[Answer], others: Sequence[Answer], dtype: str) -> bool:
     allowed = 1e-6 if dtype == "float64" else 1e-4
     for one, other in zip(found, others, strict=True):
         if (one.value is None) != (other.value is None):
@@ -189,19 +195,20 @@ def _alike(found: Sequence[Observation], others: Sequence[Observation], dtype: s
     return True
 
 
-def _inputs_needed(
-    suspects: Suspects, cases: Sequence[Case], observed: Sequence[Observation]
-) -> int:
+def _inputs_needed(suspects: Suspects, cases: Sequence[Case], observed: Sequence[Answer]) -> int:
     """Inputs until every other mistake gives another value (with those that values show)."""
-    evidence = Evidence(cases, observed)
-    if not evidence.differing:
+    exhibits = [Exhibit(judgement) for judgement in _judged(cases, observed)]
+    differing = [i for i, one in enumerate(exhibits) if one.differs]
+    if not differing:
         return 0
-    needed = 1 + min(evidence.differing)
+    needed = 1 + min(differing)
     for other in all_suspects(cases[0].variant):
         if other.mistake.name in (suspects[0].mistake.name, *suspects[0].mistake.same_as):
             continue
         told = (
-            i + 1 for i in evidence.answered if not evidence.value_fits(i, evidence.value(other, i))
+            i + 1
+            for i, one in enumerate(exhibits)
+            if one.answer.value is not None and not one.value_matches(one.value(other))
         )
         needed = max(needed, next(told, 0))
     return needed

@@ -11,7 +11,8 @@ import numpy as np
 
 from amad_core.conformance.diagnosis.arrays import Array
 from amad_core.conformance.diagnosis.pipeline import Stages, problem_of, run
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.ports.answer import Answer
 
 
 class TorchArrays:
@@ -105,7 +106,7 @@ class TensorFlowArrays:
         return values if self._tf.is_tensor(values) else self.constant(values)
 
 
-def observe_torch(case: Case, stages: Stages, dtype: str = "float32") -> Observation:
+def observe_torch(case: Case, stages: Stages, dtype: str = "float32") -> Answer:
     """Value and gradients of one case with native PyTorch differentiation."""
     import torch
 
@@ -120,10 +121,10 @@ def observe_torch(case: Case, stages: Stages, dtype: str = "float32") -> Observa
         np.zeros(maps.shape) if gradient is None else arrays.values(gradient)
         for gradient, maps in zip(gradients, (student, teacher), strict=True)
     )
-    return Observation(arrays.values(loss), of_student, of_teacher, dtype)
+    return Answer(arrays.values(loss), of_student, of_teacher, dtype)
 
 
-def observe_tensorflow(case: Case, stages: Stages, dtype: str = "float32") -> Observation:
+def observe_tensorflow(case: Case, stages: Stages, dtype: str = "float32") -> Answer:
     """Value and gradients of one case with native TensorFlow differentiation."""
     import tensorflow as tf
 
@@ -135,4 +136,4 @@ def observe_tensorflow(case: Case, stages: Stages, dtype: str = "float32") -> Ob
         total = tf.reduce_sum(loss)
     gradients = tape.gradient(total, (student, teacher), unconnected_gradients="zero")
     of_student, of_teacher = (arrays.values(gradient) for gradient in gradients)
-    return Observation(arrays.values(loss), of_student, of_teacher, dtype)
+    return Answer(arrays.values(loss), of_student, of_teacher, dtype)

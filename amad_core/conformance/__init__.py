@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amad_core.conformance.examination import check_port
-    from amad_core.conformance.inputs.case import Case, Observation
+    from amad_core.conformance.inputs.case import Case
+    from amad_core.conformance.ports.answer import Answer
     from amad_core.conformance.ports.numpy_port import load_port
     from amad_core.conformance.pytest_support import parametrize_with_checks
     from amad_core.conformance.reports.report import Report
 
 _MODULES = {
+    "Answer": "ports.answer",
     "Case": "inputs.case",
-    "Observation": "inputs.case",
     "Report": "reports.report",
     "check_port": "examination",
     "load_port": "ports.numpy_port",
@@ -24,8 +25,8 @@ _MODULES = {
 }
 
 __all__ = [
+    "Answer",
     "Case",
-    "Observation",
     "Report",
     "check_port",
     "load_port",

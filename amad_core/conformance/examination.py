@@ -150,7 +150,7 @@ def examine(examinee: Examinee, blank: Report, progress: Progress | None = None)
         return report
     if progress:
         progress("looking for the mistake")
-    return explained(examinee, report)
+    return replace(report, findings=explained(examinee.judgements, report.failed))
 
 
 def run_check(examinee: Examinee, name: str) -> CheckResult:

@@ -15,10 +15,12 @@ from amad_core.conformance.diagnosis import page as mistakes_page
 from amad_core.conformance.diagnosis.evidence import Suspect
 from amad_core.conformance.diagnosis.mistakes import MISTAKES, Mistake, mistake
 from amad_core.conformance.diagnosis.pipeline import observe, stages_with, value_of
-from amad_core.conformance.diagnosis.relative_tolerance import relative_distance, specification
+from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 from amad_core.conformance.diagnosis.search import all_suspects
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.conformance.judging.judgement import specified
+from amad_core.conformance.ports.answer import Answer
 
 TEMPERATURE = 0.7  # not 1: there, mistakes in the temperature cannot be seen
 
@@ -65,7 +67,7 @@ def test_every_executable_mistake_shows_and_no_two_look_alike(variant: str) -> N
     cases = discriminating_cases(variant, temperature=TEMPERATURE)
     suspects = all_suspects(variant)
     values = [_values(suspect, cases) for suspect in suspects]
-    right = [specification(case)[0] for case in cases]
+    right = [np.asarray(specified(case).value) for case in cases]
     shown = {
         suspect.mistake.name
         for suspect, found in zip(suspects, values, strict=True)
@@ -97,7 +99,7 @@ def test_every_executable_mistake_shows_and_no_two_look_alike(variant: str) -> N
 
 def test_gradients_tell_the_mistakes_apart_that_values_do_not_show() -> None:
     case = discriminating_cases("kl", temperature=TEMPERATURE)[0]
-    right = specification(case)[0]
+    right = np.asarray(specified(case).value)
     silent = [
         suspect
         for suspect in all_suspects("kl")
@@ -158,7 +160,7 @@ def _gradient_shows(suspect: Suspect, cases: list[Case]) -> bool:
     return any(_gradients_differ(observe(case, stages), observe(case)) for case in cases)
 
 
-def _gradients_differ(one: Observation, other: Observation) -> bool:
+def _gradients_differ(one: Answer, other: Answer) -> bool:
     return (
         relative_distance(one.grad_student, other.grad_student) > 1e-6
         or relative_distance(one.grad_teacher, other.grad_teacher) > 1e-6

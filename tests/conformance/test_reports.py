@@ -51,7 +51,7 @@ SCHEMA = {
         "verdict": {"enum": ["right", "wrong", "unusable"]},
         "passed": {"type": "boolean"},
         "headline": TEXT,
-        "claim": {"type": "object", "required": ["variant", "temperature", "reduction", "eps"]},
+        "judged_as": {"type": "object", "required": ["variant", "temperature", "reduction", "eps"]},
         "port": {"type": ["object", "null"]},
         "seed": {"type": "integer"},
         "max_examples": {"type": "integer"},

@@ -36,7 +36,7 @@ def main(module: str, framework: str, results: str, *designs: str) -> None:
                 entries[vector.id] = {"skipped": "not asked in this test"}
                 continue
             answer = port.answer(vector.case, "float64", True)
-            found = answer.observation
+            found = answer
             dtypes.add(found.dtype)
             if answer.trouble is not None:
                 entries[vector.id] = {"error": answer.trouble.message}

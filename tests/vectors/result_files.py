@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.ports.answer import Answer
 from amad_core.conformance.vectors.numbers import as_json
 from amad_core.conformance.vectors.reading import Golden, GoldenCase
 
@@ -13,7 +14,7 @@ Document = dict[str, Any]
 
 
 def results_document(
-    golden: Golden, answer: Callable[[Case], Observation], *, gradients: bool = True
+    golden: Golden, answer: Callable[[Case], Answer], *, gradients: bool = True
 ) -> Document:
     """Every case answered."""
     return {
@@ -35,11 +36,11 @@ def written(document: Any, path: Path) -> Path:
     return path
 
 
-def _entry(vector: GoldenCase, observation: Observation, gradients: bool) -> Document:
-    assert observation.value is not None
-    entry: Document = {"value": as_json(observation.value)}
-    if gradients and observation.grad_student is not None:
-        entry["grad_student"] = as_json(observation.grad_student)
-    if gradients and observation.grad_teacher is not None:
-        entry["grad_teacher"] = as_json(observation.grad_teacher)
+def _entry(vector: GoldenCase, answer: Answer, gradients: bool) -> Document:
+    assert answer.value is not None
+    entry: Document = {"value": as_json(answer.value)}
+    if gradients and answer.grad_student is not None:
+        entry["grad_student"] = as_json(answer.grad_student)
+    if gradients and answer.grad_teacher is not None:
+        entry["grad_teacher"] = as_json(answer.grad_teacher)
     return entry

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amad_core.conformance.inputs.terms import expected
+from amad_core.conformance.judging.judgement import specified
 from amad_core.conformance.vectors import strict_json
 from amad_core.conformance.vectors.check import check_results
 from amad_core.conformance.vectors.document import checksum
@@ -27,7 +27,7 @@ _VALUE = f"/results/{_FIRST}/value"
 
 @pytest.fixture(scope="module")
 def results(golden_kl: Golden) -> Document:
-    return results_document(golden_kl, expected)
+    return results_document(golden_kl, specified)
 
 
 def _entry(document: Document) -> Document:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from amad_core.conformance.inputs.terms import expected
+from amad_core.conformance.judging.judgement import specified
 from amad_core.conformance.vectors.command import vectors_app
 from amad_core.conformance.vectors.reading import Golden
 from tests.vectors.result_files import results_document, written
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.xdist_group("vectors")
 
 @pytest.fixture
 def right(golden_kl: Golden, tmp_path: Path) -> Path:
-    return written(results_document(golden_kl, expected), tmp_path / "right.json")
+    return written(results_document(golden_kl, specified), tmp_path / "right.json")
 
 
 @pytest.fixture
 def wrong(golden_kl: Golden, tmp_path: Path) -> Path:
-    document = results_document(golden_kl, expected, gradients=False)
+    document = results_document(golden_kl, specified, gradients=False)
     for entry in document["results"].values():
         if isinstance(entry["value"], float):
             entry["value"] *= 3

@@ -1,6 +1,7 @@
 """Results from files get the verdict and the diagnosis that a Python port would get."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from amad_core.conformance.diagnosis import explanation
 from amad_core.conformance.diagnosis.mistakes import mistake
 from amad_core.conformance.diagnosis.pipeline import observe, stages_with
-from amad_core.conformance.inputs.case import Case, Observation
-from amad_core.conformance.inputs.terms import expected
-from amad_core.conformance.judging.examinee import Examinee
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.judging.checks.result import CheckResult
+from amad_core.conformance.judging.judgement import Judgement, specified
+from amad_core.conformance.ports.answer import Answer
+from amad_core.conformance.reports.explanation import NOTHING_FOUND, Findings
 from amad_core.conformance.reports.report import Report
 from amad_core.conformance.vectors import check
 from amad_core.conformance.vectors.check import check_results
@@ -31,11 +34,10 @@ def _report(document: Document, path: Path) -> Report:
 def nothing_explains_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """The diagnosis as it ends, after a long search, where a gradient is of no known mistake."""
 
-    def quick(examinee: Examinee, report: Report) -> Report:
-        observed = [judgement.answer.observation for judgement in examinee.judged.values()]
-        if any(found.grad_student is not None for found in observed):
-            return report
-        return explanation.explained(examinee, report)
+    def quick(judgements: Sequence[Judgement], failed: Sequence[CheckResult]) -> Findings:
+        if any(judgement.answer.grad_student is not None for judgement in judgements):
+            return NOTHING_FOUND
+        return explanation.explained(judgements, failed)
 
     monkeypatch.setattr(check, "explained", quick)
 
@@ -44,11 +46,11 @@ def _status(report: Report, name: str) -> str:
     return next(check.status for check in report.checks if check.name == name)
 
 
-def _with_mistake(name: str, version: int = 0):
-    stages = stages_with(mistake(name).versions[version].deviation)
+def _with_mistake(name: str):
+    stages = stages_with(mistake(name).forms[0].mutation)
 
-    def answer(case: Case) -> Observation:
-        right = expected(case)
+    def answer(case: Case) -> Answer:
+        right = specified(case)
         assert right.value is not None
         return observe(case, stages) if np.isfinite(right.value).all() else right
 
@@ -57,14 +59,14 @@ def _with_mistake(name: str, version: int = 0):
 
 @pytest.mark.parametrize("variant", ["mse", "kl", "js", "token", "projected"])
 def test_right_results_are_right(variant: str, tmp_path: Path) -> None:
-    report = _report(results_document(generated_vectors(variant), expected), tmp_path)
+    report = _report(results_document(generated_vectors(variant), specified), tmp_path)
     assert report.passed, str(report)
     assert report.exit_code == 0
     assert _status(report, "gradient") == "passed"
 
 
 def test_right_values_alone_are_right(golden_kl: Golden, tmp_path: Path) -> None:
-    report = _report(results_document(golden_kl, expected, gradients=False), tmp_path)
+    report = _report(results_document(golden_kl, specified, gradients=False), tmp_path)
     assert report.passed, str(report)
     assert _status(report, "gradient") == "skipped"
 
@@ -72,12 +74,12 @@ def test_right_values_alone_are_right(golden_kl: Golden, tmp_path: Path) -> None
 def test_float32_results_are_right_as_float32_and_wrong_as_float64(
     golden_kl: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "explained", lambda _, report: report)
+    monkeypatch.setattr(check, "explained", lambda judgements, failed: NOTHING_FOUND)
 
-    def rounded(case: Case) -> Observation:
-        right = expected(case)
+    def rounded(case: Case) -> Answer:
+        right = specified(case)
         value = np.asarray(right.value)
-        return Observation(np.asarray(value * (1 + 1e-6)))
+        return Answer(np.asarray(value * (1 + 1e-6)))
 
     document = results_document(golden_kl, rounded, gradients=False)
     assert _report(document | {"dtype": "float32"}, tmp_path).passed
@@ -106,7 +108,7 @@ def test_a_mistake_with_a_wrong_gradient_of_its_own_is_named_by_its_values(
 ) -> None:
     answer = _with_mistake("mean-over-heads")
 
-    def half(case: Case) -> Observation:
+    def half(case: Case) -> Answer:
         found = answer(case)
         assert found.grad_student is not None
         return replace(found, grad_student=found.grad_student**3)
@@ -117,7 +119,7 @@ def test_a_mistake_with_a_wrong_gradient_of_its_own_is_named_by_its_values(
 
 
 def test_missing_cases_are_reported(golden_kl: Golden, tmp_path: Path) -> None:
-    document = results_document(golden_kl, expected)
+    document = results_document(golden_kl, specified)
     del document["results"]["kl-disjoint"], document["results"]["kl-causal"]
     report = _report(document, tmp_path)
     assert report.exit_code == 1
@@ -129,7 +131,7 @@ def test_missing_cases_are_reported(golden_kl: Golden, tmp_path: Path) -> None:
 
 
 def test_skipped_cases_are_named_and_do_not_count(golden_kl: Golden, tmp_path: Path) -> None:
-    document = results_document(golden_kl, expected)
+    document = results_document(golden_kl, specified)
     document["results"]["kl-floor"] = {"skipped": "the port has no eps"}
     report = _report(document, tmp_path)
     assert report.passed
@@ -138,7 +140,7 @@ def test_skipped_cases_are_named_and_do_not_count(golden_kl: Golden, tmp_path: P
 
 
 def test_a_case_that_the_port_could_not_answer_is_wrong(golden_kl: Golden, tmp_path: Path) -> None:
-    document = results_document(golden_kl, expected)
+    document = results_document(golden_kl, specified)
     document["results"]["kl-rect-1"] = {"error": "index out of range"}
     report = _report(document, tmp_path)
     assert not report.passed
@@ -146,7 +148,7 @@ def test_a_case_that_the_port_could_not_answer_is_wrong(golden_kl: Golden, tmp_p
 
 
 def test_weights_show_where_the_mistake_is(golden_kl: Golden, tmp_path: Path) -> None:
-    document = results_document(golden_kl, expected)
+    document = results_document(golden_kl, specified)
     for vector in golden_kl.cases:
         document["results"][vector.id]["weights"] = vector.weights.tolist()
     assert _status(_report(document, tmp_path), "weights") == "passed"
@@ -160,7 +162,7 @@ def test_weights_show_where_the_mistake_is(golden_kl: Golden, tmp_path: Path) ->
 
 
 def test_a_floor_of_its_own_is_a_decision_of_the_port(golden_kl: Golden, tmp_path: Path) -> None:
-    document = results_document(golden_kl, expected, gradients=False)
+    document = results_document(golden_kl, specified, gradients=False)
     document["results"]["kl-no-common-cell"]["value"] = 700.0
     report = _report(document, tmp_path)
     assert report.passed
@@ -168,7 +170,7 @@ def test_a_floor_of_its_own_is_a_decision_of_the_port(golden_kl: Golden, tmp_pat
 
 
 def test_nan_is_wrong(golden_kl: Golden, tmp_path: Path) -> None:
-    document = results_document(golden_kl, expected, gradients=False)
+    document = results_document(golden_kl, specified, gradients=False)
     document["results"]["kl-causal"]["value"] = "nan"
     report = _report(document, tmp_path)
     assert not report.passed
@@ -176,7 +178,7 @@ def test_nan_is_wrong(golden_kl: Golden, tmp_path: Path) -> None:
 
 
 def test_a_directory_of_results_is_one_set(golden_kl: Golden, tmp_path: Path) -> None:
-    document = results_document(golden_kl, expected)
+    document = results_document(golden_kl, specified)
     entries = sorted(document["results"].items())
     for index, part in enumerate((entries[:10], entries[10:])):
         written(document | {"results": dict(part)}, tmp_path / f"part-{index}.json")
@@ -185,19 +187,19 @@ def test_a_directory_of_results_is_one_set(golden_kl: Golden, tmp_path: Path) ->
 
 
 def test_a_demanded_variant_must_be_answered(golden_kl: Golden, tmp_path: Path) -> None:
-    path = written(results_document(golden_kl, expected), tmp_path / "results.json")
+    path = written(results_document(golden_kl, specified), tmp_path / "results.json")
     reports = check_results(path, variants=["mse", "kl"])
     assert {report.terms.variant: report.passed for report in reports} == {"mse": False, "kl": True}
 
 
 def test_the_report_is_plain_json(golden_kl: Golden, tmp_path: Path) -> None:
-    document = results_document(golden_kl, expected, gradients=False)
+    document = results_document(golden_kl, specified, gradients=False)
     document["results"]["kl-causal"]["value"] = "nan"
     json.dumps(_report(document, tmp_path).to_json(), allow_nan=False)
 
 
 def test_results_that_leave_every_case_out_are_not_right(tmp_path: Path) -> None:
-    document = results_document(generated_vectors("kl"), expected)
+    document = results_document(generated_vectors("kl"), specified)
     document["results"] = {name: {"skipped": "not yet"} for name in document["results"]}
     report = _report(document, tmp_path)
     assert report.verdict == "wrong"

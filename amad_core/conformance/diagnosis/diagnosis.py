@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from amad_core.conformance.diagnosis.evidence import Evidence, Match, Suspect
+from amad_core.conformance.diagnosis.evidence import Evidence, Match
+from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect
 from amad_core.conformance.diagnosis.facts import known_facts, precision_mistake
-from amad_core.conformance.diagnosis.mistakes import Mistake
+from amad_core.conformance.diagnosis.mistakes import mistake as mistake_named
 from amad_core.conformance.diagnosis.near_misses import fitted_matches, near_matches
 from amad_core.conformance.diagnosis.ratios import Ratio
 from amad_core.conformance.diagnosis.scaling import gradient_ratio, matches_with_factor, plain_ratio
 from amad_core.conformance.diagnosis.search import all_suspects, pair_matches, single_matches
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.judging.judgement import Judgement
+from amad_core.conformance.reports.explanation import Explanation
 
 _LISTED = 8
 """At most so many explanations are listed."""
@@ -25,56 +27,6 @@ _EXACT = 1e-9
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Known mistakes, one or two, rarely three, that give every value and gradient observed.
-
-    Attributes:
-        mistakes: the catalogue's entries.
-        details: how each is made, where there are several ways (``"temperature 0.1"``).
-        values, gradients: how many of each it reproduces: all that were observed.
-        error: the largest relative distance of any of them.
-        factor: a plain ratio on top of the mistake; ``None`` for none.
-        except_for: names of cases that it does *not* reproduce, where nothing reproduces all: those
-            are inputs out of the ordinary (rows that do not sum to 1, NaN).
-    """
-
-    mistakes: tuple[Mistake, ...]
-    details: tuple[str, ...]
-    values: int
-    gradients: int
-    error: float
-    factor: Ratio | None = None
-    except_for: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The mistakes' names, joined by " + "."""
-        return " + ".join(mistake.name for mistake in self.mistakes)
-
-    @property
-    def sentence(self) -> str:
-        """What the port does, for a human."""
-        sentences = [
-            f"{mistake.sentence.rstrip('.')} ({detail})." if detail else mistake.sentence
-            for mistake, detail in zip(self.mistakes, self.details, strict=True)
-        ]
-        told = " And: ".join(sentences + ([self.factor.sentence] if self.factor else []))
-        if not self.except_for:
-            return told
-        return f"{told} This explains all cases but {', '.join(self.except_for)}."
-
-    @property
-    def symptom(self) -> str:
-        """How it shows."""
-        return " ".join(mistake.symptom for mistake in self.mistakes)
-
-    @property
-    def mend(self) -> str:
-        """What to change."""
-        return " ".join(mistake.mend for mistake in self.mistakes)
-
-
-@dataclass(frozen=True)
 class Diagnosis:
     """What is known about a port that may disagree with the specification.
 
@@ -82,14 +34,14 @@ class Diagnosis:
         agrees: whether all values and gradients are the specification's.
         explanations: all that fit equally well, the likeliest first; empty where nothing fits.
         ratio: a plain factor between all values and the specification's; ``None`` for none.
-        findings: facts, one sentence each: which inputs agree, what the port is invariant to,
+        facts: one sentence each: which inputs agree, what the port is invariant to,
             its scale. Most useful where nothing fits.
     """
 
     agrees: bool
     explanations: tuple[Explanation, ...]
     ratio: Ratio | None
-    findings: tuple[str, ...]
+    facts: tuple[str, ...]
 
     @property
     def summary(self) -> str:
@@ -105,40 +57,39 @@ class Diagnosis:
         return "No known mistake, and no pair of them, gives these values and gradients."
 
 
-def diagnose(cases: Sequence[Case], observations: Sequence[Observation]) -> Diagnosis:
+def diagnose(judgements: Sequence[Judgement]) -> Diagnosis:
     """Finds the mistakes that reproduce **all** values and gradients of a port.
 
     Singles are tried first, then numbers to fit, singles with a plain factor, and pairs. Tolerances
-    follow from each observation's dtype (see :mod:`amad_core.conformance.judging.tolerance`).
+    follow from each judgement's dtype (see :mod:`amad_core.conformance.judging.tolerance`).
 
     Args:
-        cases: what the port was asked; those of :func:`discriminating_cases` tell mistakes apart.
-        observations: what it answered, one a case; values and gradients may be missing or NaN.
+        judgements: what the port was asked and what it answered; cases of
+            :func:`discriminating_cases` tell mistakes apart; values and gradients may be missing
+            or NaN.
 
     Returns:
-        The diagnosis; explanations that fit equally well are all listed.
+        The diagnosis; explanations that match equally well are all listed.
 
     Raises:
-        ValueError: as many observations as cases are needed, and at least one case; all cases of
-            one variant.
+        ValueError: no judgement, or judgements of several variants.
     """
-    if not cases or len(cases) != len(observations):
+    variants = {judgement.case.variant for judgement in judgements}
+    if len(variants) != 1:
         raise ValueError(
-            "diagnose needs one observation for every case, and at least one case; got "
-            f"{len(cases)} cases and {len(observations)} observations"
+            "diagnose needs judgements of one variant, at least one; diagnose each variant on its "
+            f"own; got {len(judgements)} judgements of {', '.join(sorted(variants)) or 'none'}"
         )
-    if len({case.variant for case in cases}) > 1:
-        raise ValueError("diagnose needs cases of one variant; diagnose each variant on its own")
-    evidence = Evidence(cases, observations)
-    findings = known_facts(evidence)
+    evidence = Evidence([Exhibit(judgement) for judgement in judgements])
+    facts = known_facts(evidence)
     if evidence.agrees or not evidence.answered:
-        return Diagnosis(evidence.agrees and bool(evidence.answered), (), None, findings)
+        return Diagnosis(evidence.agrees and bool(evidence.answered), (), None, facts)
     ratio = plain_ratio(evidence) or gradient_ratio(evidence)
-    return Diagnosis(False, _explanations(evidence, ratio), ratio, findings)
+    return Diagnosis(False, _explanations(evidence, ratio), ratio, facts)
 
 
 def _explanations(evidence: Evidence, ratio: Ratio | None) -> tuple[Explanation, ...]:
-    suspects = all_suspects(evidence.cases[0].variant)
+    suspects = all_suspects(evidence.variant)
     matches = single_matches(evidence, suspects)
     if not matches or min(match.error for match in matches) > _EXACT:
         matches += fitted_matches(evidence)
@@ -164,16 +115,16 @@ def _extended(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
 def _ordinary(evidence: Evidence, suspects: list[Suspect]) -> tuple[Explanation, ...]:
     """What explains the ordinary cases, if nothing explains all: rows sum to 1, values finite."""
     ordinary = [
-        i
-        for i in evidence.answered
-        if np.isfinite(np.asarray(evidence.observations[i].value)).all()
-        and np.allclose(evidence.cases[i].teacher.sum(axis=-1), 1)
-        and np.allclose(evidence.cases[i].student.sum(axis=-1), 1)
+        one
+        for one in evidence.answered
+        if one.is_finite
+        and np.allclose(one.case.teacher.sum(axis=-1), 1)
+        and np.allclose(one.case.student.sum(axis=-1), 1)
     ]
-    others = tuple(evidence.cases[i].name for i in evidence.answered if i not in ordinary)
+    others = tuple(one.case.name for one in evidence.answered if one not in ordinary)
     if len(ordinary) < _FEW or not others:
         return ()
-    fewer = evidence.restricted(ordinary)
+    fewer = Evidence(ordinary)
     if not fewer.differing:
         return ()
     matches = (
@@ -181,7 +132,14 @@ def _ordinary(evidence: Evidence, suspects: list[Suspect]) -> tuple[Explanation,
         or pair_matches(fewer, suspects)
         or near_matches(fewer, suspects)
     )
-    return tuple(replace(explanation, except_for=others) for explanation in _ranked(matches))
+    return tuple(
+        replace(
+            explanation,
+            sentence=f"{explanation.sentence} This explains all cases but {', '.join(others)}.",
+            except_for=others,
+        )
+        for explanation in _ranked(matches)
+    )
 
 
 def factored_explanations(evidence: Evidence, suspects: list[Suspect]) -> tuple[Explanation, ...]:
@@ -197,9 +155,16 @@ def _rounding(evidence: Evidence) -> tuple[Explanation, ...]:
     mistake = precision_mistake(evidence)
     if mistake is None:
         return ()
-    values, gradients = len(evidence.answered), int(np.sum(~np.isnan(evidence.gradient_errors)))
-    error = float(np.nanmax([*evidence.value_errors, *evidence.gradient_errors]))
-    return (Explanation((mistake,), ("",), values, gradients, error),)
+    gradients = sum(not np.isnan(one.gradient_error) for one in evidence.answered)
+    told = from_catalogue(mistake.name)
+    error = max(evidence.errors, default=0.0)
+    return (replace(told, values=len(evidence.answered), gradients=gradients, error=error),)
+
+
+def from_catalogue(name: str) -> Explanation:
+    """What the catalogue says of one mistake."""
+    entry = mistake_named(name)
+    return Explanation(entry.name, entry.sentence, entry.symptom, entry.mend, (entry.name,))
 
 
 def _ranked(matches: list[Match]) -> tuple[Explanation, ...]:
@@ -224,11 +189,21 @@ def _ranked(matches: list[Match]) -> tuple[Explanation, ...]:
 
 
 def _explanation(match: Match, factor: Ratio | None = None) -> Explanation:
+    mistakes = [suspect.mistake for suspect in match.suspects]
+    details = tuple(suspect.form.label for suspect in match.suspects)
+    sentences = [
+        f"{mistake.sentence.rstrip('.')} ({detail})." if detail else mistake.sentence
+        for mistake, detail in zip(mistakes, details, strict=True)
+    ]
+    names = tuple(mistake.name for mistake in mistakes)
     return Explanation(
-        mistakes=tuple(suspect.mistake for suspect in match.suspects),
-        details=tuple(suspect.form.label for suspect in match.suspects),
+        name=" + ".join(names),
+        sentence=" And: ".join(sentences + ([factor.sentence] if factor else [])),
+        symptom=" ".join(mistake.symptom for mistake in mistakes),
+        mend=" ".join(mistake.mend for mistake in mistakes),
+        mistakes=names,
+        details=details,
         values=match.values,
         gradients=match.gradients,
         error=match.error,
-        factor=factor,
     )

@@ -5,35 +5,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from amad_core.conformance.diagnosis.diagnosis import Diagnosis, diagnose
-from amad_core.conformance.diagnosis.mistakes import mistake
+from amad_core.conformance.diagnosis.diagnosis import Diagnosis, diagnose, from_catalogue
 from amad_core.conformance.diagnosis.other_terms import other_terms
 from amad_core.conformance.inputs.case import Case
-from amad_core.conformance.judging.examinee import Examinee
+from amad_core.conformance.judging.checks.result import CheckResult
 from amad_core.conformance.judging.judgement import Judgement
-from amad_core.conformance.reports.report import Explanation, Report
+from amad_core.conformance.reports.explanation import Explanation, Findings
 
 
-def explained(examinee: Examinee, report: Report) -> Report:
-    """The report with known mistakes that give what the port gives, and with plain facts."""
-    by_checks = [_from_catalogue(result.mistake) for result in report.failed if result.mistake]
+def explained(judgements: Sequence[Judgement], failed: Sequence[CheckResult]) -> Findings:
+    """Known mistakes that give what the port gives, and plain facts.
+
+    Args:
+        judgements: what the port answered in the dtype that correctness is judged in.
+        failed: the checks that failed; some name a mistake by themselves.
+    """
+    by_checks = [from_catalogue(result.mistake) for result in failed if result.mistake]
     told = {explanation.name for explanation in by_checks}
-    judged = _not_explained(
-        [one for one in examinee.judged.values() if _tells(examinee, one)], told
-    )
-    if any(result.name == "mask" for result in report.failed):
+    judged = _not_explained([one for one in judgements if _tells(one)], told)
+    if any(result.name == "mask" for result in failed):
         # What counts though it is masked out shows on finite maps; NaN would say nothing more.
         judged = [one for one in judged if np.isfinite(one.case.student).all()]
-    if all(one.answer.observation.value is None for one in judged):
-        return replace(report, explanations=tuple(by_checks))
+    if all(one.answer.value is None for one in judged):
+        return Findings(tuple(by_checks))
     found, facts = _looked_into(judged)
     if not found and any(one.leak for one in judged):
         # The leak is plain to see; without it, what else is wrong may be, too.
-        by_checks.append(_from_catalogue("gradient-into-the-teacher"))
+        by_checks.append(from_catalogue("gradient-into-the-teacher"))
         found, facts = _looked_into([_without_leak(one) for one in judged])
     found = [explanation for explanation in found if explanation.name not in told]
-    return replace(
-        report,
+    return Findings(
         explanations=(*by_checks, *found),
         hints=tuple(
             f"The port is right with {typed}: is that what it is meant to compute?"
@@ -48,7 +49,7 @@ def _looked_into(judged: Sequence[Judgement]) -> tuple[list[Explanation], tuple[
     diagnosis = _diagnosis_of_any(judged)
     whole = bool(diagnosis.explanations) and not diagnosis.explanations[0].except_for
     found = ([] if whole else _apart_from_nan(judged)) or _from_diagnosis(diagnosis)
-    return found, diagnosis.findings
+    return found, diagnosis.facts
 
 
 def _not_explained(judged: Sequence[Judgement], told: Collection[str]) -> list[Judgement]:
@@ -61,18 +62,13 @@ def _not_explained(judged: Sequence[Judgement], told: Collection[str]) -> list[J
 
 
 def _without_leak(judgement: Judgement) -> Judgement:
-    observation = replace(judgement.answer.observation, grad_teacher=None)
-    return replace(judgement, answer=replace(judgement.answer, observation=observation))
+    return replace(judgement, answer=replace(judgement.answer, grad_teacher=None))
 
 
-def _tells(examinee: Examinee, judgement: Judgement) -> bool:
-    """Whether a judgement says something about mistakes: in full precision, with a finite loss."""
+def _tells(judgement: Judgement) -> bool:
+    """Whether a judgement says something about mistakes: with a finite loss."""
     wanted = judgement.expected.value
-    return (
-        judgement.asked_in == examinee.dtype
-        and wanted is not None
-        and bool(np.isfinite(wanted).all())
-    )
+    return wanted is not None and bool(np.isfinite(wanted).all())
 
 
 def _diagnosis_of_any(judged: Sequence[Judgement]) -> Diagnosis:
@@ -85,17 +81,14 @@ def _diagnosis_of_any(judged: Sequence[Judgement]) -> Diagnosis:
 
 
 def _has_right_shape(judgement: Judgement) -> bool:
-    found, wanted = judgement.answer.observation.value, judgement.expected.value
+    found, wanted = judgement.answer.value, judgement.expected.value
     return found is None or wanted is None or found.shape == wanted.shape
 
 
 def _diagnosis(judged: Sequence[Judgement]) -> Diagnosis:
     """The diagnosis; where it fails itself, the verdict stands and the failure is reported."""
     try:
-        return diagnose(
-            [judgement.case for judgement in judged],
-            [judgement.answer.observation for judgement in judged],
-        )
+        return diagnose(judged)
     except Exception as error:
         said = f"The diagnosis itself failed, please report it: {type(error).__name__}: {error}"
         return Diagnosis(False, (), None, (said,))
@@ -103,8 +96,7 @@ def _diagnosis(judged: Sequence[Judgement]) -> Diagnosis:
 
 def _from_diagnosis(diagnosis: Diagnosis) -> list[Explanation]:
     if diagnosis.explanations:
-        likeliest = diagnosis.explanations[0]
-        return [Explanation(likeliest.name, likeliest.sentence, likeliest.symptom, likeliest.mend)]
+        return [diagnosis.explanations[0]]
     if diagnosis.ratio is not None:
         return [Explanation("plain ratio", diagnosis.ratio.sentence)]
     return []
@@ -116,7 +108,7 @@ def _apart_from_nan(judged: Sequence[Judgement]) -> list[Explanation]:
     finite = [one for one in judged if _is_finite(one)]
     if not broken or not finite:
         return []
-    explanations = [_from_catalogue(name) for name in _reason_for_nan(broken)]
+    explanations = [from_catalogue(name) for name in _reason_for_nan(broken)]
     rest = _diagnosis(finite)
     return explanations + ([] if rest.agrees else _from_diagnosis(rest))
 
@@ -126,14 +118,14 @@ def _reason_for_nan(broken: Sequence[Judgement]) -> list[str]:
     if all(_has_empty_sample(one.case) for one in broken):
         return ["empty-sample-nan"]
     if broken[0].case.variant != "mse" and all(_shared_zeros(one.case) for one in broken):
-        values = [one.answer.observation.value for one in broken]
+        values = [one.answer.value for one in broken]
         of_value = any(value is not None and not np.isfinite(value).all() for value in values)
         return ["zero-times-log-of-zero" if of_value else "nan-gradient-behind-where"]
     return []
 
 
 def _is_finite(judgement: Judgement) -> bool:
-    found = judgement.answer.observation
+    found = judgement.answer
     arrays = (found.value, found.grad_student, found.grad_teacher)
     return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
 
@@ -149,8 +141,3 @@ def _shared_zeros(case: Case) -> bool:
 
 def _has_empty_sample(case: Case) -> bool:
     return case.mask is not None and not case.mask.any(axis=(1, 2)).all()
-
-
-def _from_catalogue(name: str) -> Explanation:
-    entry = mistake(name)
-    return Explanation(entry.name, entry.sentence, entry.symptom, entry.mend)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from amad_core.conformance.diagnosis.evidence import Evidence
+from amad_core.conformance.diagnosis.exhibit import Exhibit
 from amad_core.conformance.diagnosis.mistakes import Mistake, mistake
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 from amad_core.conformance.inputs.borders import rounded_array
@@ -37,7 +38,7 @@ def precision_mistake(evidence: Evidence) -> Mistake | None:
         "bfloat16": "low-precision-arithmetic",
     }
     for dtype, name in names.items():
-        if all(_rounds_like(evidence, i, dtype) for i in evidence.answered) and (
+        if all(_rounds_like(one, dtype) for one in evidence.answered) and (
             _is_rounded(evidence, dtype)
         ):
             return mistake(name)
@@ -50,22 +51,22 @@ def _is_rounded(evidence: Evidence, dtype: str) -> bool:
     Losses are numbers of that dtype; or twins, inputs that have the same loss in exact arithmetic
     whatever is computed symmetrically, give losses that differ in the last digits of that dtype.
     """
-    values = [np.asarray(evidence.observations[i].value) for i in evidence.answered]
+    values = [np.asarray(one.answer.value) for one in evidence.answered]
     if all(np.array_equal(value, rounded_array(value, dtype)) for value in values):
         return True
     twins = [
         float(np.sum(value))
-        for i, value in zip(evidence.answered, values, strict=True)
+        for one, value in zip(evidence.answered, values, strict=True)
         # Other deviations, too, tell doubled heads from single ones.
-        if evidence.cases[i].name.startswith("twin/") and "doubled" not in evidence.cases[i].name
+        if one.case.name.startswith("twin/") and "doubled" not in one.case.name
     ]
     return len(twins) > 1 and np.ptp(twins) > UNIT_ROUNDOFF[dtype] / 64 * np.max(np.abs(twins))
 
 
-def _rounds_like(evidence: Evidence, index: int, dtype: str) -> bool:
-    allowed = tolerance(evidence.cases[index], dtype)
-    value, gradient = evidence.specified[index]
-    found = evidence.observations[index]
+def _rounds_like(exhibit: Exhibit, dtype: str) -> bool:
+    allowed = tolerance(exhibit.case, dtype)
+    found = exhibit.answer
+    value, gradient = exhibit.right_value, exhibit.right_gradient
     if found.value is None or np.shape(found.value) != value.shape:
         return False
     if found.grad_teacher is not None and np.any(found.grad_teacher):
@@ -78,15 +79,12 @@ def _rounds_like(evidence: Evidence, index: int, dtype: str) -> bool:
 
 
 def _unanswered(evidence: Evidence) -> Iterator[str]:
-    missing = [i for i in range(len(evidence.cases)) if i not in evidence.answered]
+    missing = [one for one in evidence.exhibits if one.answer.value is None]
     if missing:
-        yield f"No value came for {_names(evidence, missing)}."
-    for what, (one, other) in _EQUAL_SIZES.items():
+        yield f"No value came for {_names(missing)}."
+    for what, (size, other) in _EQUAL_SIZES.items():
         kinds = [
-            {
-                getattr(evidence.problems[i], one) == getattr(evidence.problems[i], other)
-                for i in some
-            }
+            {getattr(one.problem, size) == getattr(one.problem, other) for one in some}
             for some in (evidence.answered, missing)
         ]
         if kinds == [{True}, {False}]:
@@ -94,20 +92,16 @@ def _unanswered(evidence: Evidence) -> Iterator[str]:
 
 
 def _not_finite(evidence: Evidence) -> Iterator[str]:
-    values = [
-        i
-        for i in evidence.answered
-        if not np.isfinite(np.asarray(evidence.observations[i].value)).all()
-    ]
+    values = [one for one in evidence.answered if not one.is_finite]
     if values:
-        yield f"The value is NaN or infinite for {_names(evidence, values)}."
+        yield f"The value is NaN or infinite for {_names(values)}."
     gradients = [
-        i
-        for i in evidence.answered
-        if i not in values and not _finite_gradient(evidence.observations[i].grad_student)
+        one
+        for one in evidence.answered
+        if one not in values and not _finite_gradient(one.answer.grad_student)
     ]
     if gradients:
-        names = _names(evidence, gradients)
+        names = _names(gradients)
         yield f"The value is finite and the gradient NaN or infinite for {names}."
 
 
@@ -121,17 +115,17 @@ def _agreement(evidence: Evidence) -> Iterator[str]:
             yield f"The values of all {len(evidence.answered)} cases are the specification's."
         return
     if evidence.agreeing:
-        yield f"Values agree for {_names(evidence, evidence.agreeing)}."
-    yield f"Values differ for {_names(evidence, evidence.differing)}."
+        yield f"Values agree for {_names(evidence.agreeing)}."
+    yield f"Values differ for {_names(evidence.differing)}."
 
 
 def _scale(evidence: Evidence) -> Iterator[str]:
     ratios = []
-    for index in evidence.differing:
-        found, expected = np.asarray(evidence.observations[index].value), evidence.specified[index]
-        if found.shape == expected[0].shape:
+    for exhibit in evidence.differing:
+        found, expected = np.asarray(exhibit.answer.value), exhibit.right_value
+        if found.shape == expected.shape:
             with np.errstate(all="ignore"):
-                each = found / expected[0]
+                each = found / expected
             ratios += [float(ratio) for ratio in np.ravel(each) if np.isfinite(ratio)]
     if ratios:
         low, high = min(ratios), max(ratios)
@@ -140,8 +134,8 @@ def _scale(evidence: Evidence) -> Iterator[str]:
 
 def _gradients(evidence: Evidence) -> Iterator[str]:
     cosines, norms = [], []
-    for index in evidence.wrong_gradients:
-        gradient, expected = evidence.observations[index].grad_student, evidence.specified[index][1]
+    for exhibit in evidence.wrong_gradients:
+        gradient, expected = exhibit.answer.grad_student, exhibit.right_gradient
         if gradient is None or gradient.shape != expected.shape:
             continue
         length, right = float(np.linalg.norm(gradient)), float(np.linalg.norm(expected))
@@ -156,7 +150,9 @@ def _gradients(evidence: Evidence) -> Iterator[str]:
             f"Gradients differ in {len(evidence.wrong_gradients)} cases: norm {min(norms):.3g} to "
             f"{max(norms):.3g} of the right one{direction}."
         )
-    elif not evidence.wrong_gradients and not np.isnan(evidence.gradient_errors).all():
+    elif not evidence.wrong_gradients and any(
+        not np.isnan(one.gradient_error) for one in evidence.answered
+    ):
         yield "All gradients that came are the specification's."
 
 
@@ -166,22 +162,22 @@ def _teacher(evidence: Evidence) -> Iterator[str]:
 
 
 def _invariances(evidence: Evidence) -> Iterator[str]:
-    by_name = {case.name: i for i, case in enumerate(evidence.cases)}
+    by_name = {one.case.name: one for one in evidence.exhibits}
     base = by_name.get("twin/base")
     if base is None or not evidence.differing:
         return
     kept: list[str] = []
     changed: list[str] = []
     for name, what in TWINS.items():
-        index = by_name.get(name)
-        if index is None:
+        exhibit = by_name.get(name)
+        if exhibit is None:
             continue
-        first, second = evidence.observations[base].value, evidence.observations[index].value
+        first, second = base.answer.value, exhibit.answer.value
         if first is None or second is None:
             continue
         if name == "twin/samples-reversed" and np.ndim(second):
             second = second[::-1]
-        same = relative_distance(second, first) <= 2 * evidence.budgets[index].value
+        same = relative_distance(second, first) <= 2 * exhibit.tolerance.value
         (kept if same else changed).append(what)
     if kept:
         yield f"As it must be, the value does not change by {', '.join(kept)}."
@@ -189,7 +185,7 @@ def _invariances(evidence: Evidence) -> Iterator[str]:
         yield f"The value changes by {', '.join(changed)}; it must not."
 
 
-def _names(evidence: Evidence, indices: Sequence[int]) -> str:
-    names = [evidence.cases[i].name for i in indices]
+def _names(exhibits: Sequence[Exhibit]) -> str:
+    names = [one.case.name for one in exhibits]
     shown = ", ".join(names[:6])
     return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"

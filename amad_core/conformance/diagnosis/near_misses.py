@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.optimize import brentq
 
-from amad_core.conformance.diagnosis.evidence import Evidence, Match, Suspect, Suspects
+from amad_core.conformance.diagnosis.evidence import Evidence, Match
+from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect, Suspects
 from amad_core.conformance.diagnosis.mistakes import MISTAKES, FittedForm, Form, Mistake
 from amad_core.conformance.diagnosis.pipeline import ConflictError, stages_with
 from amad_core.conformance.diagnosis.search import finite_cases, pair_candidates, pair_distances
@@ -33,7 +34,7 @@ def near_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
     candidates, finite = pair_candidates(evidence, suspects), finite_cases(evidence)
     if not finite:
         return []
-    nearest = _nearest(evidence, candidates, finite[:4])
+    nearest = _nearest(candidates, finite[:4])
     matches = [
         match for base in nearest for match in _with_third(evidence, base, suspects, finite[0])
     ]
@@ -42,9 +43,7 @@ def near_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
     matches = [match for base in nearest for match in fitted_matches(evidence, base)]
     if matches:
         return matches
-    factors = _different(
-        evidence, [suspect for suspect in candidates if _is_factor(suspect)], finite[0]
-    )
+    factors = _different([suspect for suspect in candidates if _is_factor(suspect)], finite[0])
     return [
         match for suspect in factors for match in fitted_matches(evidence, (suspect,), broad=True)
     ]
@@ -55,24 +54,22 @@ def _is_factor(suspect: Suspect) -> bool:
     return set(suspect.form.mutation) <= {"per_sample", "reduced"}
 
 
-def _different(evidence: Evidence, suspects: list[Suspect], index: int) -> list[Suspect]:
-    """One part for each value that the parts give."""
-    by_value = {
-        float(np.sum(evidence.value(suspect, index))): suspect for suspect in reversed(suspects)
-    }
+def _different(suspects: list[Suspect], exhibit: Exhibit) -> list[Suspect]:
+    """One suspect for each value that the suspects give."""
+    by_value = {float(np.sum(exhibit.value(suspect))): suspect for suspect in reversed(suspects)}
     return list(by_value.values())
 
 
-def _nearest(evidence: Evidence, suspects: list[Suspect], indices: list[int]) -> list[Suspects]:
+def _nearest(suspects: list[Suspect], exhibits: list[Exhibit]) -> list[Suspects]:
     """Singles and pairs whose values are near the observed ones, the nearest first."""
-    first, rest = indices[0], indices[1:]
+    first, rest = exhibits[0], exhibits[1:]
     distances: list[tuple[float, Suspects]] = [
-        (evidence.distance((suspect,), first), (suspect,)) for suspect in suspects
+        (first.distance((suspect,)), (suspect,)) for suspect in suspects
     ]
-    near = [row for row in distances + pair_distances(evidence, suspects, first) if row[0] < _NEAR]
+    near = [row for row in distances + pair_distances(first, suspects) if row[0] < _NEAR]
     near.sort(key=lambda row: row[0])
     ranked = [
-        (max([distance, *(evidence.distance(combination, index) for index in rest)]), combination)
+        (max([distance, *(exhibit.distance(combination) for exhibit in rest)]), combination)
         for distance, combination in near[:_LOOKED_AT]
     ]
     ranked.sort(key=lambda row: row[0])
@@ -80,13 +77,13 @@ def _nearest(evidence: Evidence, suspects: list[Suspect], indices: list[int]) ->
 
 
 def _with_third(
-    evidence: Evidence, base: Suspects, suspects: list[Suspect], index: int
+    evidence: Evidence, base: Suspects, suspects: list[Suspect], exhibit: Exhibit
 ) -> Iterator[Match]:
     for suspect in suspects:
         if len(base) == 1 or any(suspect.mistake is one.mistake for one in base):
             continue
         try:
-            if evidence.distance((*base, suspect), index) > evidence.budgets[index].value:
+            if exhibit.distance((*base, suspect)) > exhibit.tolerance.value:
                 continue
             match = evidence.match((*base, suspect))
         except ConflictError:
@@ -102,36 +99,36 @@ def fitted_matches(evidence: Evidence, base: Suspects = (), broad: bool = False)
     that roots can be missed on one case; another is tried where nothing comes of the first. With
     ``broad`` only the families are tried that change the loss a lot.
     """
-    finite = [i for i in evidence.answered if np.isfinite(evidence.value_errors[i])]
-    clearest = sorted(finite, key=lambda i: -float(evidence.value_errors[i]))
-    for index in dict.fromkeys([*clearest[:1], *finite[:1]]):
-        matches = list(_matches_of_fitted_forms(evidence, base, index, broad))
+    finite = [one for one in evidence.answered if np.isfinite(one.value_error)]
+    clearest = sorted(finite, key=lambda one: -float(one.value_error))
+    for exhibit in dict.fromkeys([*clearest[:1], *finite[:1]]):
+        matches = list(_matches_of_fitted_forms(evidence, base, exhibit, broad))
         if matches:
             return matches
     return []
 
 
 def _matches_of_fitted_forms(
-    evidence: Evidence, base: Suspects, index: int, broad: bool
+    evidence: Evidence, base: Suspects, exhibit: Exhibit, broad: bool
 ) -> Iterator[Match]:
-    variant = evidence.cases[0].variant
+    variant = evidence.variant
     for mistake in MISTAKES:
         if variant not in mistake.variants or any(mistake is suspect.mistake for suspect in base):
             continue
         for fitted_form in mistake.fitted_forms:
             if variant in fitted_form.variants and fitted_form.broad >= broad:
-                yield from _fitted_form_matches(evidence, base, mistake, fitted_form, index)
+                yield from _fitted_form_matches(evidence, base, mistake, fitted_form, exhibit)
 
 
 def _fitted_form_matches(
-    evidence: Evidence, base: Suspects, mistake: Mistake, fitted_form: FittedForm, index: int
+    evidence: Evidence, base: Suspects, mistake: Mistake, fitted_form: FittedForm, exhibit: Exhibit
 ) -> list[Match]:
     mutations = [suspect.form.mutation for suspect in base]
-    target = float(np.sum(np.asarray(evidence.observations[index].value)))
+    target = float(np.sum(np.asarray(exhibit.answer.value)))
 
     def difference(logarithm: float) -> float:
         stages = stages_with(*mutations, fitted_form.mutation(float(np.exp(logarithm))))
-        value = evidence.value_with(stages, index)
+        value = exhibit.value_with(stages)
         return np.nan if value is None else float(np.sum(value)) - target
 
     points = np.linspace(np.log(fitted_form.low), np.log(fitted_form.high), _GRID)

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from amad_core.arguments.maps import REDUCTIONS
 from amad_core.attention.variants import VARIANTS
-from amad_core.conformance.inputs.terms import expected
-from amad_core.conformance.judging.judgement import Judgement
+from amad_core.conformance.judging.judgement import Judgement, specified
 from amad_core.conformance.judging.tolerance import tolerance, within
 
 _WITHOUT_PROJECTION = tuple(name for name in VARIANTS if name != "projected")
@@ -16,9 +15,7 @@ _ENOUGH = 6
 def other_terms(judgements: Iterable[Judgement]) -> list[str]:
     """Options under which every value judged is right, as they are typed: ``--variant kl``."""
     answered = [
-        one
-        for one in judgements
-        if one.answer.observation.value is not None and one.case.mask is None
+        one for one in judgements if one.answer.value is not None and one.case.mask is None
     ][:_ENOUGH]
     if not answered or answered[0].case.variant not in _WITHOUT_PROJECTION:
         return []
@@ -39,7 +36,7 @@ def _others(judgement: Judgement) -> Iterator[tuple[str, str]]:
 
 def _fits(judgement: Judgement, variant: str, reduction: str) -> bool:
     case = replace(judgement.case, variant=variant, reduction=reduction)
-    found, wanted = judgement.answer.observation.value, expected(case).value
+    found, wanted = judgement.answer.value, specified(case).value
     if found is None or wanted is None or found.shape != wanted.shape:
         return False
     return within(found, wanted, tolerance(case, judgement.dtype).value)

@@ -24,9 +24,9 @@ from amad_core.conformance.diagnosis.mistakes.mistake import (
     VALUES,
 )
 from amad_core.conformance.diagnosis.pipeline import stages_with, value_of
-from amad_core.conformance.diagnosis.relative_tolerance import specification
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.conformance.judging.judgement import specified
 from amad_core.files import write_atomically
 
 TEMPERATURE = 0.7
@@ -149,7 +149,7 @@ def _measured(entry: Mistake) -> str:
     reduction = "none" if entry.name == "reduction-ignored" else "mean"
     ratios = []
     for case in _cases(variant, reduction):
-        expected = specification(case)[0]
+        expected = np.asarray(specified(case).value)
         try:
             found = value_of(case, stages_with(form.mutation))
         except (ValueError, IndexError):

@@ -14,7 +14,8 @@ import numpy as np
 
 from amad_core.attention.inputs import BoolArray, broadcast_mask
 from amad_core.conformance.diagnosis.arrays import NUMPY, Array, AutogradArrays
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.ports.answer import Answer
 
 
 @dataclass(frozen=True)
@@ -351,7 +352,7 @@ def value_of(case: Case, stages: Stages = SPECIFICATION) -> Any:
         return np.asarray(run(stages, problem_of(case, NUMPY), case.teacher, case.student))
 
 
-def observe(case: Case, stages: Stages = SPECIFICATION) -> Observation:
+def observe(case: Case, stages: Stages = SPECIFICATION) -> Answer:
     """The value, and its gradients with respect to student and teacher."""
     from autograd import make_vjp
 
@@ -363,7 +364,7 @@ def observe(case: Case, stages: Stages = SPECIFICATION) -> Observation:
     with np.errstate(all="ignore"):
         pull_back, value = make_vjp(loss, argnum=(0, 1))(case.teacher, case.student)
         grad_teacher, grad_student = pull_back(np.ones_like(np.asarray(value)))
-    return Observation(np.asarray(value), grad_student, grad_teacher)
+    return Answer(np.asarray(value), grad_student, grad_teacher)
 
 
 @lru_cache(maxsize=1)

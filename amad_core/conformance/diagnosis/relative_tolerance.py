@@ -1,20 +1,17 @@
-"""How far an observation may be from what a mistake gives, and still count as reproduced."""
+"""How far an answer may be from what a mistake gives, and still count as reproduced."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from amad_core import amad_loss_and_grad
-from amad_core.attention.inputs import BoolArray, FloatArray, broadcast_mask
-from amad_core.conformance.inputs.case import Case, Observation
-from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, tolerance
+from amad_core.attention.inputs import BoolArray, broadcast_mask
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.judging.judgement import Judgement
 
 SLACK = 4.0
 """Mistakes round a little differently from the specification that tolerances are derived for."""
-
 
 SMALL = 1e-3
 """What is smaller counts as of this size where distances are relative: a loss of 0 is a difference
@@ -22,7 +19,7 @@ of numbers of size 1, and what rounding leaves of it is no number to compare wit
 
 
 @dataclass(frozen=True)
-class Budget:
+class RelativeTolerance:
     """Relative errors that one case allows, of the value and of the gradient's largest cell.
 
     Attributes:
@@ -35,20 +32,17 @@ class Budget:
     small_gradient: float
 
 
-def budgets(cases: Sequence[Case], observations: Sequence[Observation]) -> list[Budget]:
-    """The specification's tolerances of each case in the observation's dtype, made relative."""
-    return [_budget(case, found.dtype) for case, found in zip(cases, observations, strict=True)]
-
-
-def _budget(case: Case, dtype: str) -> Budget:
-    allowed = tolerance(case, dtype if dtype in UNIT_ROUNDOFF else "float32")
-    value, gradient = specification(case)
+def relative_tolerance(judgement: Judgement) -> RelativeTolerance:
+    """The specification's tolerance of one case, made relative."""
+    case, allowed = judgement.case, judgement.tolerance
     cells = allowed.gradient[np.isfinite(allowed.gradient)]
     counted = case.student[_over_heads(case)]
     small = SMALL / float(np.max(counted, initial=SMALL))
-    return Budget(
-        value=SLACK * float(np.max(allowed.value)) / _largest(value, SMALL),
-        gradient=SLACK * float(np.max(cells, initial=0.0)) / _largest(gradient, small),
+    return RelativeTolerance(
+        value=SLACK * float(np.max(allowed.value)) / _largest(judgement.expected.value, SMALL),
+        gradient=SLACK
+        * float(np.max(cells, initial=0.0))
+        / _largest(judgement.expected.grad_student, small),
         small_gradient=small,
     )
 
@@ -57,21 +51,6 @@ def _over_heads(case: Case) -> BoolArray:
     """The mask, or all true, ``[B, Hs, Q, K]``."""
     valid = broadcast_mask(case.mask, case.student.shape)
     return np.broadcast_to(valid[:, np.newaxis], case.student.shape)
-
-
-def specification(case: Case) -> tuple[FloatArray, FloatArray]:
-    """What is right: the value, and the gradient with respect to the student."""
-    return amad_loss_and_grad(
-        teacher=case.teacher,
-        student=case.student,
-        variant=case.variant,
-        temperature=case.temperature,
-        reduction=case.reduction,
-        mask=case.mask,
-        eps=case.eps,
-        weight=case.weight,
-        bias=case.bias,
-    )
 
 
 def _largest(values: Any, small: float) -> float:

@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from amad_core.conformance.diagnosis.evidence import CANNOT_RUN, Evidence, Match, Suspect, Suspects
+from amad_core.conformance.diagnosis.evidence import Evidence, Match
+from amad_core.conformance.diagnosis.exhibit import (
+    CANNOT_RUN,
+    Exhibit,
+    Suspect,
+    Suspects,
+)
 from amad_core.conformance.diagnosis.mistakes import MISTAKES
 from amad_core.conformance.diagnosis.pipeline import (
     Wrap,
@@ -40,7 +46,7 @@ def pair_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
     if not finite:
         pairs = _all_pairs(_visible(evidence, candidates))
     else:
-        pairs = _pairs_at(evidence, candidates, finite[0])
+        pairs = _pairs_at(finite[0], candidates)
     matches = (evidence.match(pair) for pair in pairs)
     return [match for match in matches if match is not None]
 
@@ -48,43 +54,39 @@ def pair_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
 def pair_candidates(evidence: Evidence, suspects: list[Suspect]) -> list[Suspect]:
     """What may be part of a pair: right where the port is right, as two mistakes do not cancel."""
     candidates = [suspect for suspect in suspects if suspect.form.in_pairs]
-    for index in evidence.agreeing:
-        candidates = [suspect for suspect in candidates if evidence.silent(suspect, index)]
+    for exhibit in evidence.agreeing:
+        candidates = [suspect for suspect in candidates if exhibit.silent(suspect)]
     return candidates
 
 
-def finite_cases(evidence: Evidence) -> list[int]:
+def finite_cases(evidence: Evidence) -> list[Exhibit]:
     """Cases that differ from the specification in a finite value."""
-    return [i for i in evidence.differing if np.isfinite(evidence.value_errors[i])]
+    return [one for one in evidence.differing if np.isfinite(one.value_error)]
 
 
-def pair_distances(
-    evidence: Evidence, suspects: list[Suspect], index: int
-) -> list[tuple[float, Suspects]]:
+def pair_distances(exhibit: Exhibit, suspects: list[Suspect]) -> list[tuple[float, Suspects]]:
     """Every pair that one case shows, and how far from the observed value it is there."""
-    key = (index, *map(id, suspects))
-    if key not in evidence.pair_distances:
-        loud = [suspect for suspect in suspects if not evidence.silent(suspect, index)]
-        evidence.pair_distances[key] = [
-            (evidence.distance(pair, index), pair) for pair in _all_pairs(loud)
-        ]
-    return evidence.pair_distances[key]
+    key = tuple(map(id, suspects))
+    if key not in exhibit.pair_distances:
+        loud = [suspect for suspect in suspects if not exhibit.silent(suspect)]
+        exhibit.pair_distances[key] = [(exhibit.distance(pair), pair) for pair in _all_pairs(loud)]
+    return exhibit.pair_distances[key]
 
 
 def _visible(evidence: Evidence, suspects: list[Suspect]) -> list[Suspect]:
     """Mistakes that some gradient shows, given that no value does."""
     shown = evidence.wrong_gradients or evidence.answered
-    return [suspect for suspect in suspects if _changes_gradient(evidence, suspect, shown[:3])]
+    return [suspect for suspect in suspects if _changes_gradient(suspect, shown[:3])]
 
 
-def _changes_gradient(evidence: Evidence, suspect: Suspect, indices: list[int]) -> bool:
+def _changes_gradient(suspect: Suspect, exhibits: list[Exhibit]) -> bool:
     stages = stages_with(suspect.form.mutation)
-    for index in indices:
+    for exhibit in exhibits:
         try:
-            predicted = observe(evidence.cases[index], stages)
+            predicted = observe(exhibit.case, stages)
         except CANNOT_RUN:
             return False
-        budget, right = evidence.budgets[index], evidence.specified[index][1]
+        budget, right = exhibit.tolerance, exhibit.right_gradient
         distance = relative_distance(predicted.grad_student, right, budget.small_gradient)
         if distance > budget.gradient or np.any(predicted.grad_teacher):
             return True
@@ -103,7 +105,7 @@ def possible_orders(first: Suspect, second: Suspect) -> Iterator[Suspects]:
     one, other = first.form.mutation, second.form.mutation
     shared = [name for name in one if name in other]
     wraps = [isinstance(one[name], Wrap) and isinstance(other[name], Wrap) for name in shared]
-    if all(wraps[i] or _one_wraps(one[name], other[name]) for i, name in enumerate(shared)):
+    if all(_one_wraps(one[name], other[name]) for name in shared):
         yield first, second
         if any(wraps):
             yield second, first
@@ -113,13 +115,13 @@ def _one_wraps(one: Any, other: Any) -> bool:
     return isinstance(one, Wrap) or isinstance(other, Wrap)
 
 
-def _pairs_at(evidence: Evidence, suspects: list[Suspect], index: int) -> Iterator[Suspects]:
+def _pairs_at(exhibit: Exhibit, suspects: list[Suspect]) -> Iterator[Suspects]:
     """Pairs that give the observed value of one case."""
-    silent = [suspect for suspect in suspects if evidence.silent(suspect, index)]
+    silent = [suspect for suspect in suspects if exhibit.silent(suspect)]
     for suspect in suspects:
-        if suspect not in silent and evidence.value_fits(index, evidence.value(suspect, index)):
+        if suspect not in silent and exhibit.value_matches(exhibit.value(suspect)):
             for other in silent:
                 yield from possible_orders(suspect, other)
-    for distance, pair in pair_distances(evidence, suspects, index):
-        if distance <= evidence.budgets[index].value:
+    for distance, pair in pair_distances(exhibit, suspects):
+        if distance <= exhibit.tolerance.value:
             yield pair

@@ -1,9 +1,7 @@
-"""A case, what a port is asked; and an observation, what it answered."""
+"""A case: what a port is asked."""
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from amad_core.attention.inputs import BoolArray, FloatArray
 
@@ -33,19 +31,6 @@ class Case:
     weight: FloatArray | None = None
     bias: FloatArray | None = None
 
-
-@dataclass(frozen=True)
-class Observation:
-    """What a port (or a mistake, or the specification) gives for one case.
-
-    Attributes:
-        value: the loss, a scalar or ``[B]``; ``None`` where none came.
-        grad_student: ``[B, Hs, Q, K]``; ``None`` where the port gives no gradient.
-        grad_teacher: ``[B, Ht, Q, K]``; ``None`` where none was taken or none exists.
-        dtype: name of the dtype that the port computed in (``"float32"``).
-    """
-
-    value: NDArray[np.float64] | None
-    grad_student: FloatArray | None = None
-    grad_teacher: FloatArray | None = None
-    dtype: str = "float64"
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of ``amad_core.amad_loss`` and of its gradient."""
+        return {name: value for name, value in vars(self).items() if name != "name"}

@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from amad_core.arguments.maps import REDUCTIONS, check_eps, check_temperature
 from amad_core.arguments.words import check_choice
-from amad_core.attention.gradient import amad_loss_and_grad
 from amad_core.attention.variants import VARIANTS
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.case import Case
 
 
 @dataclass(frozen=True)
@@ -51,20 +48,3 @@ class Terms:
             reduction=self.reduction,
             eps=self.eps,
         )
-
-
-def expected(case: Case) -> Observation:
-    """What the specification gives for a case."""
-    with np.errstate(all="ignore"):
-        value, gradient = amad_loss_and_grad(
-            teacher=case.teacher,
-            student=case.student,
-            variant=case.variant,
-            temperature=case.temperature,
-            reduction=case.reduction,
-            mask=case.mask,
-            eps=case.eps,
-            weight=case.weight,
-            bias=case.bias,
-        )
-    return Observation(value, gradient, np.zeros_like(case.teacher))

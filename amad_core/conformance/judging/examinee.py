@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 from amad_core.conformance.inputs.borders import rounded
 from amad_core.conformance.inputs.case import Case
-from amad_core.conformance.inputs.terms import Terms, expected
-from amad_core.conformance.judging.judgement import Judgement, coarser
+from amad_core.conformance.inputs.terms import Terms
+from amad_core.conformance.judging.judgement import Judgement, judge
 from amad_core.conformance.ports.port import Port
 
 DIFFERENTIABLE = ("torch", "tensorflow", "jax")
@@ -47,6 +47,11 @@ class Examinee:
         """Whether the framework can give gradients, and they are asked for."""
         return self.terms.gradients and self.port.description.framework in DIFFERENTIABLE
 
+    @property
+    def judgements(self) -> list[Judgement]:
+        """Every answer so far in the dtype that correctness is judged in."""
+        return [one for one in self.judged.values() if one.asked_in == self.dtype]
+
     def judge(self, case: Case, dtype: str | None = None, *, again: bool = False) -> Judgement:
         """Ask the port, once for each case and dtype unless ``again``."""
         asked_in = dtype or self.dtype
@@ -62,8 +67,6 @@ class Examinee:
         asked_in = dtype or self.dtype
         case = rounded(case, asked_in)
         answer = self.port.answer(case, asked_in, gradients and self.terms.gradients)
-        if answer.observation.value is not None and not self.terms.gradients:
-            bare = replace(answer.observation, grad_student=None, grad_teacher=None)
-            answer = replace(answer, observation=bare)
-        computed_in = coarser(asked_in, answer.observation.dtype)
-        return Judgement(case, answer, expected(case), computed_in, asked_in)
+        if answer.value is not None and not self.terms.gradients:
+            answer = replace(answer, grad_student=None, grad_teacher=None)
+        return judge(case, answer, asked_in)

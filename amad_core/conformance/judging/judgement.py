@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.attention.gradient import amad_loss_and_grad
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, Tolerance, exceeds, tolerance
 from amad_core.conformance.ports.answer import Answer
 
@@ -25,7 +26,7 @@ class Judgement:
 
     case: Case
     answer: Answer
-    expected: Observation
+    expected: Answer
     dtype: str
     asked_in: str
 
@@ -39,7 +40,7 @@ class Judgement:
         """Why the value is not right."""
         if self.answer.trouble is not None:
             return self.answer.trouble.message
-        found, wanted = self.answer.observation.value, self.expected.value
+        found, wanted = self.answer.value, self.expected.value
         assert found is not None
         assert wanted is not None
         if found.shape != wanted.shape:
@@ -51,7 +52,7 @@ class Judgement:
         """Why the gradient with respect to the student is not right."""
         if self.answer.trouble is not None:
             return self.answer.trouble.message
-        found, wanted = self.answer.observation.grad_student, self.expected.grad_student
+        found, wanted = self.answer.grad_student, self.expected.grad_student
         if found is None or wanted is None:
             return f"there is no gradient: {self.answer.no_gradient}"
         return _off(found, wanted, self.gradient_excess, "the gradient")
@@ -59,7 +60,7 @@ class Judgement:
     @cached_property
     def leak(self) -> float:
         """The largest gradient that reaches the teacher; 0 where none does or none was taken."""
-        leaked = self.answer.observation.grad_teacher
+        leaked = self.answer.grad_teacher
         if leaked is None or leaked.size == 0:
             return 0.0
         largest = float(np.max(np.abs(leaked)))
@@ -68,7 +69,7 @@ class Judgement:
     @cached_property
     def value_excess(self) -> float:
         """Difference of the value over its tolerance; above 1 is wrong."""
-        found, wanted = self.answer.observation.value, self.expected.value
+        found, wanted = self.answer.value, self.expected.value
         if found is None or wanted is None or found.shape != wanted.shape:
             return float("inf")
         return float(np.max(exceeds(found, wanted, self.tolerance.value)))
@@ -76,10 +77,23 @@ class Judgement:
     @cached_property
     def gradient_excess(self) -> float:
         """Largest difference of a gradient cell over its tolerance; above 1 is wrong."""
-        found, wanted = self.answer.observation.grad_student, self.expected.grad_student
+        found, wanted = self.answer.grad_student, self.expected.grad_student
         if found is None or wanted is None:
             return float("inf")
         return float(np.max(exceeds(found, wanted, self.tolerance.gradient)))
+
+
+def judge(case: Case, answer: Answer, asked_in: str = "") -> Judgement:
+    """The judgement of an answer to maps of the dtype ``asked_in``; by default, the answer's."""
+    asked_in = asked_in or answer.dtype
+    return Judgement(case, answer, specified(case), coarser(asked_in, answer.dtype), asked_in)
+
+
+def specified(case: Case) -> Answer:
+    """What the specification gives for a case."""
+    with np.errstate(all="ignore"):
+        value, gradient = amad_loss_and_grad(**case.arguments())
+    return Answer(value, gradient, np.zeros_like(case.teacher))
 
 
 def coarser(*dtypes: str) -> str:

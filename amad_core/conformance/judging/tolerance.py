@@ -81,16 +81,7 @@ def tolerance(case: Case, dtype: str = "float64") -> Tolerance:
     """
     if dtype not in UNIT_ROUNDOFF:
         raise ValueError(f"dtype must be one of {', '.join(UNIT_ROUNDOFF)}; got {dtype!r}")
-    problem = checked_problem(
-        case.teacher,
-        case.student,
-        case.variant,
-        case.temperature,
-        case.mask,
-        case.eps,
-        weight=case.weight,
-        bias=case.bias,
-    )
+    problem = checked_problem(**{k: v for k, v in case.arguments().items() if k != "reduction"})
     relative = relative_error(case, dtype)
     with np.errstate(all="ignore"):
         stages = _stages(problem)

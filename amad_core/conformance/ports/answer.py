@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 
-from amad_core.conformance.inputs.case import Observation
+import numpy as np
+from numpy.typing import NDArray
+
+from amad_core.attention.inputs import FloatArray
 
 
 class PortError(Exception):
-    """The port cannot be loaded or called at all.
+    """The port cannot be loaded or called, or one call gave no usable loss.
 
     Attributes:
         kind: short and stable, for programs: ``"not-found"``, ``"import"``, ``"function"``,
-            ``"signature"``, ``"framework"``, ``"call"``, ``"died"`` or ``"time"``.
+            ``"signature"``, ``"framework"`` or ``"call"`` of a port that cannot be used at all;
+            ``"raised"``, ``"output"`` (no number came back) of a call; ``"died"`` or ``"time"``.
         message: what happened, for people.
         hint: what to do about it; may be empty.
     """
@@ -21,34 +25,23 @@ class PortError(Exception):
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Why one call gave no usable loss.
-
-    Attributes:
-        kind: ``"raised"``, ``"output"`` (no number came back), ``"died"`` or ``"time"``.
-        message: what happened, for people.
-        hint: what to do about it; may be empty.
-    """
-
-    kind: str
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
 class Answer:
-    """What a port gives for one case.
+    """What a port, a mistake or the specification gives for one case.
 
     Attributes:
-        observation: value, gradients and dtype; its value is ``None`` where there is trouble.
+        value: the loss, a scalar or ``[B]``; ``None`` where none came.
+        grad_student: ``[B, Hs, Q, K]``; ``None`` where there is none.
+        grad_teacher: ``[B, Ht, Q, K]``; ``None`` where none was taken or none exists.
+        dtype: name of the dtype that was computed in (``"float32"``).
         trouble: why there is no value; ``None`` where there is one.
         no_gradient: why there is no gradient though one was asked for; empty where there is.
         changed: names of the arguments that the port changed in place.
-        result_dtype: dtype of the loss as returned; empty for a plain number.
     """
 
-    observation: Observation
-    trouble: Trouble | None = None
+    value: NDArray[np.float64] | None
+    grad_student: FloatArray | None = None
+    grad_teacher: FloatArray | None = None
+    dtype: str = "float64"
+    trouble: PortError | None = None
     no_gradient: str = ""
     changed: tuple[str, ...] = ()
-    result_dtype: str = ""

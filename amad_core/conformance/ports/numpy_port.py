@@ -51,9 +51,9 @@ class NumpyPort:
         case = terms.applied_to(Case("call", maps[0], maps[1], "mse", 1.0, "mean", 0.0, valid))
         case = Case(**{**vars(case), "weight": parameters[0], "bias": parameters[1]})
         answer = self._port.answer(case, self._port.description.dtypes[0], gradients=True)
-        if answer.trouble is not None or answer.observation.value is None:
+        if answer.trouble is not None or answer.value is None:
             raise RuntimeError(answer.trouble.message if answer.trouble else "no loss came")
-        return answer.observation.value, answer.observation.grad_student
+        return answer.value, answer.grad_student
 
 
 def load_port(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from amad_core.arguments.extras import install_hint
 from amad_core.attention.inputs import broadcast_mask
-from amad_core.conformance.inputs.case import Case, Observation
-from amad_core.conformance.ports.answer import Answer, PortError, Trouble
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.ports.answer import Answer, PortError
 from amad_core.conformance.ports.call_style import CallStyle, FittedCall, fit
 from amad_core.conformance.ports.detection import candidates
 from amad_core.conformance.ports.frameworks import Framework, RawAnswer, Request, load_framework
@@ -80,12 +80,12 @@ class LocalPort:
         try:
             raw = evaluate(request)
             return self._answer(raw, case, dtype, self._changed(passed, case, dtype))
-        except _WrongOutputError as error:
-            return Answer(Observation(None, dtype=dtype), Trouble("output", str(error)))
+        except PortError as error:
+            return Answer(None, dtype=dtype, trouble=error)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a port may raise SystemExit and worse
-            return Answer(Observation(None, dtype=dtype), _trouble(error))
+            return Answer(None, dtype=dtype, trouble=_trouble(error))
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -132,39 +132,43 @@ class LocalPort:
         try:
             return self._fitted.loss_in(returned)
         except (LookupError, TypeError) as error:
-            raise _WrongOutputError(
+            raise PortError(
+                "output",
                 f"the port returned {_described(returned)}, which has no output "
-                f"{self._fitted.call_style.output!r}"
+                f"{self._fitted.call_style.output!r}",
             ) from error
 
     def _answer(self, raw: RawAnswer, case: Case, dtype: str, changed: tuple[str, ...]) -> Answer:
         value = self._value(raw.loss)
-        result_dtype = self._framework.dtype(raw.loss)
         for gradient, maps in (
             (raw.grad_student, case.student),
             (raw.grad_teacher, case.teacher),
         ):
             if gradient is not None and gradient.shape != maps.shape:
-                raise _WrongOutputError(f"a gradient has shape {gradient.shape}, not {maps.shape}")
-        observation = Observation(value, raw.grad_student, raw.grad_teacher, result_dtype or dtype)
+                raise PortError(
+                    "output", f"a gradient has shape {gradient.shape}, not {maps.shape}"
+                )
         return Answer(
-            observation,
+            value,
+            raw.grad_student,
+            raw.grad_teacher,
+            self._framework.dtype(raw.loss) or dtype,
             no_gradient=raw.no_gradient,
             changed=changed,
-            result_dtype=result_dtype,
         )
 
     def _value(self, loss: Any) -> NDArray[np.float64]:
         if loss is None or isinstance(loss, str | bytes | Mapping | tuple | list | bool):
-            raise _WrongOutputError(f"the port returned {_described(loss)}, not a number")
+            raise PortError("output", f"the port returned {_described(loss)}, not a number")
         try:
             array = self._framework.array(loss)
         except Exception as error:
-            raise _WrongOutputError(f"the port returned {_described(loss)}") from error
+            raise PortError("output", f"the port returned {_described(loss)}") from error
         if not np.issubdtype(array.dtype, np.floating):
-            raise _WrongOutputError(
+            raise PortError(
+                "output",
                 f"the port returned {_described(loss)} of dtype {array.dtype}, "
-                "not a floating-point number"
+                "not a floating-point number",
             )
         return np.asarray(array, dtype=np.float64)
 
@@ -256,7 +260,7 @@ def plainest_case() -> Case:
 
 def _with_first_dtype(port: LocalPort, probe: Case) -> LocalPort:
     """The port with its dtypes cut to begin with the widest that it computes in."""
-    troubles: list[Trouble] = []
+    troubles: list[PortError] = []
     dtypes = port.description.dtypes
     for index, dtype in enumerate(dtypes[:2]):
         answer = port.answer(probe, dtype, gradients=False)
@@ -285,19 +289,15 @@ def _name_of(port: Callable[..., Any]) -> str:
     return f"{module}:{name}" if module and name else type(port).__name__
 
 
-class _WrongOutputError(Exception):
-    """What the port returned is no loss."""
-
-
-def _trouble(error: BaseException) -> Trouble:
+def _trouble(error: BaseException) -> PortError:
     """An exception of the port, with the place in its code."""
     if isinstance(error, SystemExit):
-        return Trouble("raised", f"the port called sys.exit({error.code!r}){_where(error)}")
+        return PortError("raised", f"the port called sys.exit({error.code!r}){_where(error)}")
     text = " ".join(_text(error).split())
     short = text if len(text) <= 300 else text[:297] + "..."
     said = f"{type(error).__name__}: {short}" if short else type(error).__name__
     hint = gpu_hint(f"{type(error).__name__} {text}")
-    return Trouble("raised", f"{said}{_where(error)}", hint)
+    return PortError("raised", f"{said}{_where(error)}", hint)
 
 
 def _where(error: BaseException) -> str:

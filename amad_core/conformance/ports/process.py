@@ -10,8 +10,8 @@ import tempfile
 import threading
 from typing import BinaryIO, cast
 
-from amad_core.conformance.inputs.case import Case, Observation
-from amad_core.conformance.ports.answer import Answer, PortError, Trouble
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.ports.answer import Answer, PortError
 from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.messages import (
     Arrays,
@@ -64,7 +64,7 @@ class IsolatedPort:
         time_limit: float = TIME_LIMIT,
     ) -> None:
         self._limit = time_limit
-        self._gone: Trouble | None = None
+        self._gone: PortError | None = None
         # Open as long as the port is.
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -89,12 +89,12 @@ class IsolatedPort:
         """Call the port once; after it has died or hung, every answer says so."""
         fields, arrays = pack_case(case)
         reply = self._ask(fields | {"dtype": dtype, "gradients": gradients}, arrays)
-        if isinstance(reply, Trouble):
-            return Answer(Observation(None, dtype=dtype), reply)
+        if isinstance(reply, PortError):
+            return Answer(None, dtype=dtype, trouble=reply)
         try:
             return unpack_answer(*reply)
         except MessageError as error:
-            return Answer(Observation(None, dtype=dtype), self._end("died", str(error)))
+            return Answer(None, dtype=dtype, trouble=self._end("died", str(error)))
 
     def close(self) -> None:
         """End the process, and whatever it started."""
@@ -116,10 +116,10 @@ class IsolatedPort:
             "path": [folder for folder in sys.path if folder],
         }
         reply = self._ask(request, arrays, self._limit + LOADING)
-        if not isinstance(reply, Trouble) and "loaded" in reply[0]:
+        if not isinstance(reply, PortError) and "loaded" in reply[0]:
             reply = self._reply(self._limit)
-        if isinstance(reply, Trouble):
-            raise PortError(reply.kind, reply.message, reply.hint)
+        if isinstance(reply, PortError):
+            raise reply
         fields, _ = reply
         if "error" in fields and isinstance(fields["error"], dict):
             raise unpack_error(fields["error"])
@@ -130,7 +130,7 @@ class IsolatedPort:
 
     def _ask(
         self, fields: Fields, arrays: Arrays, limit: float | None = None
-    ) -> tuple[Fields, Arrays] | Trouble:
+    ) -> tuple[Fields, Arrays] | PortError:
         if self._gone is not None:
             return self._gone
         try:
@@ -139,7 +139,7 @@ class IsolatedPort:
             return self._end("died", self._ending())
         return self._reply(self._limit if limit is None else limit)
 
-    def _reply(self, limit: float) -> tuple[Fields, Arrays] | Trouble:
+    def _reply(self, limit: float) -> tuple[Fields, Arrays] | PortError:
         try:
             reply = self._replies.get(timeout=limit)
         except queue.Empty:
@@ -152,9 +152,9 @@ class IsolatedPort:
             return self._end("died", self._ending())
         return reply
 
-    def _end(self, kind: str, message: str, hint: str = "") -> Trouble:
+    def _end(self, kind: str, message: str, hint: str = "") -> PortError:
         self._kill()
-        self._gone = Trouble(kind, message, hint)
+        self._gone = PortError(kind, message, hint)
         return self._gone
 
     def _ending(self) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amad_core.conformance.inputs.case import Case, Observation
-from amad_core.conformance.ports.answer import Answer, PortError, Trouble
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.ports.answer import Answer, PortError
 from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.messages import Arrays, Fields, MessageError
 from amad_core.conformance.ports.port import Description
@@ -49,13 +49,12 @@ def pack_answer(answer: Answer) -> tuple[Fields, Arrays]:
     """An answer as fields and arrays."""
     trouble = answer.trouble
     fields = {
-        "dtype": answer.observation.dtype,
-        "trouble": trouble and [trouble.kind, trouble.message, trouble.hint],
+        "dtype": answer.dtype,
+        "trouble": trouble and pack_error(trouble),
         "no_gradient": answer.no_gradient,
         "changed": list(answer.changed),
-        "result_dtype": answer.result_dtype,
     }
-    return fields, _given(answer.observation, _OBSERVED)
+    return fields, _given(answer, _OBSERVED)
 
 
 def unpack_answer(fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Answer:
@@ -70,11 +69,11 @@ def unpack_answer(fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
         observed = {name: arrays.get(name) for name in _OBSERVED}
         trouble = fields["trouble"]
         return Answer(
-            Observation(**observed, dtype=str(fields["dtype"])),
-            Trouble(*(str(part) for part in trouble)) if trouble else None,
-            str(fields["no_gradient"]),
-            tuple(str(name) for name in fields["changed"]),
-            str(fields["result_dtype"]),
+            **observed,
+            dtype=str(fields["dtype"]),
+            trouble=unpack_error(trouble) if trouble else None,
+            no_gradient=str(fields["no_gradient"]),
+            changed=tuple(str(name) for name in fields["changed"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise MessageError(f"an answer that cannot be read: {error}") from error

@@ -118,7 +118,7 @@ def _explanations(report: Report) -> str:
 
 
 def _worst(judgement: Judgement) -> str:
-    case, found = judgement.case, judgement.answer.observation
+    case, found = judgement.case, judgement.answer
     rows = [
         (
             "input",

@@ -18,28 +18,12 @@ from amad_core.conformance.judging.checks.result import (
 from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.ports.answer import PortError
 from amad_core.conformance.ports.port import Description
+from amad_core.conformance.reports.explanation import NOTHING_FOUND, Explanation, Findings
 
 SCHEMA = "amad-report/1"
 """The layout of :meth:`Report.to_json`; it changes when a field changes its meaning."""
 
 EXIT_CODES = {"right": 0, "wrong": 1, "unusable": 2}
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A known mistake that reproduces what the port gives.
-
-    Attributes:
-        name: in the catalogue of mistakes.
-        sentence: what the port does instead of what it should.
-        symptom: how it shows.
-        mend: what to change.
-    """
-
-    name: str
-    sentence: str
-    symptom: str = ""
-    mend: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,10 +36,7 @@ class Report:
         description: what is known of it; ``None`` where it could not be loaded.
         checks: outcomes in the order of :data:`amad_core.conformance.judging.checks.CHECKS`.
         error: why it could not be loaded or called; else ``None``.
-        explanations: known mistakes that together reproduce the port's results, the likeliest
-            reading; empty where nothing is wrong or nothing fits.
-        hints: questions to the user, one sentence each: "is it meant to compute kl?"
-        facts: what else was found out, one sentence each.
+        findings: what is wrong: explanations, hints and facts; nothing where the port is right.
         snippet: a script that shows the smallest wrong input; empty where there is none.
         seed, max_examples: repeat the examination.
         seconds: how long it took.
@@ -67,9 +48,7 @@ class Report:
     description: Description | None
     checks: tuple[CheckResult, ...]
     error: PortError | None = None
-    explanations: tuple[Explanation, ...] = ()
-    hints: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
+    findings: Findings = NOTHING_FOUND
     snippet: str = ""
     seed: int = 0
     max_examples: int = 0
@@ -92,6 +71,21 @@ class Report:
     def exit_code(self) -> int:
         """0 right, 1 wrong, 2 unusable."""
         return EXIT_CODES[self.verdict]
+
+    @property
+    def explanations(self) -> tuple[Explanation, ...]:
+        """Known mistakes that together reproduce what the port gives."""
+        return self.findings.explanations
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Questions to the user, one sentence each."""
+        return self.findings.hints
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What else was found out, one sentence each."""
+        return self.findings.facts
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -132,14 +126,14 @@ class Report:
             "verdict": self.verdict,
             "passed": self.passed,
             "headline": self.headline,
-            "claim": asdict(self.terms),
+            "judged_as": asdict(self.terms),
             "port": self.description.as_json() if self.description else None,
             "seed": self.seed,
             "max_examples": self.max_examples,
             "seconds": round(self.seconds, 3),
             "error": _error_data(self.error),
             "checks": [_check_data(check) for check in self.checks],
-            "explanations": [asdict(explanation) for explanation in self.explanations],
+            "explanations": [explanation.as_json() for explanation in self.explanations],
             "hints": list(self.hints),
             "facts": list(self.facts),
             "worst_case": _judgement_data(self.worst),
@@ -168,7 +162,7 @@ def _check_data(check: CheckResult) -> dict[str, Any]:
 def _judgement_data(judgement: Judgement | None) -> dict[str, Any] | None:
     if judgement is None:
         return None
-    case, found = judgement.case, judgement.answer.observation
+    case, found = judgement.case, judgement.answer
     arrays = {name: getattr(case, name) for name in ("teacher", "student", "mask")}
     options = {name: getattr(case, name) for name in ("variant", "temperature", "reduction", "eps")}
     return {

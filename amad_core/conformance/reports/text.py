@@ -146,7 +146,7 @@ def _explanations(report: Report) -> RenderableType:
 
 
 def _worst(judgement: Judgement) -> RenderableType:
-    case, found = judgement.case, judgement.answer.observation
+    case, found = judgement.case, judgement.answer
     rows = _grid(indent=2)
     rows.add_row("input", _text(f"{case.name}: {_sizes(case)}"))
     if case.student.size + case.teacher.size <= 24:

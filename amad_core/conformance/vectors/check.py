@@ -11,13 +11,11 @@ from amad_core.conformance.diagnosis.explanation import explained
 from amad_core.conformance.diagnosis.mistakes import MISTAKES
 from amad_core.conformance.diagnosis.mistakes.mistake import PRECISION
 from amad_core.conformance.inputs.terms import Terms
-from amad_core.conformance.inputs.terms import expected as specified
 from amad_core.conformance.judging.checks.result import FAILED, PASSED
-from amad_core.conformance.judging.examinee import Examinee
-from amad_core.conformance.judging.judgement import Judgement
+from amad_core.conformance.judging.judgement import Judgement, judge
 from amad_core.conformance.ports.port import Description
+from amad_core.conformance.reports.explanation import NOTHING_FOUND, Findings
 from amad_core.conformance.reports.report import Report
-from amad_core.conformance.vectors.answered_port import AnsweredPort
 from amad_core.conformance.vectors.file_error import FileError
 from amad_core.conformance.vectors.outcomes import Judged, check_all, kind_of
 from amad_core.conformance.vectors.reading import Golden, generated_vectors, read_vectors
@@ -62,13 +60,7 @@ def _answered(raw: Iterable[RawResults]) -> list[str]:
 def _report(golden: Golden, results: Results, path: Path) -> Report:
     start = time.perf_counter()
     judgements = {
-        vector.id: Judgement(
-            vector.case,
-            results.answers[vector.id].answer,
-            specified(vector.case),
-            results.dtype,
-            results.dtype,
-        )
+        vector.id: judge(vector.case, results.answers[vector.id].answer, results.dtype)
         for vector in golden.cases
         if vector.id in results.answers
     }
@@ -82,7 +74,7 @@ def _report(golden: Golden, results: Results, path: Path) -> Report:
         version=__version__,
     )
     if any(check.name != "complete" for check in report.failed):
-        report = _explained(report, judged)
+        report = replace(report, findings=_explained(report, judged))
     return replace(report, seconds=time.perf_counter() - start)
 
 
@@ -97,15 +89,15 @@ def _description(golden: Golden, results: Results, path: Path) -> Description:
     )
 
 
-def _explained(report: Report, judged: Judged) -> Report:
+def _explained(report: Report, judged: Judged) -> Findings:
     """What the kit says of a port that answers like this, and where the weights point."""
     telling = _telling(judged)
     if not telling:
-        return report
-    found, remark = _kits_reading(report, telling), ""
+        return NOTHING_FOUND
+    found, remark = explained(telling, report.failed), ""
     if not found.explanations or _is_rounding(found):
         # A gradient written by hand may be wrong in ways of its own.
-        by_values = _kits_reading(report, [_without_gradients(one) for one in telling])
+        by_values = explained([_without_gradients(one) for one in telling], report.failed)
         if by_values.explanations and not _is_rounding(by_values):
             found, remark = by_values, _VALUES_ONLY
     hints = (remark, *_where(report), *found.hints)
@@ -118,22 +110,14 @@ _VALUES_ONLY = (
 )
 
 
-def _kits_reading(report: Report, judgements: Sequence[Judgement]) -> Report:
-    assert report.description is not None
-    port = AnsweredPort(report.description)
-    named = {judgement.case.name: judgement for judgement in judgements}
-    return explained(Examinee(port, report.terms, report.seed, judged=named), report)
-
-
 def _without_gradients(judgement: Judgement) -> Judgement:
-    answer = judgement.answer
-    bare = replace(answer.observation, grad_student=None, grad_teacher=None)
-    return replace(judgement, answer=replace(answer, observation=bare))
+    bare = replace(judgement.answer, grad_student=None, grad_teacher=None)
+    return replace(judgement, answer=bare)
 
 
-def _is_rounding(report: Report) -> bool:
+def _is_rounding(findings: Findings) -> bool:
     precision = {mistake.name for mistake in MISTAKES if mistake.found_by == PRECISION}
-    return all(explanation.name in precision for explanation in report.explanations)
+    return all(explanation.name in precision for explanation in findings.explanations)
 
 
 def _telling(judged: Judged) -> list[Judgement]:
@@ -152,7 +136,7 @@ def _telling(judged: Judged) -> list[Judgement]:
 
 
 def _gradient_is_wrong(judgement: Judgement) -> bool:
-    given = judgement.answer.observation.grad_student is not None
+    given = judgement.answer.grad_student is not None
     return given and bool(judgement.gradient_problem)
 
 

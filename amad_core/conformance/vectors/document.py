@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from amad_core.attention.inputs import FloatArray
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import TWINS
 from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, tolerance
+from amad_core.conformance.ports.answer import Answer
 from amad_core.conformance.vectors.cases import VectorCase, vector_cases
 from amad_core.conformance.vectors.exact import Expected, expected
 from amad_core.conformance.vectors.exposure import exposure
@@ -107,7 +108,7 @@ def _flags(vector: VectorCase, right: Expected) -> Document | None:
     """Not of borders, nor of twins, which are there to be compared with their base."""
     if vector.degenerate or vector.case.name in TWINS:
         return None
-    flags = exposure(vector.case, Observation(right.value, right.grad_student))
+    flags = exposure(vector.case, Answer(right.value, right.grad_student))
     return {name: list(mistakes) for name, mistakes in flags._asdict().items()}
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from amad_core.conformance.diagnosis.mistakes import MISTAKES, Form, Mistake
 from amad_core.conformance.diagnosis.mistakes.mistake import GRADIENTS, TEACHER_GRADIENT
 from amad_core.conformance.diagnosis.pipeline import observe, stages_with, value_of
-from amad_core.conformance.inputs.case import Case, Observation
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.tolerance import Tolerance, exceeds, tolerance
+from amad_core.conformance.ports.answer import Answer
 
 DTYPE = "float32"
 """What a flag promises holds for a port in this dtype or a wider one."""
@@ -29,7 +30,7 @@ class Exposure(NamedTuple):
     by_gradient: tuple[str, ...]
 
 
-def exposure(case: Case, right: Observation) -> Exposure:
+def exposure(case: Case, right: Answer) -> Exposure:
     """Try every mistake in the first form that the catalogue has of it for this variant.
 
     Args:
@@ -66,7 +67,7 @@ def _only_gradients_show(mistake: Mistake) -> bool:
     return mistake.found_by in (GRADIENTS, TEACHER_GRADIENT)
 
 
-def _gradient_differs(found: Observation, right: Observation, allowed: Tolerance) -> bool:
+def _gradient_differs(found: Answer, right: Answer, allowed: Tolerance) -> bool:
     return bool(
         _differs(found.grad_student, right.grad_student, allowed.gradient)
         or np.any(found.grad_teacher)

@@ -47,11 +47,7 @@ class Judged:
     @property
     def with_gradient(self) -> list[Judgement]:
         """Answered cases with a gradient."""
-        return [
-            one
-            for one in self.judgements.values()
-            if one.answer.observation.grad_student is not None
-        ]
+        return [one for one in self.judgements.values() if one.answer.grad_student is not None]
 
 
 def kind_of(vector: GoldenCase) -> str:
@@ -102,15 +98,13 @@ def _values(judged: Judged) -> CheckResult:
 
 def _gradients(judged: Judged) -> CheckResult:
     plain = judged.of_kind("value")
-    if not any(one.answer.observation.grad_student is not None for one in plain):
+    if not any(one.answer.grad_student is not None for one in plain):
         return skipped("the results hold no gradients")
     return _summed_up(plain, lambda one: one.gradient_problem)
 
 
 def _teacher(judged: Judged) -> CheckResult:
-    taken = [
-        one for one in judged.judgements.values() if one.answer.observation.grad_teacher is not None
-    ]
+    taken = [one for one in judged.judgements.values() if one.answer.grad_teacher is not None]
     if not taken:
         return skipped("the results hold no gradient of the teacher")
     return _summed_up(
@@ -147,7 +141,7 @@ def _infinite(judged: Judged) -> CheckResult:
     if not judgements:
         return skipped("this loss is always finite")
     for one in judgements:
-        found, wanted = one.answer.observation.value, one.expected.value
+        found, wanted = one.answer.value, one.expected.value
         if found is None or wanted is None:
             break
         if np.isfinite(found).all() and np.isposinf(wanted).all():

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from amad_core.attention.inputs import FloatArray
 from amad_core.attention.variants import VARIANTS
-from amad_core.conformance.inputs.case import Case, Observation
-from amad_core.conformance.inputs.terms import expected as specified
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.judging.judgement import specified
 from amad_core.conformance.judging.tolerance import tolerance, within
+from amad_core.conformance.ports.answer import Answer
 from amad_core.conformance.vectors.cases import vector_cases
 from amad_core.conformance.vectors.document import checksum, essentials
 from amad_core.conformance.vectors.exact import expected
@@ -142,7 +143,7 @@ def _golden_case(entry: Mapping[str, Any], path: Path, pointer: str) -> GoldenCa
 
 
 def _check_expected(
-    entry: Mapping[str, Any], case: Case, right: Observation, path: Path, pointer: str
+    entry: Mapping[str, Any], case: Case, right: Answer, path: Path, pointer: str
 ) -> None:
     """The expected numbers must be those of the specification in this installation."""
     assert right.value is not None

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amad_core.attention.inputs import FloatArray
-from amad_core.conformance.inputs.case import Observation
-from amad_core.conformance.ports.answer import Answer, Trouble
+from amad_core.conformance.ports.answer import Answer, PortError
 from amad_core.conformance.vectors.file_error import FileError, pointer_to
 from amad_core.conformance.vectors.numbers import array_of
 from amad_core.conformance.vectors.reading import Golden, GoldenCase
@@ -125,8 +124,8 @@ def _answer(
     entry: Mapping[str, Any], golden: GoldenCase, dtype: str, path: Path, pointer: str
 ) -> GivenAnswer:
     if "error" in entry:
-        trouble = Trouble("raised", entry["error"] or "the port gives no reason")
-        return GivenAnswer(Answer(Observation(None, dtype=dtype), trouble))
+        trouble = PortError("raised", entry["error"] or "the port gives no reason")
+        return GivenAnswer(Answer(None, dtype=dtype, trouble=trouble))
     case = golden.case
     shapes = {
         "value": case.teacher.shape[:1] if case.reduction == "none" else (),
@@ -141,10 +140,14 @@ def _answer(
     }
     weights = arrays.get("weights")
     no_gradient = "" if "grad_student" in arrays else _NO_GRADIENT
-    observation = Observation(
-        arrays["value"], arrays.get("grad_student"), arrays.get("grad_teacher"), dtype
+    answer = Answer(
+        arrays["value"],
+        arrays.get("grad_student"),
+        arrays.get("grad_teacher"),
+        dtype,
+        no_gradient=no_gradient,
     )
-    return GivenAnswer(Answer(observation, no_gradient=no_gradient), weights)
+    return GivenAnswer(answer, weights)
 
 
 def _unknown(case_id: str, known: Mapping[str, GoldenCase]) -> str:

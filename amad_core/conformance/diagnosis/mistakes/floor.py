@@ -110,7 +110,7 @@ def _added_to_unit(eps: float) -> Mutation:
         units = heads + eps
         return units / problem.arrays.sum(units, -1, True)
 
-    return {"target": after(unit), "entering": after(unit)}
+    return {"target": after(unit), "mixed_in": after(unit)}
 
 
 def _added_to_maps(eps: float) -> Mutation:

@@ -49,7 +49,7 @@ def _without_student(problem: Problem, teacher: Array, student: Array) -> Any:
 
 
 _UNIT_CONSTANT: Mutation = {"student_unit": Wrap(_constant_norm)}
-_ENTERING_CONSTANT: Mutation = {"entering": Wrap(_constant_norm)}
+_ENTERING_CONSTANT: Mutation = {"mixed_in": Wrap(_constant_norm)}
 
 MISTAKES = (
     Mistake(
@@ -69,7 +69,7 @@ MISTAKES = (
         symptom="Right value; gradient cosine 0.3, norm 0.065.",
         mend="Do not detach the student maps.",
         evidence="Measured.",
-        forms=(Form("student heads", {"entering": after(detached)}),),
+        forms=(Form("student heads", {"mixed_in": after(detached)}),),
         found_by=GRADIENTS,
     ),
     Mistake(

@@ -107,7 +107,7 @@ DIVERGENCE_OF_PAIRS: Mutation = {"mixture": Replace(_pairs), "terms": Wrap(_term
 
 _MIXED_THEN_BY_ROW: Mutation = {
     "target": Replace(_row_normalised(-1)),
-    "entering": Replace(as_it_is),
+    "mixed_in": Replace(as_it_is),
     "mixture": after(_row_normalised(-1)),
 }
 _ROWS: Mapping[str, Mutation] = {
@@ -254,6 +254,6 @@ MISTAKES = (
         mend="L1-normalise the student heads before mixing.",
         evidence="Measured: 0.996 to 1.000 on random maps, 1.036 on heads of mixed sharpness.",
         variants=PROBABILITIES,
-        forms=one({"entering": Replace(l2_normalise), "mixture": after(l1_normalise)}),
+        forms=one({"mixed_in": Replace(l2_normalise), "mixture": after(l1_normalise)}),
     ),
 )

@@ -87,13 +87,13 @@ _AFTER_NORMS: Mutation = {
     "teacher_unit": after(_zeroed),
     "student_unit": after(_zeroed),
     "target": after(_zeroed),
-    "entering": after(_zeroed),
+    "mixed_in": after(_zeroed),
 }
 _AFTER_NORMS_OF_DIVERGENCE: Mutation = {
     "teacher_mask": Replace(_unmasked),
     "student_mask": Replace(_unmasked),
     "target": after(_zeroed),
-    "entering": after(_zeroed),
+    "mixed_in": after(_zeroed),
 }
 
 
@@ -114,7 +114,7 @@ _IN_DIVERGENCE_ONLY: Mutation = {
     "teacher_mask": Replace(_unmasked),
     "student_mask": Replace(_unmasked),
     "target": _masked_first("target"),
-    "entering": _masked_first("entering"),
+    "mixed_in": _masked_first("mixed_in"),
 }
 
 

@@ -73,7 +73,7 @@ MISTAKES = (
         forms=(
             Form(
                 "teacher only",
-                {"entering": Replace(as_it_is)},
+                {"mixed_in": Replace(as_it_is)},
                 variants=("mse", "kl", "js", "token"),
             ),
             Form("student only", {"target": Replace(as_it_is)}),
@@ -87,7 +87,7 @@ MISTAKES = (
         evidence="Measured.",
         forms=(
             Form("both maps", both_mixed_in(_exchanged)),
-            Form("student only", {"entering": Replace(_exchanged)}),
+            Form("student only", {"mixed_in": Replace(_exchanged)}),
             Form("teacher only", {"target": Replace(_exchanged)}),
         ),
     ),
@@ -107,7 +107,7 @@ MISTAKES = (
         "(mse: always).",
         mend="Normalise every student head before mixing.",
         evidence="kd-sink mixes raw maps.",
-        forms=one({"entering": Replace(as_it_is), "mixture": after(variant_normalise)}),
+        forms=one({"mixed_in": Replace(as_it_is), "mixture": after(variant_normalise)}),
     ),
     Mistake(
         name="softmax-on-the-maps",

@@ -168,7 +168,7 @@ MISTAKES = (
         mend="Divide s~ by its sum before mixing.",
         evidence="Measured.",
         variants=_ONLY,
-        forms=one({"entering": Replace(as_it_is)}),
+        forms=one({"mixed_in": Replace(as_it_is)}),
     ),
     Mistake(
         name="projection-of-maps-not-normalised",

@@ -25,7 +25,7 @@ def both_units(stage: Stage) -> Mutation:
 
 def both_mixed_in(stage: Stage) -> Mutation:
     """Teacher and student enter the divergence through ``stage``."""
-    return {"target": Replace(stage), "entering": Replace(stage)}
+    return {"target": Replace(stage), "mixed_in": Replace(stage)}
 
 
 def rows_of(problem: Problem, heads: Array) -> Array:

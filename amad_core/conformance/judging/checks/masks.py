@@ -46,12 +46,12 @@ def check_padding(examinee: Examinee) -> CheckResult:
 
 
 def _padding_problem(bare: Judgement, padded: Judgement) -> str:
-    values = [judgement.answer.observation.value for judgement in (bare, padded)]
+    values = [judgement.answer.value for judgement in (bare, padded)]
     if values[0] is None or values[1] is None or values[0].shape != values[1].shape:
         return bare.value_problem or padded.value_problem
     if not within(values[1], values[0], padded.tolerance.value):
         return f"without padding the loss is {shown(values[0])}, with padding {shown(values[1])}"
-    gradients = [judgement.answer.observation.grad_student for judgement in (bare, padded)]
+    gradients = [judgement.answer.grad_student for judgement in (bare, padded)]
     if gradients[0] is None or gradients[1] is None:
         return ""
     queries, keys = bare.case.student.shape[2:]

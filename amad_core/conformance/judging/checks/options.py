@@ -10,7 +10,6 @@ import numpy as np
 from amad_core.arguments.maps import REDUCTIONS
 from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.inputs.case import Case
-from amad_core.conformance.inputs.terms import expected
 from amad_core.conformance.judging.checks.result import (
     FAILED,
     PASSED,
@@ -20,7 +19,7 @@ from amad_core.conformance.judging.checks.result import (
 )
 from amad_core.conformance.judging.checks.values import designed_cases, value_or_gradient
 from amad_core.conformance.judging.examinee import Examinee
-from amad_core.conformance.judging.judgement import shown
+from amad_core.conformance.judging.judgement import shown, specified
 from amad_core.conformance.judging.tolerance import within
 
 TEMPERATURES = (0.5, 2.0)
@@ -53,11 +52,11 @@ def check_layers(examinee: Examinee) -> CheckResult:
     answer = examinee.port.answer(both, examinee.dtype, False)
     if answer.trouble is not None:
         return summed_up([(single, answer.trouble.message)])
-    found = answer.observation.value
+    found = answer.value
     if found is None:
         return summed_up([(single, "there is no loss")])
     losses: dict[tuple[int, int], Any] = {
-        (i, j): expected(replace(case, teacher=both.teacher[i], student=both.student[j])).value
+        (i, j): specified(replace(case, teacher=both.teacher[i], student=both.student[j])).value
         for i, j in itertools.product(range(2), repeat=2)
     }
     return _layers_result(found, losses, 2 * single.tolerance.value)

@@ -66,7 +66,7 @@ def _largest_error(judged: list[Judgement]) -> float:
     """The largest relative error of a loss."""
     errors = []
     for judgement in judged:
-        found, wanted = judgement.answer.observation.value, judgement.expected.value
+        found, wanted = judgement.answer.value, judgement.expected.value
         assert found is not None
         assert wanted is not None
         errors.append(float(abs(found - wanted).max() / abs(wanted).max()))

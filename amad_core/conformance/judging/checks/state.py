@@ -60,14 +60,14 @@ def _settled_or_drifting(later: list[Judgement]) -> bool:
     """Whether calls repeated at once agree, or all move one way, as a running mean does."""
     if all(_same(later[0], after) for after in later):
         return True
-    sums = [judgement.answer.observation.value for judgement in later]
+    sums = [judgement.answer.value for judgement in later]
     steps = np.diff([np.nan if value is None else float(np.sum(value)) for value in sums])
     return bool(np.all(steps >= 0) or np.all(steps <= 0))
 
 
 def _same(one: Judgement, other: Judgement) -> bool:
     """Whether two losses differ by rounding at most."""
-    found, again = one.answer.observation.value, other.answer.observation.value
+    found, again = one.answer.value, other.answer.value
     if found is None or again is None or found.shape != again.shape:
         return False
     if found.shape != one.tolerance.value.shape:
@@ -78,7 +78,7 @@ def _same(one: Judgement, other: Judgement) -> bool:
 
 
 def _value(judgement: Judgement) -> str:
-    value = judgement.answer.observation.value
+    value = judgement.answer.value
     if value is None:
         return "nothing"
     return f"{float(np.sum(value)):.8g}"

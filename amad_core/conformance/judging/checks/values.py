@@ -44,7 +44,7 @@ def check_gradients(examinee: Examinee) -> CheckResult:
         return skipped("not asked for")
     judged = [examinee.judge(case) for case in designed_cases(examinee, masked=False)]
     if not examinee.differentiable and all(
-        judgement.answer.observation.grad_student is None for judgement in judged
+        judgement.answer.grad_student is None for judgement in judged
     ):
         return skipped("a NumPy port has none; return (loss, gradient) to have it checked")
     outcome = summed_up((judgement, judgement.gradient_problem) for judgement in judged)
@@ -54,7 +54,7 @@ def check_gradients(examinee: Examinee) -> CheckResult:
 def _cut_off(judged: list[Judgement]) -> str:
     """The catalogue's name of a loss that never gives the student a gradient, by its own fault."""
     if any(
-        answer.observation.grad_student is not None
+        answer.grad_student is not None
         or answer.trouble is not None
         or "raised" in answer.no_gradient
         for answer in (judgement.answer for judgement in judged)
@@ -73,9 +73,7 @@ def check_teacher(examinee: Examinee) -> CheckResult:
         reason = "the framework has no gradients" if examinee.terms.gradients else "not asked for"
         return skipped(reason)
     judged = [examinee.judge(case) for case in designed_cases(examinee, masked=False)]
-    taken = [
-        judgement for judgement in judged if judgement.answer.observation.grad_teacher is not None
-    ]
+    taken = [judgement for judgement in judged if judgement.answer.grad_teacher is not None]
     if not taken:
         return skipped("the port gives no gradients")
     return summed_up(
@@ -101,7 +99,7 @@ def check_infinite(examinee: Examinee) -> CheckResult:
     if examinee.terms.variant not in ("kl", "token", "projected") or examinee.terms.eps:
         return skipped("this loss is always finite")
     judged = [examinee.judge(case) for case in infinite_cases(examinee.terms, examinee.seed)]
-    values = [judgement.answer.observation.value for judgement in judged]
+    values = [judgement.answer.value for judgement in judged]
     for judgement, value in zip(judged, values, strict=True):
         if value is None or np.isnan(value).any():
             detail = f"{judgement.case.name}: {judgement.value_problem}"
@@ -120,7 +118,7 @@ def value_or_gradient(examinee: Examinee, judgement: Judgement) -> str:
     """The problem of the value, else that of the gradient where there is any."""
     if judgement.value_problem:
         return judgement.value_problem
-    has_gradient = judgement.answer.observation.grad_student is not None
+    has_gradient = judgement.answer.grad_student is not None
     if examinee.terms.gradients and (examinee.differentiable or has_gradient):
         return judgement.gradient_problem
     return ""
