@@ -1,9 +1,8 @@
 """What maps and the options of the loss must be, and how the answer is no."""
 
 import math
-from numbers import Real
 
-from amad_core.arguments.words import Shape, agree, check_real, described, shown
+from amad_core.arguments.words import Shape, agree, integer, real, shown
 
 REDUCTIONS = ("none", "sum", "mean")
 """Reductions over the batch. Dividing by heads, rows or cells is no reduction of AMAD."""
@@ -25,15 +24,13 @@ _OTHER_AXES = {
 
 def check_temperature(temperature: object) -> None:
     """Raise unless the softmax temperature is a finite real number above zero."""
-    check_real("temperature", temperature)
-    if not (isinstance(temperature, Real) and 0 < float(temperature) < math.inf):
+    if not 0 < real("temperature", temperature) < math.inf:
         raise ValueError(f"temperature must be finite and greater than 0; got {temperature!r}")
 
 
 def check_eps(eps: object) -> None:
     """Raise unless the floor inside the logarithm is a finite real number, zero or more."""
-    check_real("eps", eps)
-    if not (isinstance(eps, Real) and 0 <= float(eps) < math.inf):
+    if not 0 <= real("eps", eps) < math.inf:
         raise ValueError(f"eps must be finite and at least 0; got {eps!r}")
 
 
@@ -120,14 +117,10 @@ def check_cells(variant: str, cells: object) -> None:
                 f"cells belongs to the variant 'projected'; got {cells!r} with {variant!r}"
             )
         return
-    if isinstance(cells, bool) or not isinstance(cells, int):
-        raise TypeError(
-            "cells must be the integer queries * keys for the variant 'projected'; "
-            f"got {described(cells)}"
-        )
-    if cells < 1:
+    number = integer("cells", cells, ", queries * keys, for the variant 'projected'")
+    if number < 1:
         raise ValueError(f"cells must be at least 1; got {cells}")
-    size = 4 * cells**2
+    size = 4 * number**2
     if size > LARGEST_WEIGHT_BYTES:
         raise ValueError(
             f"cells must be small enough for a weight of cells * cells float32 numbers; got "

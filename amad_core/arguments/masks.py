@@ -6,7 +6,7 @@ same words in every framework. ``None`` stands for a length that a graph does no
 
 from collections.abc import Collection, Mapping
 
-from amad_core.arguments.words import Shape
+from amad_core.arguments.words import Shape, integer
 
 LARGEST_DROPPED = -1000.0
 """An additive mask drops a cell at this number or below: its exponential is 0 in float64."""
@@ -148,8 +148,6 @@ def _check_window(window: object) -> None:
             "window must be a pair (keys before, keys after) around the query's own position; got "
             f"{window!r} (a sliding window of w keys that ends at the query is (w - 1, 0))"
         )
-    for length in window:
-        if isinstance(length, bool) or not isinstance(length, int):
-            raise TypeError(f"window must hold two integers; got {window!r}")
-        if length < 0:
-            raise ValueError(f"window must hold integers of at least 0; got {window!r}")
+    for number, length in enumerate(window):
+        if integer(f"window[{number}]", length) < 0:
+            raise ValueError(f"window[{number}] must be at least 0; got {window!r}")

@@ -60,12 +60,6 @@ def check_labels(dtype: object, is_integer: bool, shape: Shape, logits: Shape) -
         )
 
 
-def check_ignore_index(ignore_index: object) -> None:
-    """Raise unless ``ignore_index`` is an integer."""
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-        raise TypeError(f"ignore_index must be an integer; got {ignore_index!r}")
-
-
 def bad_labels(found: str, classes: int | None, ignore_index: int) -> ValueError:
     """The error for labels that name no class; ``found`` says what came."""
     most = "the last class" if classes is None else str(classes - 1)

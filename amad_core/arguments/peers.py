@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from amad_core.arguments.words import Shape, agree, described, listed, shown
+from amad_core.arguments.words import Shape, agree, integer, listed, shown
 
 COMMON_ARGUMENTS = ("teacher", "student", "reduction", "mask")
 """What every method takes; the rest of its arguments are its options."""
@@ -44,9 +44,8 @@ def check_vector_shapes(teacher: Shape, student: Shape) -> None:
 
 def check_relation_heads(relation_heads: object, teacher: Shape, student: Shape) -> None:
     """Raise unless the features of all heads together split evenly into the relation heads."""
-    if isinstance(relation_heads, bool) or not isinstance(relation_heads, int):
-        raise TypeError(f"relation_heads must be an integer; got {described(relation_heads)}")
-    if relation_heads < 1:
+    number = integer("relation_heads", relation_heads)
+    if number < 1:
         raise ValueError(f"relation_heads must be at least 1; got {relation_heads}")
     for argument, shape in (("teacher", teacher), ("student", student)):
         heads, features = shape[1], shape[3]
@@ -55,7 +54,7 @@ def check_relation_heads(relation_heads: object, teacher: Shape, student: Shape)
                 f"{argument} must have known heads and features to be split into relation heads; "
                 f"got shape {shown(shape)}"
             )
-        if heads * features % relation_heads:
+        if heads * features % number:
             raise ValueError(
                 f"relation_heads must divide the {heads * features} features (heads * features) "
                 f"of the {argument}; got {relation_heads} (shape {shown(shape)})"

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from numbers import Real
+from operator import index
+from typing import Any
 
 Shape = Sequence[int | None]
 """Of an array; ``None`` stands for a length that a graph does not know yet."""
@@ -17,9 +19,26 @@ def check_choice(argument: str, value: object, allowed: Collection[str]) -> None
         raise ValueError(f"{argument} must be one of {listed(allowed)}; got {value!r}")
 
 
-def check_real(argument: str, value: object) -> None:
+def real(argument: str, value: object) -> float:
+    """``value`` as a ``float``; raise unless it is a real number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{argument} must be a real number; got {described(value)}")
+    return float(value)
+
+
+def integer(argument: str, value: Any, meaning: str = "") -> int:
+    """``value`` as an ``int``; raise unless it is an integer, of whichever library."""
+    try:
+        if not isinstance(value, bool):
+            return index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{argument} must be an integer{meaning}; got {described(value)}")
+
+
+def span(smallest: float, greatest: float) -> str:
+    """From where to where values go, for a message."""
+    return "NaN" if smallest != smallest else f"values from {smallest} to {greatest}"
 
 
 def agree(length: int | None, other: int | None) -> bool:

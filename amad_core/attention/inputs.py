@@ -20,7 +20,7 @@ def checked_maps(
     Masking comes before norms, inner products and sums, and nothing is renormalised by hand; what
     a masked cell held, NaN included, is gone from here on.
     """
-    teacher_maps, student_maps = _floating("teacher", teacher), _floating("student", student)
+    teacher_maps, student_maps = floating("teacher", teacher), floating("student", student)
     check_map_shapes(teacher_maps.shape, student_maps.shape)
     valid = broadcast_mask(mask, teacher_maps.shape)[:, np.newaxis]
     teacher_maps = np.where(valid, teacher_maps, 0.0)
@@ -28,14 +28,6 @@ def checked_maps(
     _check_values("teacher", teacher_maps)
     _check_values("student", student_maps)
     return teacher_maps, student_maps
-
-
-def checked_array(argument: str, values: ArrayLike) -> FloatArray:
-    """A learned parameter as float64, finite throughout."""
-    array = _floating(argument, values)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{argument} must be finite; got {_first_not_finite(array)}")
-    return array
 
 
 def broadcast_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
@@ -46,6 +38,14 @@ def broadcast_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
     valid = np.asarray(mask)
     check_mask(valid.dtype, valid.dtype == bool, valid.shape, shape)
     return np.broadcast_to(valid, (batch, queries, keys))
+
+
+def checked_parameter(argument: str, values: ArrayLike) -> FloatArray:
+    """A learned parameter as float64, finite throughout."""
+    array = floating(argument, values)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{argument} must be finite; got {_first_not_finite(array)}")
+    return array
 
 
 def whole_maps(maps: NDArray[Any]) -> NDArray[Any]:
@@ -59,7 +59,8 @@ def query_rows(maps: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(maps, 2, 1)
 
 
-def _floating(argument: str, values: ArrayLike) -> FloatArray:
+def floating(argument: str, values: ArrayLike) -> FloatArray:
+    """Real floating-point numbers as float64."""
     array = np.asarray(values)
     check_floating(argument, array.dtype, np.issubdtype(array.dtype, np.floating))
     return array.astype(np.float64)

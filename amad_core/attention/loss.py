@@ -12,8 +12,8 @@ from amad_core.attention.inputs import (
     BoolArray,
     FloatArray,
     broadcast_mask,
-    checked_array,
     checked_maps,
+    checked_parameter,
 )
 from amad_core.attention.projection import projected_heads
 from amad_core.attention.similarity import cosine_similarity, scaled_to_peak
@@ -110,8 +110,8 @@ def checked_problem(
     check_temperature(temperature)
     check_eps(eps)
     teacher_maps, student_maps = checked_maps(teacher, student, mask)
-    matrix = None if weight is None else checked_array("weight", weight)
-    offset = None if bias is None else checked_array("bias", bias)
+    matrix = None if weight is None else checked_parameter("weight", weight)
+    offset = None if bias is None else checked_parameter("bias", bias)
     check_projection(
         variant,
         None if matrix is None else matrix.shape,

@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike
 
 from amad_core.arguments.maps import check_eps, check_temperature
 from amad_core.arguments.peers import check_squeezable
-from amad_core.attention.inputs import BoolArray, FloatArray
+from amad_core.attention.inputs import BoolArray, FloatArray, floating
 from amad_core.attention.similarity import scaled_to_peak, scaled_to_peak_gradient
 from amad_core.peers.comparison import mean_row_kl, mean_row_kl_gradient
-from amad_core.peers.inputs import finite_where, floating, maps_and_cells
+from amad_core.peers.inputs import finite_where, maps_and_cells
 from amad_core.peers.reduction import reduced
 
 

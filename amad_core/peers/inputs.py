@@ -4,13 +4,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from amad_core.arguments.loss_masks import check_position_mask
-from amad_core.arguments.maps import check_floating, check_map_shapes
+from amad_core.arguments.maps import check_map_shapes
 from amad_core.arguments.peers import (
     check_logit_shapes,
     check_vector_shapes,
     not_finite,
 )
-from amad_core.attention.inputs import BoolArray, FloatArray, broadcast_mask, checked_maps
+from amad_core.attention.inputs import (
+    BoolArray,
+    FloatArray,
+    broadcast_mask,
+    checked_maps,
+    floating,
+)
 
 
 def maps_and_cells(
@@ -77,13 +83,6 @@ def logits_and_positions(
         finite_where("student", student_logits, counts),
         valid,
     )
-
-
-def floating(argument: str, values: ArrayLike) -> FloatArray:
-    """Real floating-point numbers as float64."""
-    array = np.asarray(values)
-    check_floating(argument, array.dtype, np.issubdtype(array.dtype, np.floating))
-    return array.astype(np.float64)
 
 
 def finite_where(argument: str, values: FloatArray, counts: BoolArray) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from amad_core.arguments.peers import check_head_alignment
-from amad_core.attention.inputs import BoolArray, FloatArray, checked_array, whole_maps
+from amad_core.attention.inputs import BoolArray, FloatArray, checked_parameter, whole_maps
 from amad_core.peers.comparison import softmax_kl, softmax_kl_gradient
 from amad_core.peers.inputs import maps_and_cells
 from amad_core.peers.reduction import reduced
@@ -87,7 +87,7 @@ def _checked(
     mask: ArrayLike | None,
 ) -> tuple[tuple[FloatArray, FloatArray], BoolArray, FloatArray, FloatArray]:
     teacher_maps, student_maps, valid = maps_and_cells(teacher, student, mask)
-    matrix, offset = checked_array("weight", weight), checked_array("bias", bias)
+    matrix, offset = checked_parameter("weight", weight), checked_parameter("bias", bias)
     check_head_alignment(matrix.shape, offset.shape, teacher_maps.shape, student_maps.shape)
     heads = whole_maps(teacher_maps), whole_maps(student_maps)
     return heads, valid.reshape(len(valid), 1, -1), matrix, offset

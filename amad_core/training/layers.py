@@ -5,10 +5,9 @@ Standard library only, so that the specification and its adapters share one laye
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from operator import index
 from typing import Any, NamedTuple, TypeAlias
 
-from amad_core.arguments.words import check_choice
+from amad_core.arguments.words import check_choice, integer
 
 LAYER_MAPS = ("uniform", "last", "first")
 """Layer maps by name; any other one is a list of pairs."""
@@ -189,20 +188,14 @@ def _explicit_pairs(
 
 
 def _position(argument: str, value: object, count: int) -> int:
-    position = _integer(argument, value)
+    position = integer(argument, value)
     if not -count <= position < count:
         raise ValueError(f"{argument} must be from {-count} to {count - 1}; got {position}")
     return position % count
 
 
 def _layer_count(argument: str, value: object) -> int:
-    count = _integer(argument, value)
+    count = integer(argument, value)
     if count < 1:
         raise ValueError(f"{argument} must be at least 1; got {count}")
     return count
-
-
-def _integer(argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{argument} must be an integer; got {value!r}")
-    return index(value)

@@ -6,18 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
-from amad_core.arguments.maps import REDUCTIONS, check_floating, check_temperature
+from amad_core.arguments.maps import REDUCTIONS, check_temperature
 from amad_core.arguments.outputs import (
     bad_labels,
     bad_logits,
-    check_ignore_index,
     check_labels,
     check_logits,
     check_same_logits,
     check_token_mask,
 )
-from amad_core.arguments.words import check_choice
-from amad_core.attention.inputs import BoolArray, FloatArray
+from amad_core.arguments.words import check_choice, integer
+from amad_core.attention.inputs import BoolArray, FloatArray, floating
 
 
 def output_loss(
@@ -76,7 +75,7 @@ def output_loss_and_grad(
     """
     check_choice("reduction", reduction, REDUCTIONS)
     check_temperature(temperature)
-    teacher_logits, student_logits = _floating("teacher", teacher), _floating("student", student)
+    teacher_logits, student_logits = _logits("teacher", teacher), _logits("student", student)
     check_same_logits(teacher_logits.shape, student_logits.shape)
     counts = _token_mask(mask, student_logits.shape)
     _check_values("teacher", teacher_logits, counts)
@@ -137,8 +136,8 @@ def task_loss_and_grad(
     ``reduction="mean"``; with ``"none"``, of the sum.
     """
     check_choice("reduction", reduction, REDUCTIONS)
-    check_ignore_index(ignore_index)
-    logits = _floating("student", student)
+    integer("ignore_index", ignore_index)
+    logits = _logits("student", student)
     targets = _labels(labels, logits.shape, ignore_index)
     counts = targets != ignore_index
     _check_values("student", logits, counts)
@@ -186,11 +185,10 @@ def _labels(labels: ArrayLike, shape: tuple[int, ...], ignore_index: int) -> NDA
     return targets
 
 
-def _floating(argument: str, values: ArrayLike) -> FloatArray:
-    logits = np.asarray(values)
-    check_floating(argument, logits.dtype, np.issubdtype(logits.dtype, np.floating))
+def _logits(argument: str, values: ArrayLike) -> FloatArray:
+    logits = floating(argument, values)
     check_logits(argument, logits.shape)
-    return logits.astype(np.float64)
+    return logits
 
 
 def _check_values(argument: str, logits: FloatArray, counts: BoolArray) -> None:

@@ -6,8 +6,9 @@ Standard library only, so that the specification and its adapters share it.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import TypeAlias
+
+from amad_core.arguments.words import integer, real
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class LinearRamp:
         check_weight("start", self.start)
         check_weight("end", self.end)
         for argument, step in (("first_step", self.first_step), ("last_step", self.last_step)):
-            check_step(argument, step)
+            integer(argument, step)
         if self.first_step >= self.last_step:
             raise ValueError(
                 f"first_step must be below last_step; got {self.first_step} and {self.last_step}"
@@ -46,7 +47,7 @@ class LinearRamp:
 
     def weight_at(self, step: int) -> float:
         """The weight at ``step``, an integer."""
-        check_step("step", step)
+        integer("step", step)
         if step <= self.first_step:
             return float(self.start)
         if step >= self.last_step:
@@ -69,20 +70,8 @@ def weight_at(weight: Weight | None, step: int | None) -> float:
 
 def check_weight(argument: str, weight: object) -> None:
     """Raise unless ``weight`` is a finite real number, zero or more."""
-    if isinstance(weight, bool) or not isinstance(weight, Real):
-        raise TypeError(
-            f"{argument} must be a real number; got {weight!r} of type {type(weight).__name__}"
-        )
-    if not 0 <= float(weight) < math.inf:
+    if not 0 <= real(argument, weight) < math.inf:
         raise ValueError(f"{argument} must be finite and at least 0; got {weight!r}")
-
-
-def check_step(argument: str, step: object) -> None:
-    """Raise unless ``step`` is an integer."""
-    if isinstance(step, bool) or not isinstance(step, int):
-        raise TypeError(
-            f"{argument} must be an integer; got {step!r} of type {type(step).__name__}"
-        )
 
 
 def check_parts(parts: Mapping[str, object], weights: Mapping[str, object], step: object) -> None:

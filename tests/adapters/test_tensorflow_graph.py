@@ -209,11 +209,11 @@ def test_values_on_another_device_are_not_read_back() -> None:
     """What lies on an accelerator is not looked into: here it could not be."""
     from types import SimpleNamespace
 
-    from amad_tensorflow.attention.inputs import _check_values
+    from amad_tensorflow.attention.value_checks import check_finite
 
-    _check_values("student", SimpleNamespace(device="/device:GPU:0"), None)
+    check_finite(SimpleNamespace(device="/device:GPU:0"), ValueError, None)
     with pytest.raises(ValueError, match="SimpleNamespace"):
-        _check_values("student", SimpleNamespace(device="/device:CPU:0"), None)
+        check_finite(SimpleNamespace(device="/device:CPU:0"), ValueError, None)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

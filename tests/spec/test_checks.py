@@ -36,7 +36,7 @@ def test_no_projection_no_cells(variant: str) -> None:
 @pytest.mark.parametrize(
     ("cells", "error", "message"),
     [
-        (None, TypeError, "cells must be the integer queries * keys for the variant 'projected'; "
+        (None, TypeError, "cells must be an integer, queries * keys, for the variant 'projected'; "
          "got None of type NoneType"),
         (True, TypeError, "got True of type bool"),
         (12.0, TypeError, "got 12.0 of type float"),

@@ -1,5 +1,6 @@
 """Inputs: checked attention maps, the mask of cells that count, heads as vectors."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from amad_core.arguments.loss_masks import check_mask
 from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes
+from amad_tensorflow.attention.value_checks import check_finite
 
 Tensor = Any  # tf.Tensor; TensorFlow ships no types that a checker could hold on to
 
@@ -19,7 +21,7 @@ def checked_maps(
     Masking comes before norms, inner products and sums, and nothing is renormalised by hand; what
     a masked cell held, NaN included, is gone from here on. The teacher gets no gradient [D].
     """
-    teacher, student = _tensor("teacher", teacher), _tensor("student", student)
+    teacher, student = floating("teacher", teacher), floating("student", student)
     check_map_shapes(known_shape(teacher), known_shape(student))
     dtype = accumulation_dtype(teacher, student)
     teacher, student = tf.stop_gradient(tf.cast(teacher, dtype)), tf.cast(student, dtype)
@@ -29,7 +31,7 @@ def checked_maps(
         teacher = tf.where(valid, teacher, tf.zeros_like(teacher))
         student = tf.where(valid, student, tf.zeros_like(student))
     for argument, maps in (("teacher", teacher), ("student", student)):
-        _check_values(argument, maps, check_values)
+        check_finite(maps, partial(bad_values, argument), check_values, least=0.0)
     return teacher, student
 
 
@@ -39,7 +41,7 @@ def broadcast_mask(mask: Tensor | None, maps: Tensor) -> Tensor:
     cells = tf.stack([shape[0], shape[2], shape[3]])
     if mask is None:
         return tf.fill(cells, True)
-    mask = tf.convert_to_tensor(mask)
+    mask = as_tensor("mask", mask)
     check_mask(mask.dtype.name, mask.dtype == tf.bool, known_shape(mask), known_shape(maps))
     return tf.broadcast_to(mask, cells)
 
@@ -57,7 +59,7 @@ def tiny(dtype: Any) -> float:
 
 def checked_parameter(argument: str, values: Tensor | None, like: Tensor) -> Tensor | None:
     """A learned parameter in the dtype of the maps."""
-    return None if values is None else tf.cast(_tensor(argument, values), like.dtype)
+    return None if values is None else tf.cast(floating(argument, values), like.dtype)
 
 
 def whole_maps(maps: Tensor) -> Tensor:
@@ -81,28 +83,18 @@ def known_shape(tensor: Tensor) -> list[int | None]:
     return list(tensor.shape)
 
 
-def _tensor(argument: str, values: Tensor) -> Tensor:
+def as_tensor(argument: str, values: object) -> Tensor:
+    """What is a tensor, or converts to one."""
     try:
-        tensor = tf.convert_to_tensor(values)
+        return tf.convert_to_tensor(values)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{argument} must be a tf.Tensor or convert to one; got {type(values).__name__}"
         ) from error
+
+
+def floating(argument: str, values: object) -> Tensor:
+    """A tensor of real floating-point numbers."""
+    tensor = as_tensor(argument, values)
     check_floating(argument, tensor.dtype.name, tensor.dtype.is_floating)
     return tensor
-
-
-def _check_values(argument: str, maps: Tensor, check_values: bool | None) -> None:
-    if check_values is None:  # Only where reading a value back makes no device wait.
-        check_values = tf.executing_eagerly() and "CPU" in maps.device
-    if not check_values:
-        return
-    smallest, greatest = tf.reduce_min(maps), tf.reduce_max(maps)
-    good = (smallest >= 0) & tf.reduce_all(tf.math.is_finite(maps))
-    if not tf.executing_eagerly():
-        tf.debugging.assert_equal(good, True, message=str(bad_values(argument, "others")))
-    elif not bool(good):
-        found = f"values from {float(smallest)} to {float(greatest)}"
-        if bool(tf.reduce_any(tf.math.is_nan(maps))):
-            found = "NaN"
-        raise bad_values(argument, found)

@@ -4,10 +4,10 @@ import tensorflow as tf
 
 from amad_core.arguments.maps import check_eps, check_temperature
 from amad_core.arguments.peers import check_squeezable
-from amad_tensorflow.attention.inputs import Tensor, known_shape
+from amad_tensorflow.attention.inputs import Tensor, floating, known_shape
 from amad_tensorflow.attention.similarity import scaled_to_peak
 from amad_tensorflow.peers.comparison import mean_row_kl
-from amad_tensorflow.peers.inputs import finite_where, floating, maps_and_cells
+from amad_tensorflow.peers.inputs import finite_where, maps_and_cells
 from amad_tensorflow.peers.reduction import reduced
 
 

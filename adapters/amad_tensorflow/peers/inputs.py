@@ -1,11 +1,12 @@
 """Inputs of the peers: checked scores, vectors and logits; attention maps are checked as AMAD's."""
 
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from amad_core.arguments.loss_masks import check_position_mask
-from amad_core.arguments.maps import check_floating, check_map_shapes
+from amad_core.arguments.maps import check_map_shapes
 from amad_core.arguments.peers import (
     check_logit_shapes,
     check_vector_shapes,
@@ -14,10 +15,13 @@ from amad_core.arguments.peers import (
 from amad_tensorflow.attention.inputs import (
     Tensor,
     accumulation_dtype,
+    as_tensor,
     broadcast_mask,
     checked_maps,
+    floating,
     known_shape,
 )
+from amad_tensorflow.attention.value_checks import check_finite
 
 
 def maps_and_cells(
@@ -71,7 +75,7 @@ def logits_and_positions(
     check_logit_shapes(known_shape(teacher), known_shape(student))
     valid = tf.ones_like(student[..., 0], dtype=tf.bool)
     if mask is not None:
-        mask = tf.convert_to_tensor(mask)
+        mask = as_tensor("mask", mask)
         check_position_mask(
             mask.dtype.name, mask.dtype == tf.bool, known_shape(mask), known_shape(student)
         )
@@ -84,33 +88,13 @@ def logits_and_positions(
     )
 
 
-def floating(argument: str, values: Tensor) -> Tensor:
-    """A tensor of real floating-point numbers."""
-    try:
-        tensor = tf.convert_to_tensor(values)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{argument} must be a tf.Tensor or convert to one; got {type(values).__name__}"
-        ) from error
-    check_floating(argument, tensor.dtype.name, tensor.dtype.is_floating)
-    return tensor
-
-
 def finite_where(
     argument: str, values: Tensor, counts: Tensor, check_values: bool | None
 ) -> Tensor:
     """``values`` with 0 where they do not count; as far as checked, finite where they do."""
     # `where` and not a product: 0 * NaN is NaN.
     kept = tf.where(counts, values, tf.zeros_like(values))
-    if check_values is None:  # Only where reading a value back makes no device wait.
-        check_values = tf.executing_eagerly() and "CPU" in kept.device
-    if check_values:
-        error = not_finite(argument, "NaN or an infinity")
-        good = tf.reduce_all(tf.math.is_finite(kept))
-        if not tf.executing_eagerly():
-            tf.debugging.assert_equal(good, True, message=str(error))
-        elif not bool(good):
-            raise error
+    check_finite(kept, partial(not_finite, argument), check_values)
     return kept
 
 
@@ -120,7 +104,7 @@ def as_dtype(count: Tensor, dtype: Any) -> Tensor:
 
 
 def _accumulated(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the accumulation dtype; the teacher gets no gradient [D]."""
+    """Both in the accumulation dtype; the teacher detached [D8]."""
     teacher, student = floating("teacher", teacher), floating("student", student)
     dtype = accumulation_dtype(teacher, student)
     return tf.stop_gradient(tf.cast(teacher, dtype)), tf.cast(student, dtype)

@@ -3,9 +3,9 @@
 import tensorflow as tf
 
 from amad_core.arguments.peers import check_head_alignment
-from amad_tensorflow.attention.inputs import Tensor, known_shape, whole_maps
+from amad_tensorflow.attention.inputs import Tensor, floating, known_shape, whole_maps
 from amad_tensorflow.peers.comparison import softmax_kl
-from amad_tensorflow.peers.inputs import floating, maps_and_cells
+from amad_tensorflow.peers.inputs import maps_and_cells
 from amad_tensorflow.peers.reduction import reduced
 
 

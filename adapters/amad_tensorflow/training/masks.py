@@ -13,7 +13,7 @@ from amad_core.arguments.masks import (
     check_padding,
     check_square,
 )
-from amad_tensorflow.attention.inputs import Tensor, known_shape
+from amad_tensorflow.attention.inputs import Tensor, as_tensor, known_shape
 from amad_tensorflow.attention.tracing import as_written
 from amad_tensorflow.attention.value_checks import reads_values, require
 
@@ -72,7 +72,7 @@ def cell_mask(
         "additive": additive,
         "maps": maps,
     }
-    given = {name: _tensor(name, value) for name, value in arguments.items() if value is not None}
+    given = {name: as_tensor(name, value) for name, value in arguments.items() if value is not None}
     check_mask_arguments(given, causal, window)
     parts = {name: _PARTS[name](values, check_values) for name, values in given.items()}
     check_mask_lengths({name: known_shape(part) for name, part in parts.items()})
@@ -159,12 +159,3 @@ def _band(valid: Tensor, causal: bool, window: tuple[int, int] | None) -> Tensor
     if window is not None:
         band = band & (-window[0] <= after) & (after <= window[1])
     return band
-
-
-def _tensor(argument: str, values: Tensor) -> Tensor:
-    try:
-        return tf.convert_to_tensor(values)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{argument} must be a tf.Tensor or convert to one; got {type(values).__name__}"
-        ) from error

@@ -1,23 +1,30 @@
 """Output losses: the teacher's softened outputs, and the task's own labels."""
 
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
-from amad_core.arguments.maps import REDUCTIONS, check_floating, check_temperature
+from amad_core.arguments.maps import REDUCTIONS, check_temperature
 from amad_core.arguments.outputs import (
     bad_labels,
     bad_logits,
-    check_ignore_index,
     check_labels,
     check_logits,
     check_same_logits,
     check_token_mask,
 )
-from amad_core.arguments.words import check_choice
-from amad_tensorflow.attention.inputs import Tensor, accumulation_dtype, known_shape, tiny
+from amad_core.arguments.words import check_choice, integer
+from amad_tensorflow.attention.inputs import (
+    Tensor,
+    accumulation_dtype,
+    as_tensor,
+    floating,
+    known_shape,
+    tiny,
+)
 from amad_tensorflow.attention.tracing import as_written
-from amad_tensorflow.attention.value_checks import reads_values, require
+from amad_tensorflow.attention.value_checks import check_finite, reads_values, require
 
 
 @as_written
@@ -111,7 +118,7 @@ def task_loss(
             values are checked, logits that are not finite where they count, a label out of range.
     """
     check_choice("reduction", reduction, REDUCTIONS)
-    check_ignore_index(ignore_index)
+    integer("ignore_index", ignore_index)
     student = _logits("student", student)
     targets = _labels(labels, student, ignore_index, check_values)
     counts = targets != ignore_index
@@ -135,13 +142,7 @@ def _counted(
     """Logits in the accumulation dtype, 0 for tokens that do not count, checked where they do."""
     logits = tf.cast(logits, dtype)
     logits = tf.where(counts[..., tf.newaxis], logits, tf.zeros_like(logits))
-    if reads_values(logits, check_values):
-        finite = tf.math.is_finite(logits)
-        require(
-            tf.reduce_all(finite),
-            lambda found: bad_logits(argument, found),
-            lambda: str(tf.boolean_mask(logits, ~finite)[0].numpy()),
-        )
+    check_finite(logits, partial(bad_logits, argument), check_values)
     return logits
 
 
@@ -157,8 +158,7 @@ def _reduced(losses: Tensor, counts: Tensor, reduction: str) -> Tensor:
 
 
 def _logits(argument: str, values: Tensor) -> Tensor:
-    logits = _tensor(argument, values)
-    check_floating(argument, logits.dtype.name, logits.dtype.is_floating)
+    logits = floating(argument, values)
     check_logits(argument, known_shape(logits))
     return logits
 
@@ -166,7 +166,7 @@ def _logits(argument: str, values: Tensor) -> Tensor:
 def _token_mask(mask: Tensor | None, logits: Tensor) -> Tensor:
     if mask is None:
         return tf.ones_like(logits[..., 0], dtype=tf.bool)
-    counts = _tensor("mask", mask)
+    counts = as_tensor("mask", mask)
     check_token_mask(
         counts.dtype.name, counts.dtype == tf.bool, known_shape(counts), known_shape(logits)
     )
@@ -174,7 +174,7 @@ def _token_mask(mask: Tensor | None, logits: Tensor) -> Tensor:
 
 
 def _labels(labels: Tensor, logits: Tensor, ignore_index: int, check_values: bool | None) -> Tensor:
-    targets = _tensor("labels", labels)
+    targets = as_tensor("labels", labels)
     check_labels(
         targets.dtype.name, targets.dtype.is_integer, known_shape(targets), known_shape(logits)
     )
@@ -190,12 +190,3 @@ def _labels(labels: Tensor, logits: Tensor, ignore_index: int, check_values: boo
         # A graph runs the check beside the cross-entropy, which has an error of its own for these.
         targets = tf.where(outside, tf.zeros_like(targets), targets)
     return targets
-
-
-def _tensor(argument: str, values: Tensor) -> Tensor:
-    try:
-        return tf.convert_to_tensor(values)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{argument} must be a tf.Tensor or convert to one; got {type(values).__name__}"
-        ) from error

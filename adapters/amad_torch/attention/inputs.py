@@ -1,10 +1,13 @@
 """Inputs: checked attention maps, the mask of cells that count, heads as vectors."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from amad_core.arguments.loss_masks import check_mask
 from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes
+from amad_torch.attention.value_checks import check_finite
 
 
 def checked_maps(
@@ -15,8 +18,7 @@ def checked_maps(
     Masking comes before norms, inner products and sums, and nothing is renormalised by hand; what
     a masked cell held, NaN included, is gone from here on. The teacher is detached [D].
     """
-    for argument, maps in (("teacher", teacher), ("student", student)):
-        _check_tensor(argument, maps)
+    teacher, student = floating("teacher", teacher), floating("student", student)
     check_map_shapes(teacher.shape, student.shape)
     dtype = accumulation_dtype(teacher, student)
     teacher, student = teacher.detach().to(dtype), student.to(dtype)
@@ -25,7 +27,7 @@ def checked_maps(
         # `where` and not a product: 0 * NaN is NaN.
         teacher, student = teacher.where(valid, 0.0), student.where(valid, 0.0)
     for argument, maps in (("teacher", teacher), ("student", student)):
-        _check_values(argument, maps, check_values)
+        check_finite(maps, partial(bad_values, argument), check_values, least=0.0)
     return teacher, student
 
 
@@ -34,8 +36,7 @@ def broadcast_mask(mask: Tensor | None, maps: Tensor) -> Tensor:
     batch, _, queries, keys = maps.shape
     if mask is None:
         return torch.ones((batch, queries, keys), dtype=torch.bool, device=maps.device)
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"mask must be a torch.Tensor; got {type(mask).__name__}")
+    mask = as_tensor("mask", mask)
     check_mask(mask.dtype, mask.dtype == torch.bool, mask.shape, maps.shape)
     return mask.to(maps.device).expand(batch, queries, keys)
 
@@ -48,10 +49,7 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
 
 def checked_parameter(argument: str, values: Tensor | None, like: Tensor) -> Tensor | None:
     """A learned parameter in the dtype of the maps."""
-    if values is None:
-        return None
-    _check_tensor(argument, values)
-    return values.to(like.dtype)
+    return None if values is None else floating(argument, values).to(like.dtype)
 
 
 def whole_maps(maps: Tensor) -> Tensor:
@@ -64,17 +62,15 @@ def query_rows(maps: Tensor) -> Tensor:
     return maps.transpose(1, 2)
 
 
-def _check_tensor(argument: str, values: Tensor) -> None:
+def as_tensor(argument: str, values: object) -> Tensor:
+    """What is a tensor."""
     if not isinstance(values, Tensor):
         raise TypeError(f"{argument} must be a torch.Tensor; got {type(values).__name__}")
-    check_floating(argument, values.dtype, values.dtype.is_floating_point)
+    return values
 
 
-def _check_values(argument: str, maps: Tensor, check_values: bool | None) -> None:
-    if check_values is None:  # Only where reading a value back makes no device wait.
-        check_values = maps.device.type == "cpu" and not torch.compiler.is_compiling()
-    if not check_values:
-        return
-    smallest, greatest = (float(bound) for bound in torch.aminmax(maps.detach()))
-    if not (smallest >= 0 and greatest < float("inf")):  # NaN fails both
-        raise bad_values(argument, f"values from {smallest} to {greatest}")
+def floating(argument: str, values: object) -> Tensor:
+    """A tensor of real floating-point numbers."""
+    tensor = as_tensor(argument, values)
+    check_floating(argument, tensor.dtype, tensor.dtype.is_floating_point)
+    return tensor

@@ -5,10 +5,11 @@ from torch import Tensor
 
 from amad_core.arguments.maps import check_eps, check_temperature
 from amad_core.arguments.peers import check_squeezable
+from amad_torch.attention.inputs import floating
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.similarity import scaled_to_peak
 from amad_torch.peers.comparison import mean_row_kl
-from amad_torch.peers.inputs import finite_where, floating, maps_and_cells
+from amad_torch.peers.inputs import finite_where, maps_and_cells
 from amad_torch.peers.reduction import reduced
 
 

@@ -1,16 +1,25 @@
 """Inputs of the peers: checked scores, vectors and logits; attention maps are checked as AMAD's."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from amad_core.arguments.loss_masks import check_position_mask
-from amad_core.arguments.maps import check_floating, check_map_shapes
+from amad_core.arguments.maps import check_map_shapes
 from amad_core.arguments.peers import (
     check_logit_shapes,
     check_vector_shapes,
     not_finite,
 )
-from amad_torch.attention.inputs import accumulation_dtype, broadcast_mask, checked_maps
+from amad_torch.attention.inputs import (
+    accumulation_dtype,
+    as_tensor,
+    broadcast_mask,
+    checked_maps,
+    floating,
+)
+from amad_torch.attention.value_checks import check_finite
 
 
 def maps_and_cells(
@@ -65,8 +74,7 @@ def logits_and_positions(
     positions = student.shape[:-1]
     valid = torch.ones(positions, dtype=torch.bool, device=student.device)
     if mask is not None:
-        if not isinstance(mask, Tensor):
-            raise TypeError(f"mask must be a torch.Tensor; got {type(mask).__name__}")
+        mask = as_tensor("mask", mask)
         check_position_mask(mask.dtype, mask.dtype == torch.bool, mask.shape, student.shape)
         valid = mask.to(student.device).expand(positions)
     counts = valid.unsqueeze(-1)
@@ -77,29 +85,18 @@ def logits_and_positions(
     )
 
 
-def floating(argument: str, values: Tensor) -> Tensor:
-    """The tensor itself, once it is known to hold real floating-point numbers."""
-    if not isinstance(values, Tensor):
-        raise TypeError(f"{argument} must be a torch.Tensor; got {type(values).__name__}")
-    check_floating(argument, values.dtype, values.dtype.is_floating_point)
-    return values
-
-
 def finite_where(
     argument: str, values: Tensor, counts: Tensor, check_values: bool | None
 ) -> Tensor:
     """``values`` with 0 where they do not count; as far as checked, finite where they do."""
     # `where` and not a product: 0 * NaN is NaN.
     kept = values.where(counts, 0.0)
-    if check_values is None:  # Only where reading a value back makes no device wait.
-        check_values = kept.device.type == "cpu" and not torch.compiler.is_compiling()
-    if check_values and not bool(kept.detach().isfinite().all()):
-        raise not_finite(argument, "NaN or an infinity")
+    check_finite(kept, partial(not_finite, argument), check_values)
     return kept
 
 
 def _accumulated(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the accumulation dtype; the teacher detached [D]."""
+    """Both in the accumulation dtype; the teacher detached [D8]."""
     teacher, student = floating("teacher", teacher), floating("student", student)
     dtype = accumulation_dtype(teacher, student)
     return teacher.detach().to(dtype), student.to(dtype)

@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from amad_core.arguments.peers import check_head_alignment
-from amad_torch.attention.inputs import whole_maps
+from amad_torch.attention.inputs import floating, whole_maps
 from amad_torch.attention.precision import full_precision
 from amad_torch.peers.comparison import softmax_kl
-from amad_torch.peers.inputs import floating, maps_and_cells
+from amad_torch.peers.inputs import maps_and_cells
 from amad_torch.peers.reduction import reduced
 
 

@@ -14,6 +14,7 @@ from amad_core.arguments.masks import (
     check_padding,
     check_square,
 )
+from amad_torch.attention.inputs import as_tensor
 from amad_torch.attention.value_checks import reads_values
 
 
@@ -70,10 +71,7 @@ def cell_mask(
         "additive": additive,
         "maps": maps,
     }
-    given = {name: value for name, value in arguments.items() if value is not None}
-    for name, value in given.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor; got {type(value).__name__}")
+    given = {name: as_tensor(name, value) for name, value in arguments.items() if value is not None}
     check_mask_arguments(given, causal, window)
     parts = {name: _PARTS[name](values, check_values) for name, values in given.items()}
     check_mask_lengths({name: part.shape for name, part in parts.items()})

@@ -1,22 +1,23 @@
 """Output losses: the teacher's softened outputs, and the task's own labels."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from amad_core.arguments.maps import REDUCTIONS, check_floating, check_temperature
+from amad_core.arguments.maps import REDUCTIONS, check_temperature
 from amad_core.arguments.outputs import (
     bad_labels,
     bad_logits,
-    check_ignore_index,
     check_labels,
     check_logits,
     check_same_logits,
     check_token_mask,
 )
-from amad_core.arguments.words import check_choice
-from amad_torch.attention.inputs import accumulation_dtype
-from amad_torch.attention.value_checks import reads_values
+from amad_core.arguments.words import check_choice, integer
+from amad_torch.attention.inputs import accumulation_dtype, as_tensor, floating
+from amad_torch.attention.value_checks import check_finite, reads_values
 
 
 def output_loss(
@@ -59,8 +60,7 @@ def output_loss(
     """
     check_choice("reduction", reduction, REDUCTIONS)
     check_temperature(temperature)
-    _check_logits("teacher", teacher)
-    _check_logits("student", student)
+    teacher, student = _logits("teacher", teacher), _logits("student", student)
     check_same_logits(teacher.shape, student.shape)
     dtype = accumulation_dtype(teacher, student)
     counts = _token_mask(mask, student)
@@ -112,8 +112,8 @@ def task_loss(
             values are checked, logits that are not finite where they count, a label out of range.
     """
     check_choice("reduction", reduction, REDUCTIONS)
-    check_ignore_index(ignore_index)
-    _check_logits("student", student)
+    integer("ignore_index", ignore_index)
+    student = _logits("student", student)
     targets = _labels(labels, student, ignore_index, check_values)
     counts = targets != ignore_index
     dtype = accumulation_dtype(student)
@@ -136,10 +136,7 @@ def _counted(
 ) -> Tensor:
     """Logits in the accumulation dtype, 0 for tokens that do not count, checked where they do."""
     logits = logits.to(dtype).where(counts.unsqueeze(-1), 0.0)
-    if reads_values(logits, check_values):
-        smallest, greatest = (float(bound) for bound in torch.aminmax(logits.detach()))
-        if not (-float("inf") < smallest and greatest < float("inf")):  # NaN fails both
-            raise bad_logits(argument, f"values from {smallest} to {greatest}")
+    check_finite(logits, partial(bad_logits, argument), check_values)
     return logits
 
 
@@ -152,28 +149,25 @@ def _reduced(losses: Tensor, counts: Tensor, reduction: str) -> Tensor:
     return total if reduction == "sum" else total / counts.sum().clamp(min=1)
 
 
-def _check_logits(argument: str, logits: Tensor) -> None:
-    if not isinstance(logits, Tensor):
-        raise TypeError(f"{argument} must be a torch.Tensor; got {type(logits).__name__}")
-    check_floating(argument, logits.dtype, logits.is_floating_point())
+def _logits(argument: str, values: Tensor) -> Tensor:
+    logits = floating(argument, values)
     check_logits(argument, logits.shape)
+    return logits
 
 
 def _token_mask(mask: Tensor | None, logits: Tensor) -> Tensor:
     if mask is None:
         return torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device)
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"mask must be a torch.Tensor; got {type(mask).__name__}")
-    check_token_mask(mask.dtype, mask.dtype == torch.bool, mask.shape, logits.shape)
-    return mask.to(logits.device)
+    counts = as_tensor("mask", mask)
+    check_token_mask(counts.dtype, counts.dtype == torch.bool, counts.shape, logits.shape)
+    return counts.to(logits.device)
 
 
 def _labels(labels: Tensor, logits: Tensor, ignore_index: int, check_values: bool | None) -> Tensor:
-    if not isinstance(labels, Tensor):
-        raise TypeError(f"labels must be a torch.Tensor; got {type(labels).__name__}")
-    inexact = labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
-    check_labels(labels.dtype, not inexact, labels.shape, logits.shape)
-    targets, classes = labels.to(logits.device, torch.long), logits.shape[-1]
+    targets, classes = as_tensor("labels", labels), logits.shape[-1]
+    inexact = targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool
+    check_labels(targets.dtype, not inexact, targets.shape, logits.shape)
+    targets = targets.to(logits.device, torch.long)
     if reads_values(targets, check_values):
         outside = (targets != ignore_index) & ((targets < 0) | (targets >= classes))
         if outside.any():
