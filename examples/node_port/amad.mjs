@@ -194,6 +194,13 @@ function main(vectorsDirectory, resultsFile) {
     checksums[variant] = vectors.checksum;
     for (const vector of vectors.cases) results[vector.id] = amadLoss(vector);
   }
+  if (Object.keys(results).length === 0) {
+    console.error(
+      `amad.mjs: no vectors in ${vectorsDirectory}: expected ${Object.keys(VARIANTS).join(".json, ")}.json; ` +
+        `write them with: amad vectors export ${vectorsDirectory}`,
+    );
+    process.exit(2);
+  }
   const document = { format: "amad-results/1", port: "amad.mjs (Node.js)", checksums, results };
   writeFileSync(resultsFile, JSON.stringify(document, jsonNumber));
 }

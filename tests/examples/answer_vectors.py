@@ -16,8 +16,8 @@ from amad_core import VARIANTS
 from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.frameworks import load_framework
 from amad_core.conformance.ports.port import open_port, plainest_case
-from amad_core.conformance.vectors.numbers import as_json
-from amad_core.conformance.vectors.reading import generated_vectors
+from amad_core.conformance.vectors.documents import as_json
+from amad_core.conformance.vectors.files import shipped_vectors
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -31,20 +31,19 @@ def main(module: str, framework: str, results: str, *designs: str) -> None:
     entries: dict[str, Any] = {}
     dtypes = set()
     for variant in VARIANTS:
-        for vector in generated_vectors(variant).cases:
-            if designs and vector.case.name not in designs:
-                entries[vector.id] = {"skipped": "not asked in this test"}
+        for case_id, case in shipped_vectors(variant).cases.items():
+            if designs and case.name not in designs:
+                entries[case_id] = {"skipped": "not asked in this test"}
                 continue
-            answer = port.answer(vector.case, "float64", True)
-            found = answer
-            dtypes.add(found.dtype)
+            answer = port.answer(case, "float64", True)
+            dtypes.add(answer.dtype)
             if answer.trouble is not None:
-                entries[vector.id] = {"error": answer.trouble.message}
+                entries[case_id] = {"error": answer.trouble.message}
                 continue
-            entries[vector.id] = {
+            entries[case_id] = {
                 name: as_json(array)
                 for name in ("value", "grad_student", "grad_teacher")
-                if (array := getattr(found, name)) is not None
+                if (array := getattr(answer, name)) is not None
             }
     document = {
         "format": "amad-results/1",

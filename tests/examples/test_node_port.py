@@ -82,6 +82,22 @@ def test_a_wrong_node_port_is_named(mistake: str, node: str, vectors: Path, tmp_
     assert [explanation.name for explanation in report.explanations] == [mistake], str(report)
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_without_vectors_is_refused(node: str, exists: bool, tmp_path: Path) -> None:
+    vectors, results = tmp_path / "vectors", tmp_path / "results.json"
+    if exists:
+        vectors.mkdir()
+        (vectors / "results.schema.json").write_text("{}")
+    done = subprocess.run(
+        [node, _SOURCE, vectors, results], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"no vectors in {vectors}" in done.stderr
+    assert "kl.json" in done.stderr
+    assert f"amad vectors export {vectors}" in done.stderr
+    assert not results.exists()
+
+
 def test_usage_is_told(node: str) -> None:
     done = subprocess.run([node, _SOURCE], capture_output=True, text=True, check=False)
     assert done.returncode == 2

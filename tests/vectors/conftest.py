@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from amad_core.conformance.vectors.reading import Golden, generated_vectors
+from amad_core.conformance.vectors.files import Golden, shipped_vectors
 from tests.support.exported_vectors import exported_directory
 
 
@@ -17,4 +17,4 @@ def exported() -> Path:
 @pytest.fixture(scope="session")
 def golden_kl() -> Golden:
     """The vectors of ``kl``."""
-    return generated_vectors("kl")
+    return shipped_vectors("kl")

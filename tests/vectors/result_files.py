@@ -7,8 +7,8 @@ from typing import Any
 
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.ports.answer import Answer
-from amad_core.conformance.vectors.numbers import as_json
-from amad_core.conformance.vectors.reading import Golden, GoldenCase
+from amad_core.conformance.vectors.documents import as_json
+from amad_core.conformance.vectors.files import Golden
 
 Document = dict[str, Any]
 
@@ -22,7 +22,7 @@ def results_document(
         "port": "a port under test",
         "checksums": {golden.variant: golden.checksum},
         "results": {
-            vector.id: _entry(vector, answer(vector.case), gradients) for vector in golden.cases
+            case_id: _entry(answer(case), gradients) for case_id, case in golden.cases.items()
         },
     }
 
@@ -36,7 +36,7 @@ def written(document: Any, path: Path) -> Path:
     return path
 
 
-def _entry(vector: GoldenCase, answer: Answer, gradients: bool) -> Document:
+def _entry(answer: Answer, gradients: bool) -> Document:
     assert answer.value is not None
     entry: Document = {"value": as_json(answer.value)}
     if gradients and answer.grad_student is not None:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from amad_core.conformance.judging.judgement import specified
-from amad_core.conformance.vectors import strict_json
+from amad_core.conformance.vectors import documents
 from amad_core.conformance.vectors.check import check_results
-from amad_core.conformance.vectors.document import checksum
-from amad_core.conformance.vectors.file_error import FileError, pointer_to
-from amad_core.conformance.vectors.reading import Golden, read_vectors_file
+from amad_core.conformance.vectors.documents import RESULTS_SCHEMA, FileError, load_document
+from amad_core.conformance.vectors.files import Golden, checksum, read_vectors_file
+from amad_core.conformance.vectors.schema import pointer_to
 from tests.vectors.result_files import Document, results_document, written
 
 pytestmark = pytest.mark.xdist_group("vectors")
@@ -136,13 +136,13 @@ def test_a_directory_without_results(tmp_path: Path) -> None:
 
 def test_a_directory_where_a_file_is_read(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="a directory where a file was expected"):
-        strict_json.load_json(tmp_path)
+        load_document(tmp_path, RESULTS_SCHEMA)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "results.json")
-    _assert_refused(tmp_path / "results.json", "", "not a regular file")
+    _assert_refused(tmp_path / "results.json", "", "no regular file")
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_huge_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strict_json, "LARGEST_FILE", 2**20)
+    monkeypatch.setattr(documents, "LARGEST_FILE", 2**20)
     _assert_refused(written(" " * (2**20 + 1), tmp_path / "results.json"), "", "larger than 1 MiB")
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from amad_core.conformance.judging.judgement import specified
 from amad_core.conformance.vectors.command import vectors_app
-from amad_core.conformance.vectors.reading import Golden
+from amad_core.conformance.vectors.files import Golden
 from tests.vectors.result_files import results_document, written
 
 pytestmark = pytest.mark.xdist_group("vectors")

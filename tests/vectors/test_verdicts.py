@@ -19,7 +19,7 @@ from amad_core.conformance.reports.explanation import NOTHING_FOUND, Findings
 from amad_core.conformance.reports.report import Report
 from amad_core.conformance.vectors import check
 from amad_core.conformance.vectors.check import check_results
-from amad_core.conformance.vectors.reading import Golden, generated_vectors
+from amad_core.conformance.vectors.files import Golden, shipped_vectors
 from tests.vectors.result_files import Document, results_document, written
 
 pytestmark = pytest.mark.xdist_group("vectors")
@@ -59,7 +59,7 @@ def _with_mistake(name: str):
 
 @pytest.mark.parametrize("variant", ["mse", "kl", "js", "token", "projected"])
 def test_right_results_are_right(variant: str, tmp_path: Path) -> None:
-    report = _report(results_document(generated_vectors(variant), specified), tmp_path)
+    report = _report(results_document(shipped_vectors(variant), specified), tmp_path)
     assert report.passed, str(report)
     assert report.exit_code == 0
     assert _status(report, "gradient") == "passed"
@@ -149,13 +149,13 @@ def test_a_case_that_the_port_could_not_answer_is_wrong(golden_kl: Golden, tmp_p
 
 def test_weights_show_where_the_mistake_is(golden_kl: Golden, tmp_path: Path) -> None:
     document = results_document(golden_kl, specified)
-    for vector in golden_kl.cases:
-        document["results"][vector.id]["weights"] = vector.weights.tolist()
+    for case_id, weights in golden_kl.weights.items():
+        document["results"][case_id]["weights"] = weights.tolist()
     assert _status(_report(document, tmp_path), "weights") == "passed"
 
-    wrong = golden_kl.cases[0].weights.copy()
+    wrong = golden_kl.weights["kl-rect-1"].copy()
     wrong[1, 2, 0] *= 1.001
-    document["results"][golden_kl.cases[0].id]["weights"] = wrong.tolist()
+    document["results"]["kl-rect-1"]["weights"] = wrong.tolist()
     report = _report(document, tmp_path)
     assert _status(report, "weights") == "failed"
     assert "[1, 2, 0]" in str(report)
@@ -199,7 +199,7 @@ def test_the_report_is_plain_json(golden_kl: Golden, tmp_path: Path) -> None:
 
 
 def test_results_that_leave_every_case_out_are_not_right(tmp_path: Path) -> None:
-    document = results_document(generated_vectors("kl"), specified)
+    document = results_document(shipped_vectors("kl"), specified)
     document["results"] = {name: {"skipped": "not yet"} for name in document["results"]}
     report = _report(document, tmp_path)
     assert report.verdict == "wrong"

@@ -1,7 +1,7 @@
 """The verdict on results that were computed elsewhere, one report for each variant."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +16,21 @@ from amad_core.conformance.judging.judgement import Judgement, judge
 from amad_core.conformance.ports.port import Description
 from amad_core.conformance.reports.explanation import NOTHING_FOUND, Findings
 from amad_core.conformance.reports.report import Report
-from amad_core.conformance.vectors.file_error import FileError
-from amad_core.conformance.vectors.outcomes import Judged, check_all, kind_of
-from amad_core.conformance.vectors.reading import Golden, generated_vectors, read_vectors
-from amad_core.conformance.vectors.results import RawResults, Results, read_raw, results_of
+from amad_core.conformance.vectors.documents import FileError
+from amad_core.conformance.vectors.files import Golden, read_vectors, shipped_vectors
+from amad_core.conformance.vectors.outcomes import (
+    EDGES,
+    INFINITE,
+    Judgements,
+    check_all,
+    kind_of,
+)
+from amad_core.conformance.vectors.results import (
+    Results,
+    answered_variants,
+    read_documents,
+    results_of,
+)
 
 
 def check_results(
@@ -29,7 +40,7 @@ def check_results(
 
     Args:
         results: a results file, or a directory of them.
-        vectors: the directory that the vectors were exported to; ``None``: as exported by default.
+        vectors: the directory that the vectors were exported to; ``None``: those that ship.
         variants: what must be there; empty: the variants that the results answer.
 
     Returns:
@@ -38,43 +49,37 @@ def check_results(
     Raises:
         FileError: files that cannot be used, with the place of the first problem.
     """
-    raw = read_raw(results)
-    wanted = list(variants) or _answered(raw)
+    documents = read_documents(results)
+    answered = answered_variants(documents)
+    wanted = list(variants) or answered
     if vectors is None:
-        golden = {variant: generated_vectors(variant) for variant in {*wanted, *_answered(raw)}}
+        golden = {variant: shipped_vectors(variant) for variant in {*wanted, *answered}}
     else:
         golden = read_vectors(vectors)
         for variant in wanted:
             if variant not in golden:
                 raise FileError(vectors, f"there are no vectors of the variant {variant!r} here")
-    given = results_of(raw, golden)
+    given = results_of(documents, golden)
     return [_report(golden[variant], given, results) for variant in VARIANTS if variant in wanted]
-
-
-def _answered(raw: Iterable[RawResults]) -> list[str]:
-    """Variants that ids begin with; all where none does, so that every id is unknown."""
-    prefixes = {case_id.partition("-")[0] for file in raw for case_id in file.document["results"]}
-    return [variant for variant in VARIANTS if variant in prefixes] or list(VARIANTS)
 
 
 def _report(golden: Golden, results: Results, path: Path) -> Report:
     start = time.perf_counter()
-    judgements = {
-        vector.id: judge(vector.case, results.answers[vector.id].answer, results.dtype)
-        for vector in golden.cases
-        if vector.id in results.answers
+    judged = {
+        case_id: judge(case, results.answers[case_id], results.dtype)
+        for case_id, case in golden.cases.items()
+        if case_id in results.answers
     }
-    judged = Judged(golden, results, judgements)
     report = Report(
         target=results.port,
         terms=Terms(golden.variant),
         description=_description(golden, results, path),
-        checks=check_all(judged),
+        checks=check_all(golden, results, judged),
         seed=golden.seed,
         version=__version__,
     )
     if any(check.name != "complete" for check in report.failed):
-        report = replace(report, findings=_explained(report, judged))
+        report = replace(report, findings=_explained(report, _telling(golden, judged)))
     return replace(report, seconds=time.perf_counter() - start)
 
 
@@ -89,9 +94,8 @@ def _description(golden: Golden, results: Results, path: Path) -> Description:
     )
 
 
-def _explained(report: Report, judged: Judged) -> Findings:
+def _explained(report: Report, telling: Sequence[Judgement]) -> Findings:
     """What the kit says of a port that answers like this, and where the weights point."""
-    telling = _telling(judged)
     if not telling:
         return NOTHING_FOUND
     found, remark = explained(telling, report.failed), ""
@@ -120,19 +124,17 @@ def _is_rounding(findings: Findings) -> bool:
     return all(explanation.name in precision for explanation in findings.explanations)
 
 
-def _telling(judged: Judged) -> list[Judgement]:
+def _telling(golden: Golden, judged: Judgements) -> list[Judgement]:
     """Designed cases with one finite loss; borders too where only they are wrong."""
-    finite = [
-        (kind_of(vector), judged.judgements[vector.id])
-        for vector in judged.golden.cases
-        if vector.id in judged.judgements
-        and kind_of(vector) != "infinite"
-        and vector.case.reduction != "none"
-    ]
-    designed = [one for kind, one in finite if kind != "edges"]
+    finite = {
+        case_id: judgement
+        for case_id, judgement in judged.items()
+        if kind_of(golden, case_id) != INFINITE and judgement.case.reduction != "none"
+    }
+    designed = [one for case_id, one in finite.items() if kind_of(golden, case_id) != EDGES]
     if any(one.value_problem or _gradient_is_wrong(one) or one.leak for one in designed):
         return designed
-    return [one for _, one in finite]
+    return list(finite.values())
 
 
 def _gradient_is_wrong(judgement: Judgement) -> bool:

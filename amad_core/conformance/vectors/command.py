@@ -68,7 +68,7 @@ def check(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Directory of the vectors. Default: those that export writes by default.",
+            help="Directory of the vectors. Default: those that ship with AMAD.",
             show_default=False,
         ),
     ] = None,
@@ -87,7 +87,7 @@ def check(
     Exits with 0 if they are right, 1 if they are wrong or incomplete, 2 if a file cannot be used.
     """
     from amad_core.conformance.vectors.check import check_results
-    from amad_core.conformance.vectors.file_error import FileError
+    from amad_core.conformance.vectors.documents import FileError
 
     try:
         wanted = _known(variant) if variant else ()

@@ -1,10 +1,12 @@
 """The checks on results computed elsewhere, in the order in which reports show them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from amad_core.attention.inputs import FloatArray, broadcast_mask, whole_maps
+from amad_core.attention.similarity import l1_normalise
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.checks.result import (
     DECISION,
     FAILED,
@@ -14,97 +16,91 @@ from amad_core.conformance.judging.checks.result import (
     summed_up,
 )
 from amad_core.conformance.judging.judgement import Judgement
-from amad_core.conformance.vectors.reading import Golden, GoldenCase
+from amad_core.conformance.judging.tolerance import exceeds, relative_error
+from amad_core.conformance.vectors.files import Golden
 from amad_core.conformance.vectors.results import Results
-from amad_core.conformance.vectors.weights import weights_problem
+
+VALUE, OPTIONS, MASK, EDGES, INFINITE = "value", "options", "mask", "edges", "infinite"
+"""Kinds of cases: plain ones, other options, masks, borders, infinite divergences."""
+
+Judgements = Mapping[str, Judgement]
+"""By case id, of the cases that are answered."""
+
+_INFINITE_DESIGN, _WITH_INFINITIES = "no-common-cell", ("kl", "token", "js")
+"""The exact KL divergence is infinite there, and the JS divergence has no derivative."""
 
 _LISTED = 5
-_NOT_ANSWERED = "none of these cases is answered"
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The results for one variant, held against the specification.
-
-    Attributes:
-        golden: the vectors.
-        results: what was read.
-        judgements: by case id, of those that are answered.
-    """
-
-    golden: Golden
-    results: Results
-    judgements: Mapping[str, Judgement]
-
-    def of_kind(self, kind: str) -> list[Judgement]:
-        """Answered cases of one kind."""
-        return [
-            self.judgements[vector.id]
-            for vector in self.golden.cases
-            if vector.id in self.judgements and kind_of(vector) == kind
-        ]
-
-    @property
-    def with_gradient(self) -> list[Judgement]:
-        """Answered cases with a gradient."""
-        return [one for one in self.judgements.values() if one.answer.grad_student is not None]
-
-
-def kind_of(vector: GoldenCase) -> str:
+def kind_of(golden: Golden, case_id: str) -> str:
     """Which check a case belongs to."""
-    case = vector.case
-    if case.name == INFINITE and case.variant in _WITH_INFINITIES:
-        return "infinite"
-    if vector.degenerate:
-        return "edges"
+    case = golden.cases[case_id]
+    if case.name == _INFINITE_DESIGN and case.variant in _WITH_INFINITIES:
+        return INFINITE
+    if case_id in golden.degenerate:
+        return EDGES
     if case.temperature != 1 or case.reduction != "mean" or case.eps:
-        return "options"
-    return "value" if case.mask is None else "mask"
+        return OPTIONS
+    return VALUE if case.mask is None else MASK
 
 
-INFINITE = "no-common-cell"
-"""The design whose exact KL divergence is infinite, and whose JS divergence has no derivative."""
-
-_WITH_INFINITIES = ("kl", "token", "js")
-
-
-def check_all(judged: Judged) -> tuple[CheckResult, ...]:
+def check_all(golden: Golden, results: Results, judged: Judgements) -> tuple[CheckResult, ...]:
     """Every check on the results of one variant."""
-    return tuple(run(judged).named(name, title, 0.0) for name, (title, run) in _CHECKS.items())
+    kinds: dict[str, list[Judgement]] = {k: [] for k in (VALUE, OPTIONS, MASK, EDGES, INFINITE)}
+    for case_id, judgement in judged.items():
+        kinds[kind_of(golden, case_id)].append(judgement)
+    with_gradients = any(one.answer.grad_student is not None for one in judged.values())
+
+    def both(kind: str) -> CheckResult:
+        return _summed_up(
+            kinds[kind],
+            lambda one: one.value_problem or (one.gradient_problem if with_gradients else ""),
+        )
+
+    checks = {
+        "complete": ("every case is answered", _complete(golden, results)),
+        "value": ("values equal the specification's", _values(kinds[VALUE])),
+        "gradient": ("gradients equal the specification's", _gradients(kinds[VALUE])),
+        "teacher": ("no gradient reaches the teacher", _teacher(judged)),
+        "weights": (
+            "alignment weights equal the specification's",
+            _weights(golden, results, judged),
+        ),
+        "options": ("other temperatures, reductions and floors", both(OPTIONS)),
+        "mask": ("masked cells do not count", both(MASK)),
+        "edges": ("borders of the definition", both(EDGES)),
+        "infinite": ("infinite divergences and derivatives", _infinite(kinds[INFINITE])),
+    }
+    return tuple(result.named(name, title, 0.0) for name, (title, result) in checks.items())
 
 
-def _complete(judged: Judged) -> CheckResult:
-    ids = [vector.id for vector in judged.golden.cases]
-    left_out = [case_id for case_id in ids if case_id in judged.results.skipped]
-    missing = [
-        case_id
-        for case_id in ids
-        if case_id not in judged.judgements and case_id not in judged.results.skipped
-    ]
+def _complete(golden: Golden, results: Results) -> CheckResult:
+    ids = list(golden.cases)
+    left_out = [case_id for case_id in ids if case_id in results.skipped]
+    missing = [name for name in ids if name not in results.answers and name not in results.skipped]
     if missing:
         return CheckResult(FAILED, f"missing: {_listed(missing)}", len(ids), len(missing))
     if len(left_out) == len(ids):
         return CheckResult(FAILED, "every case is left out: nothing was judged", len(ids), len(ids))
     if left_out:
-        reason = judged.results.skipped[left_out[0]]
+        reason = results.skipped[left_out[0]]
         detail = f"{len(left_out)} left out by the port ({reason}): {_listed(left_out)}"
         return CheckResult(DECISION, detail, len(ids))
     return CheckResult(PASSED, cases=len(ids))
 
 
-def _values(judged: Judged) -> CheckResult:
-    return _summed_up(judged.of_kind("value"), lambda one: one.value_problem)
+def _values(plain: Sequence[Judgement]) -> CheckResult:
+    return _summed_up(plain, lambda one: one.value_problem)
 
 
-def _gradients(judged: Judged) -> CheckResult:
-    plain = judged.of_kind("value")
+def _gradients(plain: Sequence[Judgement]) -> CheckResult:
     if not any(one.answer.grad_student is not None for one in plain):
         return skipped("the results hold no gradients")
     return _summed_up(plain, lambda one: one.gradient_problem)
 
 
-def _teacher(judged: Judged) -> CheckResult:
-    taken = [one for one in judged.judgements.values() if one.answer.grad_teacher is not None]
+def _teacher(judged: Judgements) -> CheckResult:
+    taken = [one for one in judged.values() if one.answer.grad_teacher is not None]
     if not taken:
         return skipped("the results hold no gradient of the teacher")
     return _summed_up(
@@ -113,31 +109,18 @@ def _teacher(judged: Judged) -> CheckResult:
     )
 
 
-def _weights(judged: Judged) -> CheckResult:
-    problems = []
-    for vector in judged.golden.cases:
-        given = judged.results.answers.get(vector.id)
-        if given is not None and given.weights is not None:
-            dtype = judged.results.dtype
-            problem = weights_problem(given.weights, vector.weights, vector.case, dtype)
-            problems.append((judged.judgements[vector.id], problem))
-    return summed_up(problems) if problems else skipped("the results hold no weights")
+def _weights(golden: Golden, results: Results, judged: Judgements) -> CheckResult:
+    if not results.weights.keys() & judged.keys():
+        return skipped("the results hold no weights")
+    return summed_up(
+        (one, _weights_problem(results.weights[case_id], golden.weights[case_id], one))
+        for case_id, one in judged.items()
+        if case_id in results.weights
+    )
 
 
-def _both(kind: str) -> Callable[[Judged], CheckResult]:
-    def check(judged: Judged) -> CheckResult:
-        gradients = bool(judged.with_gradient)
-        return _summed_up(
-            judged.of_kind(kind),
-            lambda one: one.value_problem or (one.gradient_problem if gradients else ""),
-        )
-
-    return check
-
-
-def _infinite(judged: Judged) -> CheckResult:
+def _infinite(judgements: Sequence[Judgement]) -> CheckResult:
     """Where the exact divergence is infinite, a port may stay finite by a floor of its own."""
-    judgements = judged.of_kind("infinite")
     if not judgements:
         return skipped("this loss is always finite")
     for one in judgements:
@@ -152,7 +135,7 @@ def _infinite(judged: Judged) -> CheckResult:
 
 def _summed_up(judgements: Sequence[Judgement], problem: Callable[[Judgement], str]) -> CheckResult:
     if not judgements:
-        return skipped(_NOT_ANSWERED)
+        return skipped("none of these cases is answered")
     return summed_up([(one, problem(one)) for one in judgements])
 
 
@@ -161,14 +144,29 @@ def _listed(ids: Sequence[str]) -> str:
     return ", ".join(ids[:_LISTED]) + more
 
 
-_CHECKS: Mapping[str, tuple[str, Callable[[Judged], CheckResult]]] = {
-    "complete": ("every case is answered", _complete),
-    "value": ("values equal the specification's", _values),
-    "gradient": ("gradients equal the specification's", _gradients),
-    "teacher": ("no gradient reaches the teacher", _teacher),
-    "weights": ("alignment weights equal the specification's", _weights),
-    "options": ("other temperatures, reductions and floors", _both("options")),
-    "mask": ("masked cells do not count", _both("mask")),
-    "edges": ("borders of the definition", _both("edges")),
-    "infinite": ("infinite divergences and derivatives", _infinite),
-}
+def _weights_problem(found: FloatArray, right: FloatArray, judgement: Judgement) -> str:
+    """Why the weights are not right, in words; empty where they are."""
+    # |Δa| <= 2 a |Δc| / τ; the relative error has the temperature in it.
+    relative = relative_error(judgement.case, judgement.dtype)
+    excess = exceeds(found, right, 2 * relative * _amplification(judgement.case) * right)
+    if np.all(excess <= 1):
+        return ""
+    worst = tuple(int(i) for i in np.unravel_index(np.argmax(excess), excess.shape))
+    return (
+        f"the weight at {list(worst)} is {found[worst]:.6g}, the specification has "
+        f"{right[worst]:.6g}"
+    )
+
+
+def _amplification(case: Case) -> float:
+    """How much cancellation in eq. 10 enlarges the error of a projected head; else 1."""
+    if case.weight is None or case.bias is None:
+        return 1.0
+    valid = broadcast_mask(case.mask, case.teacher.shape)[:, np.newaxis]
+    unit = l1_normalise(whole_maps(np.where(valid, case.student, 0.0)))
+    counted = whole_maps(valid)
+    heads = np.where(counted, np.maximum(unit @ case.weight.T + case.bias, 0.0), 0.0)
+    terms = np.where(counted, unit @ np.abs(case.weight).T + np.abs(case.bias), 0.0)
+    norms = np.linalg.norm(heads, axis=-1)
+    ratios = np.linalg.norm(terms, axis=-1) / np.where(norms > 0, norms, 1.0)
+    return float(np.max(ratios, initial=1.0))

@@ -1,110 +1,109 @@
-"""The published JSON Schemas, and what a document breaks in them, in words and with its place."""
+"""What a document breaks of a JSON Schema, with its place and in words.
+
+The two schemas of the vectors are JSON Schema 2020-12, for any validator; this one knows the
+keywords that they use, and says what is wrong without the whole document in the sentence.
+"""
 
 import json
-from collections.abc import Iterator
-from functools import lru_cache
-from importlib.resources import files
-from pathlib import Path
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from amad_core.conformance.vectors.file_error import FileError, pointer_to
+from amad_core.arguments.words import listed
 
-VECTORS_SCHEMA = "vectors.schema.json"
-RESULTS_SCHEMA = "results.schema.json"
+Rules = Mapping[str, Any]
+Problem = tuple[str, str]  # JSON pointer, words
 
 _LONGEST = 60
 
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "array": (list,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "null": (type(None),),
+    "number": (int, float),
+    "object": (dict,),
+    "string": (str,),
+}
 
-def schema_text(name: str) -> str:
-    """A schema as shipped."""
-    return files("amad_core.conformance.vectors").joinpath(name).read_text(encoding="utf-8")
+
+def pointer_to(*parts: str | int) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def check_schema(document: Any, name: str, path: Path) -> None:
-    """Raise unless ``document`` follows the schema.
+def broken_rules(value: Any, rules: Rules, schema: Rules, pointer: str = "") -> Iterator[Problem]:
+    """Everything in ``value`` that ``rules`` do not allow, in the order of the document.
 
-    Raises:
-        FileError: with the place of the first problem, and how many more there are.
+    Args:
+        value: the document, or a part of it.
+        rules: what it must follow.
+        schema: the whole schema, where ``$ref`` are looked up.
+        pointer: place of ``value`` in the document.
     """
-    errors = list(_validator(name).iter_errors(document))
-    if errors:
-        first = min(errors, key=lambda error: [str(part) for part in error.absolute_path])
-        more = f" (and {len(errors) - 1} more problems)" if len(errors) > 1 else ""
-        raise FileError(path, _in_words(first) + more, pointer_to(*first.absolute_path))
+    if "$ref" in rules:
+        rules = schema["$defs"][rules["$ref"].rpartition("/")[2]]
+    allowed = rules.get("type", ())
+    names = (allowed,) if isinstance(allowed, str) else allowed
+    # type(), since True is an int.
+    if names and not any(type(value) in _TYPES[name] for name in names):
+        yield pointer, f"must be {' or '.join(names)}; got {_shown(value)}"
+        return
+    for keyword, limit in rules.items():
+        if words := _beyond_limit(value, keyword, limit):
+            yield pointer, f"{words}; got {_shown(value)}"
+    if isinstance(value, dict):
+        yield from _broken_by_members(value, rules, schema, pointer)
+    if isinstance(value, list) and "items" in rules:
+        for index, entry in enumerate(value):
+            yield from broken_rules(entry, rules["items"], schema, f"{pointer}/{index}")
 
 
-@lru_cache
-def _validator(name: str) -> Any:
-    # Imported here: only reading and writing vectors needs it.
-    from jsonschema import Draft202012Validator, validators
-
-    schema = json.loads(schema_text(name))
-    Draft202012Validator.check_schema(schema)
-    items = Draft202012Validator.VALIDATORS["items"]
-    extend: Any = validators.extend
-    return extend(Draft202012Validator, {"items": _sparing_plain_lists(items)})(schema)
-
-
-def _sparing_plain_lists(items: Any) -> Any:
-    """The keyword ``items``, without a validator for each of a hundred thousand numbers."""
-
-    def check(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        plain = wanted.keys() <= {"type", "pattern"} and isinstance(instance, list)
-        kinds = {type(entry) for entry in instance} if plain else {object}
-        # A pattern says nothing about numbers.
-        if kinds <= {int, float} and "number" in wanted.get("type", ()):
-            return
-        if kinds <= {bool} and wanted.get("type") == "boolean":
-            return
-        yield from items(validator, wanted, instance, schema)
-
-    return check
-
-
-def _in_words(error: Any) -> str:
-    """What jsonschema found, without the whole document in the sentence."""
-    wanted, found = error.validator_value, _shown(error.instance)
-    match error.validator:
-        case "type":
-            types = wanted if isinstance(wanted, str) else " or ".join(wanted)
-            return f"must be {types}; got {found}"
-        case "const":
-            return f"must be {wanted!r}; got {found}"
-        case "enum":
-            return f"must be one of {', '.join(map(repr, wanted))}; got {found}"
-        case "pattern":
-            return f"must match {wanted}; got {found}"
-        case "minItems" | "maxItems":
-            limit = "least" if error.validator == "minItems" else "most"
-            return f"must have at {limit} {wanted} entries; got {found}"
-        case "minimum" | "exclusiveMinimum":
-            limit = "at least" if error.validator == "minimum" else "greater than"
-            return f"must be {limit} {wanted}; got {found}"
-        case "minProperties":
+def _beyond_limit(value: Any, keyword: str, limit: Any) -> str:
+    is_number = type(value) in _TYPES["number"]
+    match keyword:
+        case "const" if value != limit:
+            return f"must be {limit!r}"
+        case "enum" if value not in limit:
+            return f"must be one of {listed(limit)}"
+        case "pattern" if isinstance(value, str) and not re.search(limit, value):
+            return f"must match {limit}"
+        case "minItems" if isinstance(value, list) and len(value) < limit:
+            return f"must have at least {limit} entries"
+        case "maxItems" if isinstance(value, list) and len(value) > limit:
+            return f"must have at most {limit} entries"
+        case "minimum" if is_number and value < limit:
+            return f"must be at least {limit}"
+        case "exclusiveMinimum" if is_number and value <= limit:
+            return f"must be greater than {limit}"
+        case "minProperties" if isinstance(value, dict) and len(value) < limit:
             return "must not be empty"
-        case "oneOf":
-            return _one_of(error)
-        case "additionalProperties":
-            return _unknown(error)
-    return str(error.message)[:200]
+        case "oneOf" if isinstance(value, dict):  # the forms differ in the property they require
+            forms = [form["required"][0] for form in limit]
+            if sum(form in value for form in forms) != 1:
+                return f"must have exactly one of {listed(forms)}"
+    return ""
 
 
-def _one_of(error: Any) -> str:
-    """The forms differ in what they require: name what was found and what would do."""
-    forms = [form["required"][0] for form in error.validator_value]
-    found = _shown(error.instance)
-    return f"must have exactly one of {', '.join(map(repr, forms))}; got {found}"
-
-
-def _unknown(error: Any) -> str:
-    known = error.schema.get("properties", {})
-    extra = [key for key in error.instance if key not in known]
-    return f"unknown {', '.join(map(repr, extra[:3]))}; known are {', '.join(map(repr, known))}"
+def _broken_by_members(
+    value: dict[str, Any], rules: Rules, schema: Rules, pointer: str
+) -> Iterator[Problem]:
+    known, others = rules.get("properties", {}), rules.get("additionalProperties", True)
+    for name in rules.get("required", ()):
+        if name not in value:
+            yield pointer, f"{name!r} is a required property"
+    unknown = [name for name in value if name not in known]
+    if others is False and unknown:
+        yield pointer, f"unknown {listed(unknown[:3])}; known are {listed(known)}"
+    for name, member in value.items():
+        inner = known.get(name, others)
+        if isinstance(inner, dict):
+            yield from broken_rules(member, inner, schema, pointer + pointer_to(name))
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return f"an object with {', '.join(map(repr, list(value)[:4])) or 'nothing'}"
+        return f"an object with {listed(list(value)[:4]) or 'nothing'}"
     if isinstance(value, list):
         return f"an array of {len(value)}"
     text = json.dumps(value)

@@ -1,6 +1,6 @@
 """Which known mistakes a case exposes."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,45 +18,37 @@ MARGIN = 2.0
 """An exposed mistake is off by this many tolerances or more."""
 
 
-class Exposure(NamedTuple):
-    """Names of the mistakes that a case exposes.
-
-    Attributes:
-        by_value: the value shows them.
-        by_gradient: only a gradient ever shows them, and it does here.
-    """
-
-    by_value: tuple[str, ...]
-    by_gradient: tuple[str, ...]
-
-
-def exposure(case: Case, right: Answer) -> Exposure:
-    """Try every mistake in the first form that the catalogue has of it for this variant.
+def flags(case: Case, right: Answer) -> dict[str, list[str]]:
+    """Names of the mistakes that a case exposes, each in the first form that the catalogue has.
 
     Args:
         case: the case.
         right: value and student gradient of the specification for it.
+
+    Returns:
+        ``by_value``: the value shows them; ``by_gradient``: only a gradient ever shows them, and it
+        does here.
     """
     allowed = tolerance(case, DTYPE)
-    by_value, by_gradient = [], []
+    exposed: dict[str, list[str]] = {"by_value": [], "by_gradient": []}
     for mistake in MISTAKES:
-        form = first_version(mistake, case.variant)
+        form = first_form(mistake, case.variant)
         if form is None:
             continue
         stages = stages_with(form.mutation)
         try:
             if _differs(value_of(case, stages), right.value, allowed.value):
-                by_value.append(mistake.name)
+                exposed["by_value"].append(mistake.name)
             elif _only_gradients_show(mistake) and _gradient_differs(
                 observe(case, stages), right, allowed
             ):
-                by_gradient.append(mistake.name)
+                exposed["by_gradient"].append(mistake.name)
         except (ValueError, IndexError):  # such a port crashes on these sizes
             continue
-    return Exposure(tuple(by_value), tuple(by_gradient))
+    return exposed
 
 
-def first_version(mistake: Mistake, variant: str) -> Form | None:
+def first_form(mistake: Mistake, variant: str) -> Form | None:
     """The plainest executable form of a mistake in a variant; ``None`` where there is none."""
     if variant not in mistake.variants:
         return None

@@ -1,26 +1,31 @@
 """The vectors of one variant as a JSON document."""
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import TWINS
 from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, tolerance
 from amad_core.conformance.ports.answer import Answer
-from amad_core.conformance.vectors.cases import VectorCase, vector_cases
-from amad_core.conformance.vectors.exact import Expected, expected
-from amad_core.conformance.vectors.exposure import exposure
-from amad_core.conformance.vectors.numbers import as_json, rounded_up, shaped
-from amad_core.conformance.vectors.versions import (
-    SPECIFICATION_VERSION,
-    VECTORS_FORMAT,
-    VECTORS_VERSION,
-)
+from amad_core.conformance.vectors.documents import as_json
+from amad_core.conformance.vectors.files import checksum
+from amad_core.conformance.vectors.make.cases import VectorCase, vector_cases
+from amad_core.conformance.vectors.make.flags import flags
+from amad_core.conformance.vectors.make.oracle import Exact, exact
+
+VECTORS_FORMAT = "amad-vectors/1"
+"""Layout of a vectors file; another number where a reader of this one would fail."""
+
+VECTORS_VERSION = "1.0.0"
+"""Major: an expected number changed or an id is gone. Minor: cases added. Patch: words, flags."""
+
+SPECIFICATION_VERSION = "1.0"
+"""The definition of the loss that the expected numbers follow (docs/specification.md)."""
 
 Document = dict[str, Any]
 
@@ -38,13 +43,10 @@ NOTES = (
     "has, for ports in float32 or wider; null where they were not determined.",
 )
 
-_CHECKED = ("id", "configuration", "inputs", "expected")
-_ORDER = ("id", "design", "comment", "degenerate", *_CHECKED[1:], "tolerance", "exposes")
-
 
 def vectors_document(variant: str, seed: int) -> Document:
     """All that a vectors file holds; see ``vectors.schema.json``."""
-    cases = [_case_document(vector) for vector in vector_cases(variant, seed)]
+    cases = [case_document(vector) for vector in vector_cases(variant, seed)]
     return {
         "format": VECTORS_FORMAT,
         "vectors_version": VECTORS_VERSION,
@@ -58,72 +60,71 @@ def vectors_document(variant: str, seed: int) -> Document:
     }
 
 
-def checksum(cases: Sequence[Mapping[str, Any]]) -> str:
-    """SHA-256 of what results depend on, as JSON with sorted keys and no spaces."""
-    counted = [{key: case[key] for key in _CHECKED} for case in cases]
-    canonical = json.dumps(counted, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def vectors_text(variant: str, seed: int) -> bytes:
+    """A vectors file: one line for each array, objects and lists of objects indented."""
+    return f"{_indented(vectors_document(variant, seed), '')}\n".encode()
 
 
-def as_text(document: Any) -> str:
-    """JSON that people can read: one line for each array, objects and lists of objects indented."""
-    return _indented(document, "") + "\n"
-
-
-def essentials(vector: VectorCase, right: Expected) -> Document:
-    """The part of a case that results depend on."""
-    case = vector.case
+def case_document(vector: VectorCase) -> Document:
+    """One case of it."""
+    case, right = vector.case, exact(vector.case)
+    gradient = right.gradients["student"]
     options = ("variant", "temperature", "reduction", "eps")
     return {
         "id": vector.id,
+        "design": case.name,
+        "comment": vector.comment,
+        "degenerate": vector.degenerate,
         "configuration": {name: getattr(case, name) for name in options},
         "inputs": _inputs(case),
         "expected": {
             "value": as_json(right.value),
-            "weights": shaped(right.weights),
-            "grad_student": shaped(right.grad_student),
+            "weights": _shaped(right.weights),
+            "grad_student": _shaped(gradient),
         },
-    }
-
-
-def _case_document(vector: VectorCase) -> Document:
-    case, right = vector.case, expected(vector.case)
-    parts = essentials(vector, right) | {
-        "design": case.name,
-        "comment": vector.comment,
-        "degenerate": vector.degenerate,
         "tolerance": {dtype: _tolerance(case, right, dtype) for dtype in UNIT_ROUNDOFF},
         "exposes": _flags(vector, right),
     }
-    return {name: parts[name] for name in _ORDER}
 
 
 def _inputs(case: Case) -> Document:
     names = ("teacher", "student", "mask", "weight", "bias")
     arrays = ((name, getattr(case, name)) for name in names)
-    return {name: None if array is None else shaped(array) for name, array in arrays}
+    return {name: None if array is None else _shaped(array) for name, array in arrays}
 
 
-def _flags(vector: VectorCase, right: Expected) -> Document | None:
+def _flags(vector: VectorCase, right: Exact) -> Document | None:
     """Not of borders, nor of twins, which are there to be compared with their base."""
     if vector.degenerate or vector.case.name in TWINS:
         return None
-    flags = exposure(vector.case, Answer(right.value, right.grad_student))
-    return {name: list(mistakes) for name, mistakes in flags._asdict().items()}
+    return flags(vector.case, Answer(right.value, right.gradients["student"]))
 
 
-def _tolerance(case: Case, right: Expected, dtype: str) -> Document:
+def _tolerance(case: Case, right: Exact, dtype: str) -> Document:
     allowed = tolerance(case, dtype)
     return {
         "value": _largest(allowed.value, right.value),
-        "gradient": _largest(allowed.gradient, right.grad_student),
+        "gradient": _largest(allowed.gradient, right.gradients["student"]),
     }
 
 
 def _largest(allowed: FloatArray, right: FloatArray) -> float:
     """Over the numbers that have a tolerance: finite ones, on whose value rounding is small."""
     counted = np.isfinite(right) & np.isfinite(allowed)
-    return rounded_up(float(np.max(allowed, where=counted, initial=0.0)))
+    return _rounded_up(float(np.max(allowed, where=counted, initial=0.0)))
+
+
+def _rounded_up(number: float) -> float:
+    """Two significant digits, never less than ``number``."""
+    if not math.isfinite(number) or number <= 0:
+        return number
+    # A step of 1 % of the leading digit: enough to round the decimal up wherever it was cut.
+    text = f"{number:.1e}"
+    return float(text) if float(text) >= number else float(f"{number * 1.05:.1e}")
+
+
+def _shaped(array: NDArray[Any]) -> Document:
+    return {"shape": list(np.shape(array)), "values": as_json(array)}
 
 
 def _indented(value: Any, indent: str) -> str:
