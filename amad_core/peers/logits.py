@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 
 from amad_core.arguments.maps import check_temperature
 from amad_core.attention.inputs import BoolArray, FloatArray
-from amad_core.peers.comparison import softmax_kl, softmax_kl_gradient
 from amad_core.peers.inputs import logits_and_positions
 from amad_core.peers.reduction import reduced
+from amad_core.training.output_losses import token_kl, token_kl_gradient
 
 
 def logits_kl(
@@ -48,10 +48,10 @@ def logits_kl(
 
     Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2.
     """
-    softened, valid, tau = _checked(teacher, student, mask, temperature)
-    per_position = softmax_kl(*softened, valid[..., np.newaxis])
-    axes = tuple(range(1, per_position.ndim))
-    return reduced(tau**2 * np.sum(per_position, axis=axes) / _positions(valid), reduction)
+    both, valid = _checked(teacher, student, mask, temperature)
+    # Masked positions are 0 on both sides and so without divergence.
+    losses = token_kl(*both, float(temperature))
+    return reduced(np.sum(losses, axis=tuple(range(1, losses.ndim))) / _positions(valid), reduction)
 
 
 def logits_kl_gradient(
@@ -62,26 +62,17 @@ def logits_kl_gradient(
     mask: ArrayLike | None = None,
 ) -> Mapping[str, FloatArray]:
     """``τ (softmax(z^S/τ) - softmax(z^T/τ))`` over the positions that count of the sample."""
-    softened, valid, tau = _checked(teacher, student, mask, temperature)
-    gradient = tau * softmax_kl_gradient(*softened, valid[..., np.newaxis])
-    shares = _positions(valid).reshape(-1, *(1,) * (gradient.ndim - 1))
-    return {"student": gradient / shares}
+    both, valid = _checked(teacher, student, mask, temperature)
+    gradient = token_kl_gradient(*both, float(temperature))
+    return {"student": gradient / _positions(valid).reshape(-1, *(1,) * (gradient.ndim - 1))}
 
 
 def _checked(
     teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None, temperature: float
-) -> tuple[tuple[FloatArray, FloatArray], BoolArray, float]:
+) -> tuple[tuple[FloatArray, FloatArray], BoolArray]:
     check_temperature(temperature)
     teacher_logits, student_logits, valid = logits_and_positions(teacher, student, mask)
-    tau = float(temperature)
-    return (_softened(teacher_logits, tau), _softened(student_logits, tau)), valid, tau
-
-
-def _softened(logits: FloatArray, temperature: float) -> FloatArray:
-    # The largest logit is taken off before the division, so that no τ, however small, makes inf.
-    shifted = logits - np.max(logits, axis=-1, keepdims=True)
-    with np.errstate(over="ignore"):
-        return np.asarray(np.maximum(shifted / temperature, np.finfo(np.float64).min / 2))
+    return (teacher_logits, student_logits), valid
 
 
 def _positions(valid: BoolArray) -> FloatArray:

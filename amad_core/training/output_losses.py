@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from amad_core.arguments.maps import REDUCTIONS, check_temperature
 from amad_core.arguments.outputs import (
@@ -78,15 +78,10 @@ def output_loss_and_grad(
     teacher_logits, student_logits = _logits("teacher", teacher), _logits("student", student)
     check_same_logits(teacher_logits.shape, student_logits.shape)
     counts = _token_mask(mask, student_logits.shape)
-    _check_values("teacher", teacher_logits, counts)
-    _check_values("student", student_logits, counts)
-    log_p = log_softmax(_softened(teacher_logits, counts, temperature), axis=-1)
-    log_q = log_softmax(_softened(student_logits, counts, temperature), axis=-1)
-    p = np.exp(log_p)
-    # Where p is 0 nothing is added, however small q is.
-    log_ratio = np.subtract(log_p, log_q, out=np.zeros_like(p), where=p > 0)
-    losses = float(temperature) ** 2 * np.sum(p * log_ratio, axis=-1)
-    gradient = temperature * (np.exp(log_q) - p)
+    teacher_logits = _counted("teacher", teacher_logits, counts)
+    student_logits = _counted("student", student_logits, counts)
+    losses = token_kl(teacher_logits, student_logits, float(temperature))
+    gradient = token_kl_gradient(teacher_logits, student_logits, float(temperature))
     return _reduced(losses, gradient, counts, reduction)
 
 
@@ -140,19 +135,40 @@ def task_loss_and_grad(
     logits = _logits("student", student)
     targets = _labels(labels, logits.shape, ignore_index)
     counts = targets != ignore_index
-    _check_values("student", logits, counts)
-    log_q = log_softmax(_softened(logits, counts, 1.0), axis=-1)
+    log_q = log_softmax(_softened(_counted("student", logits, counts), 1.0), axis=-1)
     one_hot = np.arange(logits.shape[-1]) == targets[..., np.newaxis]
     losses = -np.sum(np.where(one_hot, log_q, 0.0), axis=-1)
     return _reduced(losses, np.exp(log_q) - one_hot, counts, reduction)
 
 
-def _softened(logits: FloatArray, counts: BoolArray, temperature: float) -> FloatArray:
-    """``(s - max s)/τ``, which has the softmax of ``s/τ``; 0 for tokens that do not count."""
-    counted = np.where(counts[..., np.newaxis], logits, 0.0)
-    # The largest logit is taken off before the division, so that no τ, however small, overflows.
+def token_kl(teacher: FloatArray, student: FloatArray, temperature: float) -> FloatArray:
+    """``τ² KL(softmax(t/τ) ‖ softmax(s/τ))`` of every token, ``[..., C]`` to ``[...]``."""
+    log_p, log_q = (
+        log_softmax(_softened(logits, temperature), axis=-1) for logits in (teacher, student)
+    )
+    return np.asarray(temperature**2 * np.sum(np.exp(log_p) * (log_p - log_q), axis=-1))
+
+
+def token_kl_gradient(teacher: FloatArray, student: FloatArray, temperature: float) -> FloatArray:
+    """``τ (softmax(s/τ) - softmax(t/τ))``, by the student's logits."""
+    p, q = (softmax(_softened(logits, temperature), axis=-1) for logits in (teacher, student))
+    return np.asarray(temperature * (q - p))
+
+
+def _softened(logits: FloatArray, temperature: float) -> FloatArray:
+    """``(s - max s)/τ``, with the softmax of ``s/τ``; bounded, so that no τ gives inf - inf."""
     with np.errstate(over="ignore"):
-        return np.asarray((counted - counted.max(axis=-1, keepdims=True)) / temperature)
+        shifted = (logits - np.max(logits, axis=-1, keepdims=True)) / temperature
+    return np.asarray(np.maximum(shifted, np.finfo(np.float64).min / 2))
+
+
+def _counted(argument: str, logits: FloatArray, counts: BoolArray) -> FloatArray:
+    """Logits with 0 for tokens that do not count, checked where they do."""
+    logits = np.where(counts[..., np.newaxis], logits, 0.0)
+    finite = np.isfinite(logits)
+    if not finite.all():
+        raise bad_logits(argument, f"{logits[~finite][0]}")
+    return logits
 
 
 def _reduced(
@@ -189,9 +205,3 @@ def _logits(argument: str, values: ArrayLike) -> FloatArray:
     logits = floating(argument, values)
     check_logits(argument, logits.shape)
     return logits
-
-
-def _check_values(argument: str, logits: FloatArray, counts: BoolArray) -> None:
-    finite = np.isfinite(logits[counts])
-    if not finite.all():
-        raise bad_logits(argument, f"{logits[counts][~finite][0]}")

@@ -291,3 +291,16 @@ def test_task_loss_refuses(
 ) -> None:
     with pytest.raises(kind, match=message):
         port.call("task_loss", **({"student": LOGITS, "labels": LABELS} | arguments))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0, 1e-300, 1e300])
+@pytest.mark.parametrize("package", ["amad_core", "amad_torch"])
+def test_samples_of_one_token_are_those_of_the_peer(package: str, temperature: float) -> None:
+    """``logits_kl`` averages over the tokens of a sample: of one token, both names are one loss."""
+    logits = np.random.default_rng(4).standard_normal((2, 5, 7)) * 10
+    library, peers = import_module(package), import_module(f"{package}.peers")
+    make = np.asarray if package == "amad_core" else import_module("torch").tensor
+    call = {"teacher": make(logits[0]), "student": make(logits[1]), "temperature": temperature}
+    found = library.output_loss(**call, reduction="none")
+    assert np.isfinite(np.asarray(found)).all()
+    assert_agrees(found, peers.logits_kl(**call, reduction="none"), within=0)

@@ -3,10 +3,10 @@
 import tensorflow as tf
 
 from amad_core.arguments.maps import check_temperature
-from amad_tensorflow.attention.inputs import Tensor, tiny
-from amad_tensorflow.peers.comparison import softmax_kl
+from amad_tensorflow.attention.inputs import Tensor
 from amad_tensorflow.peers.inputs import as_dtype, logits_and_positions
 from amad_tensorflow.peers.reduction import reduced
+from amad_tensorflow.training.output_losses import token_kl
 
 
 def logits_kl(
@@ -51,17 +51,8 @@ def logits_kl(
     """
     check_temperature(temperature)
     teacher, student, valid = logits_and_positions(teacher, student, mask, check_values)
-    tau = float(temperature)
-    per_position = softmax_kl(
-        _softened(teacher, tau), _softened(student, tau), valid[..., tf.newaxis]
-    )
-    axes = list(range(1, per_position.shape.rank))
+    # Masked positions are 0 on both sides and so without divergence.
+    losses = token_kl(teacher, student, float(temperature))
+    axes = list(range(1, losses.shape.rank))
     positions = tf.reduce_sum(tf.cast(valid, tf.int32), axis=axes)
-    total = tf.reduce_sum(per_position, axis=axes)
-    return reduced(tau**2 * total / as_dtype(positions, total.dtype), reduction)
-
-
-def _softened(logits: Tensor, temperature: float) -> Tensor:
-    # The largest logit is taken off before the division, so that no τ, however small, makes inf.
-    shifted = logits - tf.stop_gradient(tf.reduce_max(logits, axis=-1, keepdims=True))
-    return tf.maximum(shifted / max(temperature, tiny(logits.dtype)), logits.dtype.min / 2)
+    return reduced(tf.reduce_sum(losses, axis=axes) / as_dtype(positions, losses.dtype), reduction)

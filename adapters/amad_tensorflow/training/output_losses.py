@@ -74,14 +74,7 @@ def output_loss(
     counts = _token_mask(mask, student)
     teacher = _counted("teacher", tf.stop_gradient(teacher), counts, dtype, check_values)
     student = _counted("student", student, counts, dtype, check_values)
-    log_p = tf.nn.log_softmax(_softened(teacher, float(temperature)), axis=-1)
-    log_q = tf.nn.log_softmax(_softened(student, float(temperature)), axis=-1)
-    p = tf.exp(log_p)
-    # Where p is 0 nothing is added, however small q is; the inner `where` keeps 0 * inf, which is
-    # NaN, out of the derivative.
-    log_ratio = tf.where(p > 0, log_p - log_q, tf.zeros_like(p))
-    losses = float(temperature) ** 2 * tf.reduce_sum(p * log_ratio, axis=-1)
-    return _reduced(losses, counts, reduction)
+    return _reduced(token_kl(teacher, student, float(temperature)), counts, reduction)
 
 
 @as_written
@@ -129,11 +122,18 @@ def task_loss(
     return _reduced(losses, counts, reduction)
 
 
+def token_kl(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+    """``τ² KL(softmax(t/τ) ‖ softmax(s/τ))`` of every token, ``[..., C]`` to ``[...]``."""
+    log_p, log_q = (
+        tf.nn.log_softmax(_softened(logits, temperature), axis=-1) for logits in (teacher, student)
+    )
+    return temperature**2 * tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
+
+
 def _softened(logits: Tensor, temperature: float) -> Tensor:
-    """``(s - max s)/τ``, which has the softmax of ``s/τ``."""
-    # The largest logit is taken off before the division, so that no τ, however small, overflows.
-    best = tf.stop_gradient(tf.reduce_max(logits, axis=-1, keepdims=True))
-    return (logits - best) / max(temperature, tiny(logits.dtype))
+    """``(s - max s)/τ``, with the softmax of ``s/τ``; bounded, so that no τ gives inf - inf."""
+    shifted = logits - tf.stop_gradient(tf.reduce_max(logits, axis=-1, keepdims=True))
+    return tf.maximum(shifted / max(temperature, tiny(logits.dtype)), logits.dtype.min / 2)
 
 
 def _counted(

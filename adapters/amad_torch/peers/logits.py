@@ -1,13 +1,12 @@
 """Output distillation: temperature-softened logits."""
 
-import torch
 from torch import Tensor
 
 from amad_core.arguments.maps import check_temperature
 from amad_torch.attention.precision import full_precision
-from amad_torch.peers.comparison import softmax_kl
 from amad_torch.peers.inputs import logits_and_positions
 from amad_torch.peers.reduction import reduced
+from amad_torch.training.output_losses import token_kl
 
 
 def logits_kl(
@@ -53,18 +52,7 @@ def logits_kl(
     check_temperature(temperature)
     with full_precision(student):
         teacher, student, valid = logits_and_positions(teacher, student, mask, check_values)
-        tau = float(temperature)
-        per_position = softmax_kl(
-            _softened(teacher, tau), _softened(student, tau), valid.unsqueeze(-1)
-        )
-        # By the mask and not the losses: [B] has no further axis to sum.
+        # Masked positions are 0 on both sides and so without divergence.
+        losses = token_kl(teacher, student, float(temperature)).reshape(valid.shape[0], -1)
         positions = valid.reshape(valid.shape[0], -1).sum(dim=1).clamp(min=1)
-        losses = tau**2 * per_position.reshape(valid.shape[0], -1).sum(dim=1) / positions
-        return reduced(losses, reduction)
-
-
-def _softened(logits: Tensor, temperature: float) -> Tensor:
-    # The largest logit is taken off before the division, so that no τ, however small, makes inf.
-    shifted = logits - logits.detach().amax(dim=-1, keepdim=True)
-    finite = torch.finfo(logits.dtype)
-    return (shifted / max(temperature, finite.tiny)).clamp(min=finite.min / 2)
+        return reduced(losses.sum(dim=1) / positions, reduction)

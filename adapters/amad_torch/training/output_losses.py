@@ -68,15 +68,7 @@ def output_loss(
         _counted(argument, logits, counts, dtype, check_values)
         for argument, logits in (("teacher", teacher.detach()), ("student", student))
     )
-    log_p, log_q = (
-        _softened(logits, float(temperature)).log_softmax(dim=-1) for logits in (teacher, student)
-    )
-    p = log_p.exp()
-    # Where p is 0 nothing is added, however small q is; the inner `where` keeps 0 * inf, which is
-    # NaN, out of the derivative.
-    log_ratio = (log_p - log_q).where(p > 0, 0.0)
-    losses = float(temperature) ** 2 * (p * log_ratio).sum(dim=-1)
-    return _reduced(losses, counts, reduction)
+    return _reduced(token_kl(teacher, student, float(temperature)), counts, reduction)
 
 
 def task_loss(
@@ -124,11 +116,19 @@ def task_loss(
     return _reduced(losses.view(counts.shape), counts, reduction)
 
 
+def token_kl(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+    """``τ² KL(softmax(t/τ) ‖ softmax(s/τ))`` of every token, ``[..., C]`` to ``[...]``."""
+    log_p, log_q = (
+        _softened(logits, temperature).log_softmax(dim=-1) for logits in (teacher, student)
+    )
+    return temperature**2 * (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
 def _softened(logits: Tensor, temperature: float) -> Tensor:
-    """``(s - max s)/τ``, which has the softmax of ``s/τ``."""
-    # The largest logit is taken off before the division, so that no τ, however small, overflows.
-    divisor = max(temperature, torch.finfo(logits.dtype).tiny)
-    return (logits - logits.detach().amax(dim=-1, keepdim=True)) / divisor
+    """``(s - max s)/τ``, with the softmax of ``s/τ``; bounded, so that no τ gives inf - inf."""
+    finite = torch.finfo(logits.dtype)
+    shifted = logits - logits.detach().amax(dim=-1, keepdim=True)
+    return (shifted / max(temperature, finite.tiny)).clamp(min=finite.min / 2)
 
 
 def _counted(
