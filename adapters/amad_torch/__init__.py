@@ -5,7 +5,7 @@ from amad_core.training.schedule import LinearRamp
 from amad_torch.attention.alignment import alignment_weights
 from amad_torch.attention.loss import amad_loss
 from amad_torch.attention.variants import VARIANTS
-from amad_torch.module import AMADLoss
+from amad_torch.module import AMADLoss, AMADProjection
 from amad_torch.training.layer_losses import LayersLoss, amad_layers_loss
 from amad_torch.training.masks import cell_mask
 from amad_torch.training.output_losses import output_loss, task_loss
@@ -14,6 +14,7 @@ from amad_torch.training.total import TotalLoss, total_loss
 __all__ = [
     "VARIANTS",
     "AMADLoss",
+    "AMADProjection",
     "LayerPair",
     "LayersLoss",
     "LinearRamp",

@@ -3,9 +3,19 @@
 import torch
 from torch import Tensor, nn
 
-from amad_core.arguments.maps import REDUCTIONS, check_cells, check_eps, check_temperature
+from amad_core.arguments.maps import (
+    REDUCTIONS,
+    check_cells,
+    check_eps,
+    check_map_shape,
+    check_projection,
+    check_temperature,
+)
 from amad_core.arguments.words import check_choice
+from amad_torch.attention.inputs import accumulation_dtype, broadcast_mask, floating, whole_maps
 from amad_torch.attention.loss import amad_loss
+from amad_torch.attention.precision import full_precision
+from amad_torch.attention.projection import projected_heads
 from amad_torch.attention.variants import VARIANTS
 
 
@@ -15,8 +25,8 @@ class AMADLoss(nn.Module):
     Args:
         variant, temperature, reduction, eps, check_values: as in ``amad_loss``.
         cells: ``n = queries * keys`` of the maps, for the variant ``projected`` only: the module
-            then holds the parameters ``weight`` ``[n, n]`` (the identity at first) and ``bias``
-            ``[n]`` (zeros), to be trained with the student.
+            then holds the ``weight`` and ``bias`` of an ``AMADProjection``, to be trained with the
+            student.
 
     Raises:
         TypeError, ValueError: an option that ``amad_loss`` would refuse; ``cells`` missing,
@@ -51,8 +61,9 @@ class AMADLoss(nn.Module):
         self.reduction = reduction
         self.eps = eps
         self.check_values = check_values
-        self.weight = None if cells is None else nn.Parameter(torch.eye(cells))
-        self.bias = None if cells is None else nn.Parameter(torch.zeros(cells))
+        projection = None if cells is None else AMADProjection(cells=cells)
+        self.weight = None if projection is None else projection.weight
+        self.bias = None if projection is None else projection.bias
 
     def forward(self, *, teacher: Tensor, student: Tensor, mask: Tensor | None = None) -> Tensor:
         """The loss of ``student`` ``[B, Hs, Q, K]`` against ``teacher`` ``[B, Ht, Q, K]``."""
@@ -74,3 +85,50 @@ class AMADLoss(nn.Module):
             f"variant={self.variant!r}, temperature={self.temperature}, "
             f"reduction={self.reduction!r}"
         )
+
+
+class AMADProjection(nn.Module):
+    """``s̃_j = ReLU(W s_j/|s_j|_1 + b)`` (eq. 10), with ``W`` and ``b`` to be trained.
+
+    The variant ``projected`` is the variant ``kl`` of what this module makes of the student's maps:
+
+        projection = AMADProjection(cells=queries * keys)
+        amad_loss(teacher=teacher, student=projection(student), variant="kl", eps=1e-6)
+
+    or, the same, ``variant="projected", weight=projection.weight, bias=projection.bias``. ReLU
+    makes exact zeros, so training wants an ``eps`` above the default.
+
+    Args:
+        cells: ``n = queries * keys`` of the maps. ``weight`` ``[n, n]`` is the identity at first,
+            ``bias`` ``[n]`` zeros, so that training begins at the variant ``kl``.
+
+    Raises:
+        TypeError, ValueError: ``cells`` that is no positive integer, or so many that the weight
+            would exceed 4 GiB.
+    """
+
+    def __init__(self, *, cells: int) -> None:
+        super().__init__()
+        check_cells("projected", cells)
+        self.weight = nn.Parameter(torch.eye(cells))
+        self.bias = nn.Parameter(torch.zeros(cells))
+
+    def forward(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``[B, H, Q, K]`` to the same shape, 0 in masked cells; ``mask`` is ``amad_loss``'s.
+
+        In float64 where the maps or the weights are, else in float32, under autocast too.
+        """
+        maps = floating("maps", maps)
+        check_map_shape("maps", maps.shape)
+        check_projection("projected", self.weight.shape, self.bias.shape, maps.shape)
+        with full_precision(maps):
+            dtype = accumulation_dtype(maps, self.weight)
+            valid = broadcast_mask(mask, maps)
+            counted = maps.to(dtype).where(valid.unsqueeze(1), 0.0)
+            heads = projected_heads(
+                whole_maps(counted), self.weight.to(dtype), self.bias.to(dtype), valid
+            )
+            return heads.reshape(maps.shape)
+
+    def extra_repr(self) -> str:
+        return f"cells={len(self.bias)}"

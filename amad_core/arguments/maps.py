@@ -40,19 +40,24 @@ def check_floating(argument: str, dtype: object, is_floating: bool) -> None:
         raise TypeError(f"{argument} must hold real floating-point numbers; got dtype {dtype}")
 
 
+def check_map_shape(argument: str, shape: Shape) -> None:
+    """Raise unless it is ``[B, H, Q, K]`` with no empty axis."""
+    if len(shape) != 4:
+        raise ValueError(
+            f"{argument} must have 4 axes {_MAP_AXES}; got {len(shape)} axes, "
+            f"shape {shown(shape)}{_OTHER_AXES.get(len(shape), '')}"
+        )
+    for axis, length in zip(("batch", "heads", "queries", "keys"), shape, strict=True):
+        if length == 0:
+            raise ValueError(
+                f"{argument} must have at least 1 along {axis}; got shape {shown(shape)}"
+            )
+
+
 def check_map_shapes(teacher: Shape, student: Shape) -> None:
     """Raise unless both are ``[B, H, Q, K]`` with no empty axis and agree in all but the heads."""
-    for argument, shape in (("teacher", teacher), ("student", student)):
-        if len(shape) != 4:
-            raise ValueError(
-                f"{argument} must have 4 axes {_MAP_AXES}; got {len(shape)} axes, "
-                f"shape {shown(shape)}{_OTHER_AXES.get(len(shape), '')}"
-            )
-        for axis, length in zip(("batch", "heads", "queries", "keys"), shape, strict=True):
-            if length == 0:
-                raise ValueError(
-                    f"{argument} must have at least 1 along {axis}; got shape {shown(shape)}"
-                )
+    check_map_shape("teacher", teacher)
+    check_map_shape("student", student)
     for axis, index in (("batch", 0), ("queries", 2), ("keys", 3)):
         if not agree(teacher[index], student[index]):
             raise ValueError(

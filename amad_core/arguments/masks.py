@@ -103,14 +103,6 @@ def bad_additive(found: str) -> ValueError:
     )
 
 
-def check_map_axes(shape: Shape) -> None:
-    """Raise unless ``maps`` has the four axes of attention maps."""
-    if len(shape) != 4:
-        raise ValueError(
-            f"maps must have 4 axes [batch, heads, queries, keys]; got shape {list(shape)}"
-        )
-
-
 def check_mask_lengths(shapes: Mapping[str, Shape]) -> None:
     """Raise unless masks ``[B, Q, K]``, by argument, agree in what each of them states.
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from amad_core.arguments.maps import check_map_shape
 from amad_core.arguments.masks import (
     LARGEST_DROPPED,
     bad_additive,
     bad_padding,
     check_additive,
-    check_map_axes,
     check_mask_arguments,
     check_mask_lengths,
     check_padding,
@@ -103,7 +103,7 @@ def _kept(values: NDArray[Any]) -> BoolArray:
 
 
 def _every_cell(values: NDArray[Any]) -> BoolArray:
-    check_map_axes(values.shape)
+    check_map_shape("maps", values.shape)
     batch, _, queries, keys = values.shape
     return np.ones((batch, queries, keys), dtype=bool)
 

@@ -146,7 +146,8 @@ def token_kl(teacher: FloatArray, student: FloatArray, temperature: float) -> Fl
     log_p, log_q = (
         log_softmax(_softened(logits, temperature), axis=-1) for logits in (teacher, student)
     )
-    return np.asarray(temperature**2 * np.sum(np.exp(log_p) * (log_p - log_q), axis=-1))
+    divergence = np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)
+    return np.asarray(temperature * (temperature * divergence))  # τ² may be too large for a float
 
 
 def token_kl_gradient(teacher: FloatArray, student: FloatArray, temperature: float) -> FloatArray:

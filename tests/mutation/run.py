@@ -59,7 +59,13 @@ SIDE_BY_SIDE = (
 PACKAGES = {
     "spec": Package(
         "amad_core",
-        (*COMMON, "attention.gradient", "arguments.maps", "arguments.words"),
+        (
+            *COMMON,
+            "attention.gradient",
+            "arguments.maps",
+            "arguments.loss_masks",
+            "arguments.words",
+        ),
         (
             "tests/spec/test_values.py",
             "tests/spec/test_checks.py",

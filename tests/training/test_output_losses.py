@@ -1,6 +1,7 @@
 """Softened outputs and labels: the definition, its gradient, and what padding must not do."""
 
 import math
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import mpmath

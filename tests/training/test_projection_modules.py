@@ -70,6 +70,25 @@ class TestTorch:
             assert_agrees(value.item(), wanted, within=1e-12)
             assert_agrees(getattr(loss, name).grad, gradient, within=1e-10)
 
+    def test_kl_of_projected_maps_is_the_variant_projected(self, loss: Any) -> None:
+        """In value and in the gradient of the weight, the bias, and the student's maps."""
+        from amad_torch import AMADProjection, amad_loss
+
+        projection = AMADProjection(cells=CELLS).double()
+        projection.load_state_dict(loss.state_dict())
+        inputs = self.inputs()
+        inputs["student"].requires_grad_()
+        projected = projection(inputs["student"], mask=inputs["mask"])
+        value = amad_loss(**{**inputs, "student": projected}, variant="kl", eps=EPS)
+        value.backward()
+        found = {**dict(projection.named_parameters()), "student": inputs["student"]}
+        for name in ("weight", "bias", "student"):
+            wanted, gradient = specified(name)
+            assert_agrees(value.item(), wanted, within=1e-12)
+            assert_agrees(found[name].grad, gradient, within=1e-10)
+        with pytest.raises(ValueError, match=r"maps must have 4 axes .*; got 3 axes"):
+            projection(inputs["student"][0])
+
     def test_it_begins_as_kl(self) -> None:
         from amad_torch import AMADLoss, amad_loss
 

@@ -67,7 +67,12 @@ class AMADLoss(keras.losses.Loss):  # type: ignore[misc]
                 "amad_tensorflow.AMADLoss needs Keras on its TensorFlow backend; got the backend "
                 f"{keras.config.backend()!r} (set KERAS_BACKEND=tensorflow, or use amad_torch)"
             )
-        check_choice("variant", variant, [key for key in VARIANTS if key != "projected"])
+        if variant == "projected":
+            raise ValueError(
+                "variant must be another than 'projected' here, as a Keras loss holds no weights; "
+                "got 'projected' (put an AMADProjection on the student's maps, and give 'kl')"
+            )
+        check_choice("variant", variant, VARIANTS)
         check_temperature(temperature)
         if eps is not None:
             check_eps(eps)

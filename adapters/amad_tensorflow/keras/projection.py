@@ -5,11 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from amad_core.arguments.maps import check_cells, check_floating, check_map_shapes, check_projection
+from amad_core.arguments.maps import check_cells, check_map_shape, check_projection
 from amad_tensorflow.attention.inputs import (
     Tensor,
     accumulation_dtype,
     broadcast_mask,
+    floating,
     known_shape,
     whole_maps,
 )
@@ -65,10 +66,9 @@ class AMADProjection(keras.layers.Layer):  # type: ignore[misc]
         ``mask`` is that of :func:`amad_loss`, boolean ``[B, Q, K]``; the mask that Keras itself
         attaches to attention scores, ``[B, 1, Q, K]``, is understood too.
         """
-        maps = tf.convert_to_tensor(maps)
-        check_floating("maps", maps.dtype.name, maps.dtype.is_floating)
+        maps = floating("maps", maps)
         shape = known_shape(maps)
-        check_map_shapes(shape, shape)
+        check_map_shape("maps", shape)
         check_projection("projected", self.weight.shape, self.bias.shape, shape)
         weight, bias = tf.convert_to_tensor(self.weight), tf.convert_to_tensor(self.bias)
         dtype = accumulation_dtype(maps, weight)

@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
+from amad_core.arguments.maps import check_map_shape
 from amad_core.arguments.masks import (
     LARGEST_DROPPED,
     bad_additive,
     bad_padding,
     check_additive,
-    check_map_axes,
     check_mask_arguments,
     check_mask_lengths,
     check_padding,
@@ -111,7 +111,7 @@ def _kept(values: Tensor, check_values: bool | None) -> Tensor:
 
 
 def _every_cell(values: Tensor, check_values: bool | None) -> Tensor:
-    check_map_axes(known_shape(values))
+    check_map_shape("maps", known_shape(values))
     return tf.ones_like(values[:, 0], dtype=tf.bool)
 
 

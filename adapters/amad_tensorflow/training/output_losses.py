@@ -127,7 +127,8 @@ def token_kl(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     log_p, log_q = (
         tf.nn.log_softmax(_softened(logits, temperature), axis=-1) for logits in (teacher, student)
     )
-    return temperature**2 * tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
+    divergence = tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
+    return temperature * (temperature * divergence)  # τ² may be too large for a float
 
 
 def _softened(logits: Tensor, temperature: float) -> Tensor:

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
+from amad_core.arguments.maps import check_map_shape
 from amad_core.arguments.masks import (
     LARGEST_DROPPED,
     bad_additive,
     bad_padding,
     check_additive,
-    check_map_axes,
     check_mask_arguments,
     check_mask_lengths,
     check_padding,
@@ -108,7 +108,7 @@ def _kept(values: Tensor, check_values: bool | None) -> Tensor:
 
 
 def _every_cell(values: Tensor, check_values: bool | None) -> Tensor:
-    check_map_axes(values.shape)
+    check_map_shape("maps", values.shape)
     batch, _, queries, keys = values.shape
     return torch.ones((batch, queries, keys), dtype=torch.bool, device=values.device)
 

@@ -121,7 +121,8 @@ def token_kl(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     log_p, log_q = (
         _softened(logits, temperature).log_softmax(dim=-1) for logits in (teacher, student)
     )
-    return temperature**2 * (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+    divergence = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+    return temperature * (temperature * divergence)  # τ² may be too large for a float
 
 
 def _softened(logits: Tensor, temperature: float) -> Tensor:
