@@ -52,7 +52,7 @@ RESULTS = Path(__file__).parent / "results" / "diagnosis_power"
 
 @dataclass(frozen=True)
 class Planted:
-    """One planted port: what to plant, in which framework; no parts: a right port."""
+    """One planted port: what to plant, in which framework; no suspects: a right port."""
 
     framework: str
     dtype: str
@@ -112,8 +112,8 @@ def _observations(planted: Planted, cases: Sequence[Case], stages: Stages) -> li
     return observed
 
 
-def _parts(planted: Planted) -> Suspects:
-    by_key = {(p.mistake.name, p.version.label): p for p in all_suspects(planted.variant)}
+def _suspects(planted: Planted) -> Suspects:
+    by_key = {(one.mistake.name, one.form.label): one for one in all_suspects(planted.variant)}
     return tuple(by_key[key] for key in planted.suspects)
 
 
@@ -129,9 +129,9 @@ def _cases(planted: Planted, suspects: Suspects) -> list[Case]:
 
 def measure(planted: Planted) -> Outcome:
     """Plants, observes, diagnoses."""
-    suspects = _parts(planted)
+    suspects = _suspects(planted)
     cases = _cases(planted, suspects)
-    stages = stages_with(*(suspect.version.mutation for suspect in suspects))
+    stages = stages_with(*(suspect.form.mutation for suspect in suspects))
     observed = _observations(planted, cases, stages)
     start, processor = time.perf_counter(), time.process_time()
     diagnosis = diagnose(_judged(cases, observed))
@@ -175,7 +175,7 @@ def _hidden(
 def _stages(suspects: Suspects) -> Stages:
     if not suspects:
         return SPECIFICATION
-    return stages_with(*(suspect.version.mutation for suspect in suspects))
+    return stages_with(*(suspect.form.mutation for suspect in suspects))
 
 
 def _alike(found: Sequence[Answer], others: Sequence[Answer], dtype: str) -> bool:
@@ -221,7 +221,7 @@ def plan(pairs: int, thorough: bool) -> Iterator[Planted]:
         suspects = all_suspects(variant)
         for suspect in suspects:
             yield _planted("numpy", "float64", variant, suspect)
-            if thorough or suspect.version is _first_form(suspect, variant):
+            if thorough or suspect.form is _first_form(suspect, variant):
                 yield _planted("torch", "float32", variant, suspect)
                 yield _planted("tensorflow", "float32", variant, suspect)
         for _ in range(pairs // len(VARIANTS)):
@@ -238,11 +238,11 @@ def plan(pairs: int, thorough: bool) -> Iterator[Planted]:
 
 
 def _first_form(suspect: Suspect, variant: str) -> Any:
-    return next(one for one in suspect.mistake.versions if variant in one.variants)
+    return next(one for one in suspect.mistake.forms if variant in one.variants)
 
 
 def _planted(framework: str, dtype: str, variant: str, *suspects: Suspect) -> Planted:
-    keys = tuple((suspect.mistake.name, suspect.version.label) for suspect in suspects)
+    keys = tuple((suspect.mistake.name, suspect.form.label) for suspect in suspects)
     return Planted(framework, dtype, variant, keys)
 
 
@@ -252,7 +252,7 @@ def _random_pair(suspects: Sequence[Suspect], variant: str, rng: np.random.Gener
     while True:
         chosen = []
         for name in rng.choice(names, size=2, replace=False):
-            ways = [p for p in suspects if p.mistake.name == name and p.version.in_pairs]
+            ways = [one for one in suspects if one.mistake.name == name and one.form.in_pairs]
             chosen.append(ways[rng.integers(len(ways))])
         for pair in possible_orders(chosen[0], chosen[1]):
             return _planted("numpy", "float64", variant, *pair)

@@ -16,9 +16,9 @@ from amad_core.conformance.diagnosis.pipeline import (
     stages_with,
     value_of,
 )
-from amad_core.conformance.diagnosis.relative_tolerance import specification
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.conformance.judging.judgement import specified
 
 EXACT = 1e-12  # relative; a few roundings of float64, and far below any mistake
 
@@ -52,7 +52,8 @@ def cases(draw: st.DrawFn) -> Case:
 @settings(max_examples=150, deadline=None)
 @given(cases())
 def test_the_undisturbed_pipeline_is_the_specification(case: Case) -> None:
-    value, gradient = specification(case)
+    right = specified(case)
+    value, gradient = right.value, right.grad_student
     observed = observe(case)
     assert observed.grad_teacher is not None
     assert not observed.grad_teacher.any()
@@ -67,7 +68,8 @@ def test_the_undisturbed_pipeline_is_the_specification(case: Case) -> None:
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
 def test_it_is_the_specification_on_the_designed_inputs(variant: str) -> None:
     for case in discriminating_cases(variant, temperature=0.7, seed=3):
-        value, gradient = specification(case)
+        right = specified(case)
+        value, gradient = right.value, right.grad_student
         observed = observe(case)
         assert np.isfinite(value).all()
         assert np.isfinite(gradient).all()

@@ -108,10 +108,10 @@ SMALL_DEVIATIONS = {
 
 
 @pytest.mark.parametrize("deviation", SMALL_DEVIATIONS)
-def test_a_small_deviation_is_not_called_rounding(port_file, mutation):
+def test_a_small_deviation_is_not_called_rounding(port_file, deviation):
     """Bounds on half precision hold for every input, so that they let any small deviation pass."""
     report = examined(
-        port_file, RIGHT_TORCH_MSE, "return total", f"return {SMALL_DEVIATIONS[mutation]}"
+        port_file, RIGHT_TORCH_MSE, "return total", f"return {SMALL_DEVIATIONS[deviation]}"
     )
     assert report.verdict == "wrong"
     assert "low-precision-arithmetic" not in [one.name for one in report.explanations]

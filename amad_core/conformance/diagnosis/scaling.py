@@ -89,8 +89,9 @@ def _factors(predicted: Mapping[Exhibit, Any]) -> dict[Exhibit, float]:
         found = np.asarray(exhibit.answer.value)
         if expected is None or found.shape != np.shape(expected):
             return {}
-        # Two numbers that are 0 but for rounding have no ratio.
+        # Two numbers that are 0 but for rounding have no ratio, nor what is not finite.
         some = np.maximum(np.abs(expected), np.abs(found)) > _NOTHING
+        some &= np.isfinite(expected)
         if not some.any():
             continue
         with np.errstate(all="ignore"):

@@ -4,13 +4,18 @@ Random maps hardly show mistakes in the alignment: uniform weights change the lo
 2 %, of nearly disjoint heads by half. So the inputs are designed, few and small:
 
 - ``rect``: all five sizes differ, so that no axis can be taken for another; three of them, with
-  different sizes, so that every ratio (1/Ht, 1/n, B, ...) shows as such. ``same`` has all sizes
-  equal, ``wide`` many heads, equally many: silent exchanges of axes run there.
+  different sizes, so that every ratio (1/Ht, 1/n, B, ...) shows as such.
+- ``equal``: sizes that are equal on purpose, where axes can be exchanged in silence: ``heads`` (as
+  many on both sides), ``lengths`` (as many queries as keys), ``all`` (the batch, too). No other
+  input has them, but for the square ones of self-attention, which their names tell: ``causal``,
+  ``mask/causal``, ``mask/padding``.
 - ``disjoint``: heads look at different places, and every sample orders them differently.
 - ``mixed-norms``: one sharp student head among flat ones. ``mixed-rows``: every query row follows
-  another head. ``peaked``: cells down to 2^-18 under teacher mass. ``causal``: exact zeros.
+  another head. ``peaked``: cells down to 2^-18 under teacher mass. ``sparse``: many cells of
+  exactly 0 in the teacher, where the student has mass. ``causal``: zeros that all heads share.
   ``cropped``: rows and heads of unequal mass.
-- ``twin``: one input and what must not change it, see :data:`TWINS`.
+- ``twin``: one input and what must not change it, see :data:`TWINS`. ``split``: an input in two
+  pieces, see :data:`SPLITS`.
 - ``mask``: padding, causal and odd masks over cells with mass, a sample without any cell.
 
 Cells are multiples of 1/256 (``peaked``: eight significant bits), which bfloat16, float16 and
@@ -44,13 +49,21 @@ TWINS: Mapping[str, str] = MappingProxyType(
 )
 """Cases whose loss must equal that of ``twin/base``, and what was done to its inputs."""
 
+SPLITS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "twin/base": ("split/first", "split/others"),
+        "mask/any-cells": ("split/masked-first", "split/masked-others"),
+    }
+)
+"""Cases, each with the two that its first sample and its other samples make on their own."""
+
 _CUT_BY_RELU = ("rect/1", "disjoint", "cropped", "mixed-norms", "causal", "mask/any-cells")
 """Where the variant ``projected`` has cells below the kink of ReLU."""
 
 _MASK_SIZES = (
     ("mask/padding", (3, 4, 3, 6, 6)),
-    ("mask/any-cells", (2, 3, 4, 5, 7)),
-    ("mask/keys", (4, 2, 3, 5, 5)),
+    ("mask/any-cells", (3, 3, 4, 5, 7)),
+    ("mask/keys", (4, 2, 3, 5, 6)),
     ("mask/causal", (2, 3, 2, 7, 7)),
     ("mask/empty-sample", (3, 3, 2, 4, 5)),
 )
@@ -75,13 +88,14 @@ def discriminating_cases(
         seed: at least 0; another seed gives other maps of the same design.
 
     Returns:
-        Small cases (at most 4 samples, 6 heads, 48 cells), the plainest first.
+        Small cases (at most 5 samples, 6 heads, 72 cells), the plainest first.
     """
     rng = np.random.default_rng([seed, 17])
     cases = [Case(name, teacher, student) for name, (teacher, student) in _plain_maps(rng)]
     cases += _twins(*_random_maps(rng, (3, 3, 4, 2, 5)))
     if masks:
         cases += [_masked(name, sizes, rng) for name, sizes in _MASK_SIZES]
+    cases += [piece for case in cases if case.name in SPLITS for piece in _split(case)]
     cases = [
         replace(case, variant=variant, temperature=temperature, reduction=reduction)
         for case in cases
@@ -100,11 +114,13 @@ def _plain_maps(rng: np.random.Generator) -> Iterator[tuple[str, Maps]]:
     yield "cropped", _cropped(rng, (3, 4, 2, 5, 7))
     yield "rect/2", _random_maps(rng, (4, 3, 5, 2, 6))
     yield "rect/3", _random_maps(rng, (5, 2, 4, 6, 3))
-    yield "same", _random_maps(rng, (4, 4, 4, 4, 4))
-    yield "wide", _random_maps(rng, (2, 6, 6, 3, 5))
+    yield "equal/all", _random_maps(rng, (4, 4, 4, 4, 4))
+    yield "equal/heads", _random_maps(rng, (2, 6, 6, 3, 5))
+    yield "equal/lengths", _random_maps(rng, (2, 4, 3, 5, 5))
     yield "mixed-norms", _mixed_norms(rng, (2, 3, 4, 5, 7))
-    yield "mixed-rows", _mixed_rows(rng, (2, 4, 4, 6, 5))
+    yield "mixed-rows", _mixed_rows(rng, (2, 5, 4, 6, 5))
     yield "peaked", _peaked(rng, (2, 3, 4, 5, 8))
+    yield "sparse", _sparse(rng, (2, 4, 3, 6, 12))
     yield "causal", _causal(rng, (2, 3, 2, 6, 6))
 
 
@@ -179,6 +195,15 @@ def _peaked(rng: np.random.Generator, sizes: Sizes) -> Maps:
     return teacher, student
 
 
+def _sparse(rng: np.random.Generator, sizes: Sizes) -> Maps:
+    """Teacher rows that look at two or three keys and at nothing else."""
+    teacher, student = _random_maps(rng, sizes)
+    hidden = np.argsort(rng.random(teacher.shape), axis=-1) >= rng.integers(2, 4)
+    teacher = np.where(hidden, 0.0, teacher)
+    teacher[..., 0] += 1 - teacher.sum(axis=-1)
+    return teacher, student
+
+
 def _causal(rng: np.random.Generator, sizes: Sizes) -> Maps:
     """Square maps with exact zeros above the diagonal, shared by all heads."""
     maps = []
@@ -202,6 +227,13 @@ def _twins(teacher: FloatArray, student: FloatArray) -> list[Case]:
         Case("twin/student-heads-doubled", teacher, np.repeat(student, 2, axis=1)),
         Case("twin/samples-reversed", teacher[::-1].copy(), student[::-1].copy()),
     ]
+
+
+def _split(case: Case) -> Iterator[Case]:
+    """The first sample on its own, and the others."""
+    for name, kept in zip(SPLITS[case.name], (slice(0, 1), slice(1, None)), strict=True):
+        mask = None if case.mask is None else case.mask[kept]
+        yield Case(name, case.teacher[kept], case.student[kept], mask=mask)
 
 
 def _masked(name: str, sizes: Sizes, rng: np.random.Generator) -> Case:
