@@ -1,6 +1,7 @@
 """The PyTorch adapter in training: autograd of every kind, autocast, loss scaling."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -90,22 +91,42 @@ def test_teacher_gets_no_gradient_and_inputs_stay(variant: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("variant", ALL)
 def test_autocast_leaves_the_loss_in_float32(variant: str, dtype: torch.dtype) -> None:
-    """To the last bit: no product of the loss is taken in half precision."""
-    student, teacher = maps(2, torch.float32), maps(3, torch.float32)
-    options = {"variant": variant, **projection(variant, torch.float32)}
-    gradients, losses = [], []
-    for enabled in (False, True):
-        leaf = student.clone().requires_grad_()
-        with torch.autocast("cpu", dtype=dtype, enabled=enabled):
-            loss = amad_loss(teacher=teacher, student=leaf, **options)
-            weights = alignment_weights(teacher=teacher, student=leaf)
-            assert weights.dtype == torch.float32
-        assert loss.dtype == torch.float32
-        loss.backward()
-        losses.append(loss.detach())
-        gradients.append(leaf.grad)
-    torch.testing.assert_close(losses[1], losses[0], rtol=0, atol=0)
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
+    """To the last bit: no product is taken in half precision, also of a ``backward()`` inside."""
+    learned = projection(variant, torch.float32)
+    teacher, inputs = maps(3, torch.float32), [maps(2, torch.float32), *learned.values()]
+
+    def derivatives(*, forward: bool, backward: bool) -> list[torch.Tensor]:
+        """The loss, its gradients, and the gradients of their sum of squares."""
+        leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+        options = dict(zip(learned, leaves[1:], strict=True))
+        with torch.autocast("cpu", dtype=dtype, enabled=forward):
+            loss = amad_loss(teacher=teacher, student=leaves[0], variant=variant, **options)
+            weights = alignment_weights(teacher=teacher, student=leaves[0])
+            assert (loss.dtype, weights.dtype) == (torch.float32, torch.float32)
+        with torch.autocast("cpu", dtype=dtype, enabled=backward):
+            first = torch.autograd.grad(loss, leaves, create_graph=True)
+            squares = sum(gradient.square().sum() for gradient in first)
+            return [loss, *first, *torch.autograd.grad(squares, leaves)]
+
+    wanted = derivatives(forward=False, backward=False)
+    for forward, backward in ((True, False), (True, True), (False, True)):
+        found = derivatives(forward=forward, backward=backward)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_autocast_leaves_the_compiled_gradient_in_float32(backend: str) -> None:
+    torch.compiler.reset()
+    compiled = torch.compile(amad_loss, backend=backend, fullgraph=True)
+    inputs = {"teacher": maps(3, torch.float32), "variant": "projected"}
+    inputs |= projection("projected", torch.float32)
+    gradients = []
+    for loss, enabled in ((amad_loss, False), (compiled, True)):
+        student = maps(2, torch.float32).requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss(student=student, **inputs).backward()
+        gradients.append(student.grad)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("variant", UNPROJECTED)
@@ -137,6 +158,32 @@ def test_values_are_not_read_back_while_compiling() -> None:
     found = compiled(teacher=maps(3), student=maps(2), variant="kl")
     wanted = amad_loss(teacher=maps(3), student=maps(2), variant="kl")
     torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("variant", ["mse", "projected"])
+def test_second_derivatives_while_compiling(variant: str) -> None:
+    """Dynamo's own view of a custom function has none, and gives another number without a word."""
+    teacher, student, learned = maps(3), maps(2), projection(variant)
+
+    def hessian(student: torch.Tensor) -> torch.Tensor:
+        def loss(student: torch.Tensor) -> torch.Tensor:
+            return amad_loss(teacher=teacher, student=student, variant=variant, **learned)
+
+        return torch.func.jacrev(torch.func.grad(loss))(student)
+
+    def squares(student: torch.Tensor, loss: Callable[..., torch.Tensor]) -> torch.Tensor:
+        leaf = student.clone().requires_grad_()
+        value = loss(teacher=teacher, student=leaf, variant=variant, **learned)
+        (gradient,) = torch.autograd.grad(value, leaf, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), leaf)[0]
+
+    for function in (hessian, amad_loss):
+        torch.compiler.reset()
+        compiled = torch.compile(function, backend="eager", fullgraph=True)
+        if function is hessian:
+            torch.testing.assert_close(compiled(student), hessian(student))
+        else:
+            torch.testing.assert_close(squares(student, compiled), squares(student, amad_loss))
 
 
 def test_training_reduces_the_loss() -> None:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from amad_core.arguments.maps import check_temperature
 from amad_torch.attention.inputs import checked_maps, whole_maps
-from amad_torch.attention.precision import full_precision
+from amad_torch.attention.precision import full_precision, product
 from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
 
 
@@ -25,7 +25,7 @@ def aligned_maps(weights: Tensor, student: Tensor) -> Tensor:
 
     ``[..., Ht, Hs]`` and ``[..., Hs, n]`` to ``[..., Ht, n]``.
     """
-    return weights @ student
+    return product(weights, student)
 
 
 def alignment_weights(

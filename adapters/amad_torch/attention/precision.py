@@ -1,12 +1,57 @@
-"""Precision: keeps autocast from running the loss's products in half precision."""
+"""Precision: keeps autocast from taking the loss's products in half precision, backwards too."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def full_precision(tensor: object) -> AbstractContextManager[object]:
     """A context without autocast on the tensor's device; an empty one where there is none."""
-    if isinstance(tensor, torch.Tensor) and torch.amp.is_autocast_available(tensor.device.type):
+    if isinstance(tensor, Tensor) and torch.amp.is_autocast_available(tensor.device.type):
         return torch.autocast(tensor.device.type, enabled=False)
     return nullcontext()
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """``left @ right`` of equal batch axes, in full precision forwards and backwards.
+
+    The context that a loss is computed in is gone when its derivatives are: ``backward()`` inside
+    autocast would take their products in half precision.
+    """
+    found: Tensor = _traced(left, right)
+    return found
+
+
+# What Dynamo makes of such a function by itself loses its second derivative without a word.
+@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
+def _traced(left: Tensor, right: Tensor) -> Any:
+    return _Product.apply(left, right)  # type: ignore[no-untyped-call]
+
+
+class _Product(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(left: Tensor, right: Tensor) -> Tensor:
+        with full_precision(left):
+            return left @ right
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        left, right = ctx.saved_tensors
+        return (
+            product(gradient, right.mT) if ctx.needs_input_grad[0] else None,
+            product(left.mT, gradient) if ctx.needs_input_grad[1] else None,
+        )
+
+    @staticmethod
+    def jvp(ctx: Any, left_tangent: Tensor, right_tangent: Tensor) -> Tensor:
+        left, right = ctx.saved_tensors
+        return product(left_tangent, right) + product(left, right_tangent)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from amad_torch.attention.precision import product
 from amad_torch.attention.similarity import l1_normalise, scaled_to_peak
 
 
@@ -10,5 +11,6 @@ def projected_heads(student: Tensor, weight: Tensor, bias: Tensor, valid: Tensor
 
     ``student`` ``[B, Hs, n]``, ``weight`` ``[n, n]``, ``bias`` ``[n]``, ``valid`` ``[B, Q, K]``.
     """
-    affine = l1_normalise(scaled_to_peak(student)) @ weight.T + bias
+    heads = l1_normalise(scaled_to_peak(student))
+    affine = (product(heads.flatten(0, 1), weight.T) + bias).reshape(student.shape)
     return affine.relu().where(valid.flatten(1).unsqueeze(1), 0.0)

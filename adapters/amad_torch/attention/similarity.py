@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from amad_torch.attention.precision import product
+
 
 def l2_normalise(heads: Tensor) -> Tensor:
     """``v / |v|_2`` along the last axis; 0 where the norm is 0 [D4]."""
@@ -30,7 +32,7 @@ def cosine_similarity(teacher: Tensor, student: Tensor) -> Tensor:
 
     ``[..., Ht, n]`` and ``[..., Hs, n]`` to ``[..., Ht, Hs]``: the inner part of eq. 2.
     """
-    return l2_normalise(teacher) @ l2_normalise(student).transpose(-1, -2)
+    return product(l2_normalise(teacher), l2_normalise(student).mT)
 
 
 def largest(heads: Tensor) -> Tensor:

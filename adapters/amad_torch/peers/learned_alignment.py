@@ -4,7 +4,7 @@ from torch import Tensor
 
 from amad_core.arguments.peers import check_head_alignment
 from amad_torch.attention.inputs import floating, whole_maps
-from amad_torch.attention.precision import full_precision
+from amad_torch.attention.precision import full_precision, product
 from amad_torch.peers.comparison import softmax_kl
 from amad_torch.peers.inputs import maps_and_cells
 from amad_torch.peers.reduction import reduced
@@ -57,6 +57,7 @@ def align_to_distill(
         teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
         check_head_alignment(weight.shape, bias.shape, teacher.shape, student.shape)
         matrix, offset = weight.to(student.dtype), bias.to(student.dtype)
-        aligned = matrix @ whole_maps(student) + offset.unsqueeze(1)
+        heads = product(matrix.expand(len(student), -1, -1), whole_maps(student))
+        aligned = heads + offset.unsqueeze(1)
         per_head = softmax_kl(whole_maps(teacher), aligned, valid.flatten(1).unsqueeze(1))
         return reduced(per_head.sum(dim=1), reduction)

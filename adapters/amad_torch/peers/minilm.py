@@ -6,7 +6,7 @@ from torch import Tensor
 
 from amad_core.arguments.maps import check_eps
 from amad_core.arguments.peers import check_equal_heads, check_relation_heads
-from amad_torch.attention.precision import full_precision
+from amad_torch.attention.precision import full_precision, product
 from amad_torch.peers.comparison import mean_row_kl, row_shares, softmax_kl
 from amad_torch.peers.inputs import maps_and_cells, vectors_and_cells
 from amad_torch.peers.reduction import reduced
@@ -149,4 +149,4 @@ def _relation_kl(teacher: Tensor, student: Tensor, valid: Tensor) -> Tensor:
 
 
 def _scores(vectors: Tensor) -> Tensor:
-    return vectors @ vectors.transpose(-1, -2) / math.sqrt(vectors.shape[-1])
+    return product(vectors, vectors.mT) / math.sqrt(vectors.shape[-1])
