@@ -47,9 +47,9 @@ def squeezing_heads(
     ``a = <D X_1, D Y> / ‖D Y‖²``, clamped to [0, 1] so that ``Ã`` stays a distribution, 1/2 where
     ``D Y = 0``. The merged head's values are ``Y``.
 
-    [D] Each round merges neighbours from the front, as many pairs as are needed and there are; an
-    odd head is kept for the next round (9, 5, 3 heads; 12 to 8 merges the first four pairs). [D]
-    The means over heads and rows, and no ``τ²``, as the paper's reduction was not available.
+    Each round merges neighbours from the front, as many pairs as are needed and there are; an odd
+    head is kept for the next round (9, 5, 3 heads; 12 to 8 merges the first four pairs) [D24]. The
+    means over heads and rows, and no ``τ²``: the paper's reduction was not available [D24].
 
     Args:
         teacher: maps ``[B, Ht, Q, K]``, non-negative floats, ``Ht >= Hs``.
@@ -91,7 +91,7 @@ def squeezing_heads_gradient(
     """``(q - p) / (τ s Hs r)`` with ``p``, ``q`` the softened rows, of the sum over the batch.
 
     At ``s = 0`` with ``τ > 1`` the derivative is infinite where the teacher has no mass either; it
-    is 0 there, as for a masked cell [D].
+    is 0 there, as for a masked cell [D24].
     """
     found = _squeezed(teacher, student, teacher_values, temperature, mask, eps)
     upstream = mean_row_kl_gradient(found.teacher, found.softened, found.valid, float(eps))

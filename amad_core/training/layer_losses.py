@@ -60,7 +60,7 @@ def amad_layers_loss(
             sequence of maps that is missing or empty, or without a map at a layer of a pair, which
             is what a model that computes no attention maps returns.
 
-    Source: Zhao et al., "No Head Left Behind", AAAI 2024; the sum, this project's decision [D].
+    Source: Zhao et al., "No Head Left Behind", AAAI 2024; the sum, this project's decision [D23].
     """
     pairs = paired_layers(teacher, student, layers)
     losses: list[FloatArray] = []

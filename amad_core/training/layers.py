@@ -32,7 +32,7 @@ def layer_pairs(
 
     - ``uniform``: student layer ``s`` learns from teacher layer ``⌈s T / S⌉``: every ``T/S``-th
       layer where ``S`` divides ``T``, as TinyBERT's uniform strategy; always the last from the
-      last. Of a deeper student several layers learn from one teacher layer [D].
+      last. Of a deeper student several layers learn from one teacher layer [D22].
     - ``last``: the last ``min(T, S)`` layers of both, in order (TinyBERT's top strategy).
     - ``first``: the first ``min(T, S)`` layers of both, in order (TinyBERT's bottom strategy).
     - pairs ``(teacher layer, student layer)``, counted from 0, negative from the end as in Python:

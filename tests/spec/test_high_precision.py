@@ -93,7 +93,7 @@ def test_gradient_of_the_projection(
 
 
 def test_gradient_through_a_closed_relu() -> None:
-    """Nothing passes where ``W (1, 0) + b`` is (3, -1), nor where it is exactly (3, 0) [D]."""
+    """Nothing passes where ``W (1, 0) + b`` is (3, -1), nor where it is exactly (3, 0) [D6]."""
 
     def call(slope: float) -> dict[str, Any]:
         return {

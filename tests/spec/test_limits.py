@@ -150,7 +150,7 @@ def test_projected_is_kl_with_the_identity(inputs: AmadInputs, temperature: floa
         teacher=teacher, student=student, variant="projected", **options, **identity
     )
     assert_agrees(projected[0], kl[0], within=1e-12)
-    # ReLU has derivative 0 at 0 [D], so the gradients agree where the student holds something.
+    # ReLU has derivative 0 at 0 [D6], so the gradients agree where the student holds something.
     held = np.where(student > 0, kl[1], 0.0)
     assert_gradient_agrees(
         np.where(student > 0, projected[1], 0.0), held, student=student, mask=mask, within=1e-6

@@ -106,7 +106,7 @@ def test_mask_by_hand() -> None:
 
 
 def test_heads_of_zeros_by_hand() -> None:
-    # A student head of zeros has cosine 0 [D] and weight ½ beside an orthogonal one; as it adds
+    # A student head of zeros has cosine 0 [D4] and weight ½ beside an orthogonal one; as it adds
     # nothing to the mixture, kl of (0, 1) against ½(0, 1)... is log 2 with cosines 1 and 0 -> a.
     teacher, student = maps([[0.0, 1.0]]), maps([[0.0, 1.0]], [[0.0, 0.0]])
     own = E / (E + 1)
@@ -194,7 +194,7 @@ def test_infinite_gradient_by_hand() -> None:
     )
     assert gradient[0, 0, 0, 1] == -np.inf
     assert np.isfinite(gradient[0, 0, 0, 0])
-    # At and below a floor the derivative is 0 [D]; what is left is the normalisation's.
+    # At and below a floor the derivative is 0 [D11]; what is left is the normalisation's.
     _, gradient = amad_loss_and_grad(teacher=teacher, student=student, variant="kl", eps=0.1)
     assert_agrees(gradient, maps([[0.0, 0.5]]), within=1e-15)
 

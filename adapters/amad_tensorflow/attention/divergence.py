@@ -13,7 +13,7 @@ def squared_distance(target: Tensor, mixture: Tensor, eps: float) -> Tensor:
 def kl_divergence(target: Tensor, mixture: Tensor, eps: float) -> Tensor:
     """Eq. 9: ``Σ p log(p / max(m, eps))``, teacher first.
 
-    Exact [D]: ``0 log 0 = 0``, and ``+inf`` where ``p > 0`` meets ``max(m, eps) = 0``.
+    Exact [D5]: ``0 log 0 = 0``, and ``+inf`` where ``p > 0`` meets ``max(m, eps) = 0``.
     """
     holds = target > 0
     # A difference of logarithms: the derivative of log(p/m) passes through p/m², which overflows.

@@ -19,7 +19,7 @@ def checked_maps(
     """Both maps ``[B, H, Q, K]`` in the accumulation dtype, 0 in every masked cell.
 
     Masking comes before norms, inner products and sums, and nothing is renormalised by hand; what
-    a masked cell held, NaN included, is gone from here on. The teacher gets no gradient [D].
+    a masked cell held, NaN included, is gone from here on. The teacher is detached [D8].
     """
     teacher, student = floating("teacher", teacher), floating("student", student)
     check_map_shapes(known_shape(teacher), known_shape(student))

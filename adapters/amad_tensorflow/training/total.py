@@ -56,7 +56,7 @@ def total_loss(
             ``step``.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024; which parts and weights, this project's
-    decision [D].
+    decision [D23].
     """
     parts = {"output": output, "task": task, "attention": attention}
     weights = {"output": output_weight, "task": task_weight, "attention": attention_weight}

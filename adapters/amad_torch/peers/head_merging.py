@@ -36,9 +36,9 @@ def squeezing_heads(
     ``a = <D X_1, D Y> / ‖D Y‖²``, clamped to [0, 1] so that ``Ã`` stays a distribution, 1/2 where
     ``D Y = 0``. The merged head's values are ``Y``.
 
-    [D] Each round merges neighbours from the front, as many pairs as are needed and there are; an
-    odd head is kept for the next round (9, 5, 3 heads; 12 to 8 merges the first four pairs). [D]
-    The means over heads and rows, and no ``τ²``, as the paper's reduction was not available.
+    Each round merges neighbours from the front, as many pairs as are needed and there are; an odd
+    head is kept for the next round (9, 5, 3 heads; 12 to 8 merges the first four pairs) [D24]. The
+    means over heads and rows, and no ``τ²``: the paper's reduction was not available [D24].
 
     Args:
         teacher: maps ``[B, Ht, Q, K]``, non-negative floats, ``Ht >= Hs``; gets no gradient.
@@ -109,7 +109,7 @@ def merging_share(
 
 def _softened(maps: Tensor, temperature: float) -> Tensor:
     scaled = scaled_to_peak(maps)
-    # The power has an infinite derivative at 0 for τ > 1; those cells are 0 with derivative 0 [D].
+    # The power has an infinite derivative at 0 for τ > 1: there it counts as 0 [D24].
     holds = scaled > 0
     return scaled if temperature == 1 else scaled.where(holds, 1.0).pow(1 / temperature) * holds
 
