@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -82,9 +83,7 @@ class Formulas:
         # A size that is the same everywhere explains less than a plain number; what a mask leaves
         # explains less than a size.
         fixed = frozenset(c for c in columns if np.ptp(sizes[:, c]) == 0 or c >= _MASKED)
-        self._rows = sorted(_exponents(columns, fixed), key=lambda row: row.complexity)
-        powers = np.array([row.powers for row in self._rows], dtype=float)
-        constants = np.array([row.constant for row in self._rows])
+        self._rows, powers, constants = _table(tuple(columns), fixed)
         self._logarithms = powers @ np.log(sizes).T + constants[:, np.newaxis]
 
     def ratio_of(self, ratios: FloatArray, allowed: FloatArray) -> Ratio | None:
@@ -119,6 +118,16 @@ class _Row:
     powers: tuple[int, ...]
     constant: float
     formula: str
+
+
+@lru_cache(maxsize=16)
+def _table(
+    columns: tuple[int, ...], fixed: frozenset[int]
+) -> tuple[list[_Row], FloatArray, FloatArray]:
+    """Tens of thousands of rows, simplest first; their powers, and their constants."""
+    rows = sorted(_exponents(columns, fixed), key=lambda row: row.complexity)
+    powers = np.array([row.powers for row in rows], dtype=float)
+    return rows, powers, np.array([row.constant for row in rows])
 
 
 def _exponents(columns: Sequence[int], fixed: frozenset[int]) -> Iterator[_Row]:
