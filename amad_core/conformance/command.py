@@ -181,9 +181,9 @@ def _show(report: "Report", as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
         return
-    from amad_core.conformance.reports.text import print_report
+    from amad_core.conformance.reports.text import print_sections
 
-    print_report(report)
+    print_sections(report.sections)
 
 
 def _save(report: "Report", junit: Path | None, html: Path | None) -> None:

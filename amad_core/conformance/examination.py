@@ -1,22 +1,22 @@
 """Examine a port: run every check, explain what is wrong, report."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from amad_core import __version__
 from amad_core.conformance.diagnosis.explanation import explained
 from amad_core.conformance.inputs.borders import prepared
 from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.judging.checks import CHECKS, CheckResult
-from amad_core.conformance.judging.checks.result import skipped
+from amad_core.conformance.judging.checks.result import FAILED, skipped
 from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.ports.answer import PortError
 from amad_core.conformance.ports.call_style import CallStyle
-from amad_core.conformance.ports.port import Port, open_port, plainest_case
+from amad_core.conformance.ports.port import Description, Port, name_of, open_port, plainest_case
 from amad_core.conformance.ports.process import TIME_LIMIT, IsolatedPort
+from amad_core.conformance.reports.explanation import NOTHING_FOUND, Findings
 from amad_core.conformance.reports.report import Report
-from amad_core.conformance.reports.snippet import snippet
 
 _HOPELESS = {
     "died": "the port is gone",
@@ -78,38 +78,43 @@ def check_port(
     terms = Terms(variant, temperature, reduction, eps, mask, gradients, layers)
     call_style = CallStyle(tuple(positional), names or {}, layers, output)
     start = time.perf_counter()
-    blank = Report(
-        target=port if isinstance(port, str) else getattr(port, "__qualname__", repr(type(port))),
+    description: Description | None = None
+    error: PortError | None = None
+    checks: tuple[CheckResult, ...] = ()
+    findings = NOTHING_FOUND
+    try:
+        with _opened(port, terms, call_style, framework, time_limit, isolate) as opened:
+            description = opened.description
+            examinee = Examinee(opened, terms, seed, max_examples)
+            checks = _checked(examinee, progress)
+            findings = _explained(examinee, checks, progress)
+    except PortError as trouble:
+        error = trouble
+    return Report(
+        target=name_of(port),
         terms=terms,
-        description=None,
-        checks=(),
+        call_style=call_style,
+        description=description,
+        error=error,
+        checks=checks,
+        findings=findings,
         seed=seed,
         max_examples=max_examples,
+        seconds=time.perf_counter() - start,
         version=__version__,
     )
-    try:
-        opened = open_for(port, terms, call_style, framework, time_limit, isolate)
-    except PortError as error:
-        return replace(blank, error=error, seconds=time.perf_counter() - start)
-    try:
-        examinee = Examinee(opened, terms, seed, max_examples)
-        report = examine(examinee, replace(blank, target=opened.description.name), progress)
-        return replace(
-            report, snippet=_snippet(report, call_style), seconds=time.perf_counter() - start
-        )
-    finally:
-        opened.close()
 
 
-def open_for(
+@contextmanager
+def _opened(
     port: str | Callable[..., object],
     terms: Terms,
     call_style: CallStyle,
     framework: str | None,
     time_limit: float,
     isolate: bool | None,
-) -> Port:
-    """The port, opened in this process or its own, and called once as the claim says.
+) -> Iterator[Port]:
+    """The port, opened in this process or its own, and called once on its terms.
 
     Raises:
         PortError: it cannot be loaded, or fails on the plainest input.
@@ -128,51 +133,42 @@ def open_for(
         )
     else:
         opened = open_port(port, framework=framework, call_style=call_style, probe=probe)
-    if terms.masks and "mask" not in opened.description.accepts:
-        opened.close()
-        raise PortError(
-            "signature",
-            "the port takes no argument 'mask'",
-            "name it: --mask-name NAME; or leave masks out: --no-mask",
-        )
-    return opened
+    with closing(opened):
+        if terms.masks and "mask" not in opened.description.accepts:
+            raise PortError(
+                "signature",
+                "the port takes no argument 'mask'",
+                "name it: --mask-name NAME; or leave masks out: --no-mask",
+            )
+        yield opened
 
 
-def examine(examinee: Examinee, blank: Report, progress: Progress | None = None) -> Report:
-    """Run all checks on an opened port, and explain what fails."""
+def _checked(examinee: Examinee, progress: Progress | None) -> tuple[CheckResult, ...]:
+    """The outcomes of all checks."""
     results: list[CheckResult] = []
-    for name in CHECKS:
+    for name, check in CHECKS.items():
         if progress:
-            progress(CHECKS[name].title)
-        results.append(_unless_gone(examinee, name, results))
-    report = replace(blank, description=examinee.port.description, checks=tuple(results))
-    if not report.failed:
-        return report
+            progress(check.title)
+        start = time.perf_counter()
+        reason = _hopeless(results)
+        result = skipped(reason) if reason else check.run(examinee)
+        results.append(result.named(name, check.title, time.perf_counter() - start))
+    return tuple(results)
+
+
+def _hopeless(results: Sequence[CheckResult]) -> str:
+    """Why no more need be asked: a port that has hung or died says so once, not in every check."""
+    troubles = (result.worst.answer.trouble for result in results if result.worst)
+    return next((_HOPELESS[one.kind] for one in troubles if one and one.kind in _HOPELESS), "")
+
+
+def _explained(
+    examinee: Examinee, checks: Sequence[CheckResult], progress: Progress | None
+) -> Findings:
+    """What is wrong, where something is."""
+    failed = [check for check in checks if check.status == FAILED]
+    if not failed:
+        return NOTHING_FOUND
     if progress:
         progress("looking for the mistake")
-    return replace(report, findings=explained(examinee.judgements, report.failed))
-
-
-def run_check(examinee: Examinee, name: str) -> CheckResult:
-    """Run one check by its name in :data:`CHECKS`."""
-    start = time.perf_counter()
-    result = CHECKS[name].run(examinee)
-    return result.named(name, CHECKS[name].title, time.perf_counter() - start)
-
-
-def _unless_gone(examinee: Examinee, name: str, results: list[CheckResult]) -> CheckResult:
-    """After a port has hung or died it answers no more: say so once, not in every check."""
-    for result in results:
-        trouble = result.worst.answer.trouble if result.worst else None
-        if trouble is not None and trouble.kind in _HOPELESS:
-            return skipped(_HOPELESS[trouble.kind]).named(name, CHECKS[name].title, 0.0)
-    return run_check(examinee, name)
-
-
-def _snippet(report: Report, call_style: CallStyle) -> str:
-    if report.worst is None or report.description is None:
-        return ""
-    return snippet(report.target, report.description.framework, report.worst.case, call_style)
-
-
-__all__ = ["check_port", "examine", "open_for", "run_check"]
+    return explained(examinee.judgements, failed)

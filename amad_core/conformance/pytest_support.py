@@ -6,117 +6,88 @@
 ...     check()
 """
 
+import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
-from amad_core.conformance.examination import open_for, run_check
+from amad_core.conformance.examination import check_port
 from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.judging.checks import CHECKS
 from amad_core.conformance.judging.checks.result import FAILED, SKIPPED
-from amad_core.conformance.judging.examinee import Examinee
-from amad_core.conformance.ports.answer import PortError
-from amad_core.conformance.ports.call_style import CallStyle
-from amad_core.conformance.ports.process import TIME_LIMIT
+from amad_core.conformance.ports.port import name_of
+from amad_core.conformance.reports.report import Report
+from amad_core.conformance.reports.rows import counted
 
 
-@dataclass
-class _Examined:
-    """A port that is opened when its first check runs, and then shared by the others."""
-
-    open: Callable[[], Examinee]
-    examinee: Examinee | None = None
-
-    def get(self) -> Examinee:
-        if self.examinee is None:
-            self.examinee = self.open()
-        return self.examinee
-
-
-@dataclass(frozen=True)
 class BoundCheck:
     """One check of one port, to be called in a test."""
 
-    name: str
-    examined: _Examined
+    def __init__(self, name: str, port: str, examine: Callable[[], Report]) -> None:
+        self.name, self.port, self.examine = name, port, examine
 
     def __call__(self) -> None:
-        """Run the check.
+        """Skip the test or let it fail, as the check came out.
 
         Raises:
             AssertionError: the port fails it, or cannot be used at all.
         """
         import pytest
 
-        try:
-            examinee = self.examined.get()
-        except PortError as error:
-            raise AssertionError(f"{error.message}. {error.hint}".strip()) from None
-        result = run_check(examinee, self.name)
+        __tracebackhide__ = True  # what a reader wants to see is the message
+        report = self.examine()
+        if report.error is not None:
+            raise AssertionError(f"{report.headline}. {report.error.hint}")
+        result = next(check for check in report.checks if check.name == self.name)
         if result.status == SKIPPED:
             pytest.skip(result.detail)
         if result.status == FAILED:
+            found, inputs = report.findings, counted(result.cases, "input")
             raise AssertionError(
-                f"{result.title}: {result.failed_cases} of {result.cases} inputs wrong; "
-                f"{result.detail}"
+                f"{found.names}: {result.failed_cases} of {inputs} wrong\n"
+                f"{result.detail}\n{found.advice}"
             )
 
+    def __repr__(self) -> str:
+        return f"<check {self.name!r} of {self.port}>"
 
-def parametrize_with_checks(
-    ports: Sequence[str | Callable[..., Any]],
-    *,
-    variant: str = "mse",
-    temperature: float = 1.0,
-    reduction: str = "mean",
-    eps: float = 0.0,
-    mask: bool | None = None,
-    framework: str | None = None,
-    gradients: bool = True,
-    seed: int = 0,
-    max_examples: int = 100,
-    time_limit: float = TIME_LIMIT,
-    positional: Sequence[str] = (),
-    names: dict[str, str] | None = None,
-    layers: bool = False,
-    output: str | None = None,
-) -> Any:
+
+def parametrize_with_checks(ports: Sequence[str | Callable[..., Any]], **options: Any) -> Any:
     """A decorator that runs a test once for every check of every port.
 
     The test takes one argument, ``check``, and calls it. Test ids read ``my_loss-gradient``.
-    Nothing is loaded or called while tests are collected. All arguments but the first are those of
-    ``check_port``.
+    Nothing is loaded or called while tests are collected; the first test of a port examines it, and
+    the others say what came of it.
 
     Args:
         ports: callables, which run in this process, or strings, which run in their own.
+        options: those of :func:`amad_core.conformance.check_port`.
 
     Returns:
         ``pytest.mark.parametrize("check", ...)``.
 
     Raises:
-        TypeError, ValueError: an option that the specification does not have.
+        TypeError, ValueError: an option that ``check_port`` or the specification does not have.
     """
     import pytest
 
-    terms = Terms(variant, temperature, reduction, eps, mask, gradients, layers)
-    call_style = CallStyle(tuple(positional), names or {}, layers, output)
-
-    def opener(port: str | Callable[..., Any]) -> Callable[[], Examinee]:
-        def open_it() -> Examinee:
-            opened = open_for(port, terms, call_style, framework, time_limit, None)
-            return Examinee(opened, terms, seed, max_examples)
-
-        return open_it
-
+    _check_options(options)
     parameters = []
     for port in ports:
-        examined = _Examined(opener(port))
+        examine, name = cache(partial(check_port, port, **options)), name_of(port)
         parameters += [
-            pytest.param(BoundCheck(name, examined), id=f"{_id_of(port)}-{name}") for name in CHECKS
+            pytest.param(BoundCheck(check, name, examine), id=f"{_id_of(port)}-{check}")
+            for check in CHECKS
         ]
     return pytest.mark.parametrize("check", parameters)
 
 
+def _check_options(options: dict[str, Any]) -> None:
+    """Where tests are collected already: a wrong option fails once, not in every test."""
+    inspect.signature(check_port).bind(None, **options)
+    words = ("variant", "temperature", "reduction", "eps")
+    Terms(**{name: options[name] for name in words if name in options})
+
+
 def _id_of(port: str | Callable[..., Any]) -> str:
-    if isinstance(port, str):
-        return port
-    return str(getattr(port, "__name__", type(port).__name__))
+    return port if isinstance(port, str) else getattr(port, "__name__", type(port).__name__)

@@ -19,7 +19,6 @@ from amad_core.conformance.command import verify
 from amad_core.conformance.judging.checks import CHECKS
 from amad_core.conformance.reports.html import as_html
 from amad_core.conformance.reports.junit import as_junit
-from amad_core.conformance.reports.text import as_text
 from tests.support.port_sources import RIGHT_MSE, spoilt
 from tests.support.processes import running
 
@@ -150,9 +149,18 @@ def test_page_is_whole_escaped_and_needs_nothing_else(reports):
         assert "http" not in as_html(report)
 
 
+def test_page_draws_the_smallest_wrong_input(reports):
+    """A square for each cell of the maps; as dark in the port's gradient as in the right one."""
+    report = reports["wrong"]
+    page, case = as_html(report), report.worst.case
+    assert page.count("<rect") == case.teacher[0].size + case.student[0].size
+    assert f"<title>{case.student[0].max():.6g}</title>" in page
+    assert "<svg" not in as_html(reports["right"])
+
+
 def test_text_fits_80_columns_and_tells_the_verdict(reports):
     for report in reports.values():
-        text = as_text(report)
+        text = str(report)
         before, _, snippet = text.partition("To see it for yourself")
         assert max(map(len, before.splitlines())) <= 80
         assert text.rstrip().splitlines()[-1].split()[0] == report.verdict.upper() or (

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from amad_core.attention.inputs import FloatArray
 
+_LONGEST = 300
+
 
 class PortError(Exception):
     """The port cannot be loaded or called, or one call gave no usable loss.
@@ -22,6 +24,16 @@ class PortError(Exception):
     def __init__(self, kind: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.kind, self.message, self.hint = kind, message, hint
+
+
+def in_short(error: BaseException) -> str:
+    """Type and message of an exception on one line; its ``__str__`` may itself fail."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    short = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from amad_core.conformance.ports.answer import PortError
+from amad_core.conformance.ports.answer import PortError, in_short
 
 _CALL_METHODS = ("forward", "call")
 
@@ -164,8 +164,8 @@ def _import(load: Callable[[], object], shown: str) -> None:
     except Exception as error:
         raise PortError(
             "import",
-            f"importing {shown} raised {type(error).__name__}: {error}",
-            gpu_hint(str(error)),
+            f"importing {shown} raised {in_short(error)}",
+            gpu_hint(in_short(error)),
         ) from error
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from amad_core.arguments.extras import install_hint
 from amad_core.attention.inputs import broadcast_mask
 from amad_core.conformance.inputs.case import Case
-from amad_core.conformance.ports.answer import Answer, PortError
+from amad_core.conformance.ports.answer import Answer, PortError, in_short
 from amad_core.conformance.ports.call_style import CallStyle, FittedCall, fit
 from amad_core.conformance.ports.detection import candidates
 from amad_core.conformance.ports.frameworks import Framework, RawAnswer, Request, load_framework
@@ -200,7 +200,6 @@ def open_port(
     *,
     framework: str | None = None,
     call_style: CallStyle | None = None,
-    name: str | None = None,
     probe: Case | None = None,
     own_process: bool = False,
     loaded: Callable[[], None] = lambda: None,
@@ -211,7 +210,6 @@ def open_port(
         port: a callable, or ``"PATH_OR_MODULE:FUNCTION"``.
         framework: its framework; ``None`` finds out.
         convention: how it wants to be called, where that is not ``port(*, teacher, student)``.
-        name: what reports call it.
         probe: the case to call it with; ``None``: ``plainest_case``.
         own_process: this process is there for the port alone, and may be set up for it.
         loaded: called when the port is loaded, before it is first called.
@@ -224,7 +222,6 @@ def open_port(
     function = load_function(port) if isinstance(port, str) else as_function(port)
     fitted = fit(function, call_style or CallStyle())
     loaded()
-    shown = name or (port if isinstance(port, str) else _name_of(port))
     tried: list[PortError] = []
     choices = {framework: "as told"} if framework else candidates(function)
     for candidate, reason in choices.items():
@@ -236,7 +233,7 @@ def open_port(
         if own_process:
             record.prepare()
         description = Description(
-            name=shown,
+            name=name_of(port),
             framework=candidate,
             reason=reason,
             versions=record.version,
@@ -284,7 +281,10 @@ def _framework(name: str) -> Framework:
         raise PortError("framework", str(error)) from error
 
 
-def _name_of(port: Callable[..., Any]) -> str:
+def name_of(port: str | Callable[..., Any]) -> str:
+    """What reports call a port: the target as given, or the module and name of a function."""
+    if isinstance(port, str):
+        return port
     module, name = getattr(port, "__module__", ""), getattr(port, "__qualname__", "")
     return f"{module}:{name}" if module and name else type(port).__name__
 
@@ -293,11 +293,8 @@ def _trouble(error: BaseException) -> PortError:
     """An exception of the port, with the place in its code."""
     if isinstance(error, SystemExit):
         return PortError("raised", f"the port called sys.exit({error.code!r}){_where(error)}")
-    text = " ".join(_text(error).split())
-    short = text if len(text) <= 300 else text[:297] + "..."
-    said = f"{type(error).__name__}: {short}" if short else type(error).__name__
-    hint = gpu_hint(f"{type(error).__name__} {text}")
-    return PortError("raised", f"{said}{_where(error)}", hint)
+    said = in_short(error)
+    return PortError("raised", f"{said}{_where(error)}", gpu_hint(said))
 
 
 def _where(error: BaseException) -> str:
@@ -308,14 +305,6 @@ def _where(error: BaseException) -> str:
     own = [frame for frame in foreign if "site-packages" not in frame.filename]
     last = own[-1] if own else foreign[0]
     return f" ({Path(last.filename).name}, line {last.lineno})"
-
-
-def _text(error: BaseException) -> str:
-    """The message of an exception whose ``__str__`` may itself fail."""
-    try:
-        return str(error)
-    except Exception:
-        return ""
 
 
 def _described(value: Any) -> str:

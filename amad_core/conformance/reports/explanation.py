@@ -52,6 +52,24 @@ class Findings:
     hints: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
 
+    @property
+    def points(self) -> tuple[str, ...]:
+        """What to tell besides the mistakes: where they are known, plain facts only distract."""
+        return self.hints if self.explanations else (*self.hints, *self.facts)
+
+    @property
+    def names(self) -> str:
+        """The mistakes' names."""
+        return " and ".join(known.name for known in self.explanations) or "no known mistake"
+
+    @property
+    def advice(self) -> str:
+        """What the port does, how to mend it, and the points, a line each."""
+        lines = []
+        for known in self.explanations:
+            lines += [known.sentence, *([f"Mend: {known.mend}"] if known.mend else ())]
+        return "\n".join((*lines, *self.points))
+
 
 NOTHING_FOUND = Findings()
 """Of a port that is right, or that never answered."""

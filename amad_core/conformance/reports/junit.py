@@ -4,11 +4,14 @@ from xml.etree import ElementTree
 
 from amad_core.conformance.judging.checks.result import FAILED, SKIPPED
 from amad_core.conformance.reports.report import Report
+from amad_core.conformance.reports.rows import printable
 
 
 def as_junit(report: Report) -> str:
     """One test suite, one test case a check."""
-    suite = ElementTree.Element(
+    root = ElementTree.Element("testsuites")
+    suite = ElementTree.SubElement(
+        root,
         "testsuite",
         name="amad verify",
         tests=str(max(len(report.checks), 1)),
@@ -18,51 +21,32 @@ def as_junit(report: Report) -> str:
         time=f"{report.seconds:.3f}",
     )
     if report.error is not None:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=_clean(report.target), name="load"
-        )
-        problem = ElementTree.SubElement(
-            case, "error", type=report.error.kind, message=_clean(report.error.message)
-        )
-        problem.text = _clean(report.error.hint)
+        case = _case(suite, report, "load", report.seconds)
+        _told(case, "error", report.error.message, report.error.hint).set("type", report.error.kind)
+    found = report.findings
     for check in report.checks:
-        case = ElementTree.SubElement(
-            suite,
-            "testcase",
-            classname=_clean(report.target),
-            name=check.name,
-            time=f"{check.seconds:.3f}",
-        )
+        case = _case(suite, report, check.name, check.seconds)
         if check.status == FAILED:
-            problem = ElementTree.SubElement(case, "failure", message=_clean(check.detail))
-            problem.text = _clean(_explanation(report))
+            _told(case, "failure", check.detail, f"{found.names}\n{found.advice}")
         elif check.status == SKIPPED:
-            ElementTree.SubElement(case, "skipped", message=_clean(check.detail))
+            _told(case, "skipped", check.detail)
         elif check.detail:
-            ElementTree.SubElement(case, "system-out").text = _clean(check.detail)
-    root = ElementTree.Element("testsuites")
-    root.append(suite)
+            ElementTree.SubElement(case, "system-out").text = printable(check.detail)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _explanation(report: Report) -> str:
-    lines = [
-        f"{explanation.name}: {explanation.sentence} {explanation.mend}".strip()
-        for explanation in report.explanations
-    ]
-    return "\n".join([*lines, *report.hints, *report.facts])
-
-
-def _clean(text: str) -> str:
-    """Without the control characters that XML 1.0 has no way to write."""
-    return "".join(
-        character
-        for character in text
-        if character in "\t\n\r"
-        or (
-            ord(character) >= 32
-            and not 0xD800 <= ord(character) <= 0xDFFF
-            and ord(character) not in (0xFFFE, 0xFFFF)
-        )
+def _case(
+    suite: ElementTree.Element, report: Report, name: str, seconds: float
+) -> ElementTree.Element:
+    return ElementTree.SubElement(
+        suite, "testcase", classname=printable(report.target), name=name, time=f"{seconds:.3f}"
     )
+
+
+def _told(
+    case: ElementTree.Element, kind: str, message: str, text: str = ""
+) -> ElementTree.Element:
+    told = ElementTree.SubElement(case, kind, message=printable(message))
+    told.text = printable(text) or None
+    return told

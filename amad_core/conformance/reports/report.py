@@ -8,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amad_core.conformance.inputs.terms import Terms
-from amad_core.conformance.judging.checks.result import (
-    DECISION,
-    FAILED,
-    PASSED,
-    SKIPPED,
-    CheckResult,
-)
+from amad_core.conformance.judging.checks.result import DECISION, FAILED, PASSED, CheckResult
 from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.ports.answer import PortError
+from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.port import Description
+from amad_core.conformance.reports import rows
 from amad_core.conformance.reports.explanation import NOTHING_FOUND, Explanation, Findings
+from amad_core.conformance.reports.rows import Row, Section, counted
+from amad_core.conformance.reports.snippet import snippet
+from amad_core.conformance.reports.text import as_text
 
 SCHEMA = "amad-report/1"
 """The layout of :meth:`Report.to_json`; it changes when a field changes its meaning."""
@@ -32,12 +31,12 @@ class Report:
 
     Attributes:
         target: the port, as named by the user.
-        claim: what it was judged by.
+        terms: what it was judged by.
         description: what is known of it; ``None`` where it could not be loaded.
         checks: outcomes in the order of :data:`amad_core.conformance.judging.checks.CHECKS`.
         error: why it could not be loaded or called; else ``None``.
         findings: what is wrong: explanations, hints and facts; nothing where the port is right.
-        snippet: a script that shows the smallest wrong input; empty where there is none.
+        call_style: how the port was called; ``None`` where it was not called from here.
         seed, max_examples: repeat the examination.
         seconds: how long it took.
         version: of the kit.
@@ -49,7 +48,7 @@ class Report:
     checks: tuple[CheckResult, ...]
     error: PortError | None = None
     findings: Findings = NOTHING_FOUND
-    snippet: str = ""
+    call_style: CallStyle | None = None
     seed: int = 0
     max_examples: int = 0
     seconds: float = 0.0
@@ -107,10 +106,39 @@ class Report:
         """The verdict in one line."""
         if self.error is not None:
             return f"cannot be used: {self.error.message}"
-        if not self.failed:
-            return f"right: {len(self.of_status(PASSED, DECISION))} checks passed"
-        total = len(self.of_status(PASSED, DECISION, FAILED))
-        return f"wrong: {len(self.failed)} of {total} checks failed"
+        judged = len(self.of_status(PASSED, DECISION, FAILED))
+        if self.failed:
+            return f"wrong: {len(self.failed)} of {counted(judged, 'check')} failed"
+        notes = len(self.of_status(DECISION))
+        told = f", {notes} with a note" if notes else ""
+        return f"right: {counted(judged, 'check')} passed{told}"
+
+    @property
+    def snippet(self) -> str:
+        """A script that shows the smallest wrong input; empty where there is none to call."""
+        if self.worst is None or self.call_style is None or self.description is None:
+            return ""
+        return snippet(self.target, self.description.framework, self.worst.case, self.call_style)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """What a person is shown, the port first and the verdict last."""
+        kit = f"amad {self.version}, seed {self.seed}"
+        sections = [rows.of_port(self.target, self.terms, self.description, kit)]
+        if self.error is not None:
+            sections.append(rows.of_error(self.error))
+        if self.checks:
+            sections.append(rows.of_checks(self.checks))
+        if self.failed and (self.explanations or self.facts):
+            sections.append(rows.of_findings(self.findings))
+        if self.worst is not None:
+            sections.append(rows.of_worst(self.worst))
+        if self.snippet:
+            sections.append(Section("To see it for yourself, run", script=self.snippet))
+        summary = "cannot be judged" if self.error else self.headline.partition(": ")[2]
+        took = f" ({self.seconds:.1f} s)"
+        verdict = Row(self.verdict.upper(), summary, took, style=self.verdict)
+        return (*sections, Section("", (verdict,)))
 
     def raise_if_failed(self) -> None:
         """Raise ``AssertionError`` with the report as its message, unless the port is right."""
@@ -142,9 +170,7 @@ class Report:
 
     def __str__(self) -> str:
         """The report as plain text."""
-        from amad_core.conformance.reports.text import as_text
-
-        return as_text(self)
+        return as_text(self.sections)
 
 
 def _error_data(error: PortError | None) -> dict[str, str] | None:
@@ -188,6 +214,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
-
-
-__all__ = ["DECISION", "FAILED", "PASSED", "SKIPPED", "Explanation", "Report"]

@@ -117,10 +117,10 @@ def _show(reports: Sequence["Report"], as_json: bool) -> None:
         }
         typer.echo(json.dumps(document, indent=2))
         return
-    from amad_core.conformance.reports.text import print_report
+    from amad_core.conformance.reports.text import print_sections
 
     for report in reports:
-        print_report(report)
+        print_sections(report.sections)
         typer.echo()
 
 
