@@ -1,6 +1,6 @@
 """The pipeline's array operations in PyTorch and TensorFlow: mistakes as native ports.
 
-Stages of :mod:`amad_core.conformance.diagnosis.pipeline` and deviations of the catalogue are
+Stages of :mod:`amad_core.conformance.diagnosis.pipeline` and mutations of the catalogue are
 written over a small interface; with one of these classes behind it the whole port, gradient
 included, is the framework's own code.
 """

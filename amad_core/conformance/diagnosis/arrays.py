@@ -1,6 +1,6 @@
 """The few array operations that the pipeline needs, for plain NumPy and for HIPS autograd.
 
-Deviations of the pipeline are written once over this interface. Plain NumPy gives values fast;
+Mutations of the pipeline are written once over this interface. Plain NumPy gives values fast;
 autograd gives exact gradients; the benchmarks bring PyTorch's and TensorFlow's, so that every
 mistake runs there as native code with native differentiation.
 """

@@ -256,11 +256,11 @@ Mutation = Mapping[str, Replace | Wrap]
 
 
 class ConflictError(ValueError):
-    """Two deviations replace the same stage, so no port can have both there."""
+    """Two mutations replace the same stage, so no port can have both there."""
 
 
 def stages_with(*mutations: Mutation) -> Stages:
-    """The pipeline with all deviations: replacements first, wrappings around them in order."""
+    """The pipeline with all mutations: replacements first, wrappings around them in order."""
     changes: dict[str, list[Replace | Wrap]] = {}
     for mutation in mutations:
         for name, change in mutation.items():

@@ -7,6 +7,7 @@ from amad_core.conformance.diagnosis.mistakes import (
     floor,
     gradient,
     granularity,
+    head_groups,
     heads,
     masking,
     normalisation,
@@ -14,7 +15,9 @@ from amad_core.conformance.diagnosis.mistakes import (
     reduction,
     similarity,
     state,
+    subsets,
     temperature,
+    zeros,
 )
 from amad_core.conformance.diagnosis.mistakes.mistake import FittedForm, Form, Mistake
 
@@ -27,10 +30,13 @@ MISTAKES: tuple[Mistake, ...] = (
     *divergence.MISTAKES,
     *reduction.MISTAKES,
     *heads.MISTAKES,
+    *head_groups.MISTAKES,
     *batch.MISTAKES,
     *masking.MISTAKES,
     *gradient.MISTAKES,
     *floor.MISTAKES,
+    *zeros.MISTAKES,
+    *subsets.MISTAKES,
     *projection.MISTAKES,
     *state.MISTAKES,
 )

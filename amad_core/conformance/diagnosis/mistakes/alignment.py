@@ -58,6 +58,14 @@ def _log_softmax(problem: Problem, logits: Array) -> Array:
     return problem.arrays.log(softmax_over_students(problem, logits))
 
 
+def _products_of_cells(problem: Problem, teacher: Array, student: Array) -> Array:
+    return teacher[..., :, None, :] * student[..., None, :, :]
+
+
+def _mixed_by_cell(problem: Problem, weights: Array, student: Array) -> Array:
+    return problem.arrays.sum(weights * student[..., None, :, :], -2)
+
+
 MISTAKES = (
     Mistake(
         name="softmax-over-teacher-heads",
@@ -187,7 +195,8 @@ MISTAKES = (
         "similarity, or the sign is wrong.",
         symptom="4 to 7 % on random maps; on disjoint heads the gradient points away.",
         mend="softmax(+cosine / temperature); with a distance, softmax(-distance).",
-        evidence="Measured: value 1.04 to 1.07, disjoint heads 2.12.",
+        evidence="keras.losses.CosineSimilarity returns minus the cosine. Measured: value 1.04 to "
+        "1.07, disjoint heads 2.12.",
         forms=one({"logits": after(lambda problem, logits: -logits)}),
     ),
     Mistake(
@@ -207,6 +216,21 @@ MISTAKES = (
                     )
                 },
             ),
+        ),
+    ),
+    Mistake(
+        name="weights-for-single-cells",
+        sentence="Every single cell has weights of its own: the products of the unit maps are not "
+        "summed over the map before the softmax.",
+        symptom="Weights nearly uniform, as the products of single cells are small.",
+        mend="Sum the products over the cells: one weight a pair of heads.",
+        evidence="t[:, :, None] * s[:, None] without a sum over the last axis.",
+        forms=one(
+            {
+                "similarity": Replace(_products_of_cells),
+                "weights": _over_axis(-2),
+                "mixture": Replace(_mixed_by_cell),
+            }
         ),
     ),
 )

@@ -58,6 +58,24 @@ def swapped(first: int, second: int) -> Stage:
     return lambda inner, problem, maps: inner(problem, problem.arrays.swapaxes(maps, first, second))
 
 
+def _in_both_or_one(first: int, second: int) -> tuple[Form, ...]:
+    """Axes exchanged in both maps, or in one of them, where sizes are equal and nothing crashes."""
+    return (
+        Form("", both_layouts(swapped(first, second))),
+        Form("student only", {"student_layout": Wrap(_swapped_unnoticed(first, second))}),
+        Form("teacher only", {"teacher_layout": Wrap(_swapped_unnoticed(first, second))}),
+    )
+
+
+def _swapped_unnoticed(first: int, second: int) -> Stage:
+    def layout(inner: Stage, problem: Problem, maps: Array) -> Array:
+        if maps.shape[first] != maps.shape[second]:
+            raise ValueError("axes of different sizes are not exchanged unnoticed")
+        return inner(problem, problem.arrays.swapaxes(maps, first, second))
+
+    return layout
+
+
 def _heads_and_queries_reshaped(inner: Stage, problem: Problem, maps: Array) -> Array:
     batch, heads = maps.shape[0], maps.shape[1]
     if problem.by_row:
@@ -69,7 +87,7 @@ def _heads_and_queries_reshaped(inner: Stage, problem: Problem, maps: Array) -> 
 MISTAKES = (
     Mistake(
         name="weights-averaged-over-the-batch",
-        sentence="The weights are averaged over the batch and shared by all samples.",
+        sentence="The weights are averaged (or summed) over the batch and shared by all samples.",
         symptom="1 to 2 % on random maps, 49 % where samples order their heads differently; "
         "invisible with one sample.",
         mend="Keep the batch axis: weights [B, Ht, Hs].",
@@ -77,6 +95,8 @@ MISTAKES = (
         forms=(
             Form("weights", {"weights": after(_averaged)}),
             Form("similarities", {"similarity": after(_averaged)}),
+            Form("weights, summed", {"weights": after(_summed_over_batch)}),
+            Form("similarities, summed", {"similarity": after(_summed_over_batch)}),
         ),
     ),
     Mistake(
@@ -130,7 +150,7 @@ MISTAKES = (
         symptom="Crashes unless both models have equally many heads; then silent.",
         mend="Check where the model puts the head axis; transpose to [B, H, Q, K].",
         evidence="fairseq returns both orders, depending on the path taken.",
-        forms=one(both_layouts(swapped(0, 1))),
+        forms=_in_both_or_one(0, 1),
     ),
     Mistake(
         name="head-and-query-axes-swapped",
@@ -139,7 +159,7 @@ MISTAKES = (
         "cosine 0.15 to 0.18.",
         mend="Transpose to [B, H, Q, K] first.",
         evidence="VeOmni #162.",
-        forms=one(both_layouts(swapped(1, 2))),
+        forms=_in_both_or_one(1, 2),
     ),
     Mistake(
         name="reshape-for-transpose",

@@ -120,6 +120,10 @@ def _one_less_cosine(problem: Problem, target: Array, mixture: Array) -> Array:
     return 1.0 / target.shape[-1] - product
 
 
+def _minus_cosine(problem: Problem, target: Array, mixture: Array) -> Array:
+    return -l2_normalise(problem, target) * l2_normalise(problem, mixture)
+
+
 def _absolute(problem: Problem, terms: Array) -> Array:
     return problem.arrays.abs(terms)
 
@@ -312,11 +316,16 @@ MISTAKES = (
     ),
     Mistake(
         name="cosine-distance-for-squared",
-        sentence="One minus the cosine of teacher head and mixture is computed.",
-        symptom="The length of the mixture does not count: about a third of the value.",
+        sentence="The cosine of teacher head and mixture is taken for a loss.",
+        symptom="The length of the mixture does not count: about a third of the value, or a value "
+        "below 0.",
         mend="Squared distance of the L2-normalised teacher head to the mixture.",
+        evidence="keras.losses.CosineSimilarity returns minus the cosine.",
         variants=("mse",),
-        forms=one({"terms": Replace(_one_less_cosine)}),
+        forms=(
+            Form("one minus the cosine", {"terms": Replace(_one_less_cosine)}),
+            Form("minus the cosine", {"terms": Replace(_minus_cosine)}),
+        ),
     ),
     Mistake(
         name="terms-without-sign",

@@ -1,13 +1,10 @@
-"""Mistakes with small numbers added for safety, and with zeros."""
+"""Mistakes with small numbers that are added for safety, or are floors."""
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from amad_core.conformance.diagnosis.arrays import Array
 from amad_core.conformance.diagnosis.mistakes.mistake import (
-    GRADIENTS,
     KL,
     PROBABILITIES,
     FittedForm,
@@ -121,34 +118,6 @@ def _added_to_maps(eps: float) -> Mutation:
     return {"inputs": Wrap(inputs)}
 
 
-def _cut(threshold: float) -> Mutation:
-    def masked(problem: Problem, maps: Array) -> Array:
-        return problem.arrays.where(problem.arrays.values(maps) > threshold, maps, 0.0)
-
-    return {"teacher_mask": after(masked), "student_mask": after(masked)}
-
-
-def _naive_quotient(problem: Problem, target: Array, mixture: Array) -> Array:
-    return target * problem.arrays.log(target / mixture)
-
-
-def _naive_difference(problem: Problem, target: Array, mixture: Array) -> Array:
-    return target * (problem.arrays.log(target) - problem.arrays.log(mixture))
-
-
-def _naive_js(problem: Problem, target: Array, mixture: Array) -> Array:
-    half = (target + mixture) / 2
-    return (_naive_quotient(problem, target, half) + _naive_quotient(problem, mixture, half)) / 2
-
-
-def _single_where(naive: Stage) -> Replace:
-    def terms(problem: Problem, target: Array, mixture: Array) -> Array:
-        values = naive(problem, target, mixture)
-        return problem.arrays.where(~np.isnan(problem.arrays.values(values)), values, 0.0)
-
-    return Replace(terms)
-
-
 def _sizes(
     label: str, mutation: Callable[[float], Mutation], variants: tuple[str, ...]
 ) -> tuple[Form, ...]:
@@ -227,44 +196,5 @@ MISTAKES = (
         mend="Leave the maps alone.",
         forms=_sizes("everywhere", _added_to_maps, _ANY),
         fitted_forms=(_fit("everywhere", _added_to_maps, _ANY),),
-    ),
-    Mistake(
-        name="small-cells-cut",
-        sentence="Cells below a threshold are set to 0, as if masked.",
-        symptom="Mass is lost in flat maps; kl can be infinite.",
-        mend="Masks come from the caller, not from the size of a cell.",
-        evidence="TextBrewer takes scores below -1e-3 for masked, which are half of all scores.",
-        forms=tuple(
-            Form(f"threshold {threshold:g}", _cut(threshold))
-            for threshold in (1e-2, 1e-3, 2e-2, 5e-2, 1e-1)
-        ),
-    ),
-    Mistake(
-        name="zero-times-log-of-zero",
-        sentence="0 log 0 is computed as it stands and gives NaN.",
-        symptom="NaN as soon as the teacher has a zero: causal maps, masks.",
-        mend="Define 0 log 0 = 0: replace the argument of the logarithm where the factor is 0.",
-        evidence="LMOps #38, pytorch #41508, mlx #2608.",
-        variants=PROBABILITIES,
-        forms=(
-            Form("logarithm of the quotient", {"terms": Replace(_naive_quotient)}, KL),
-            Form("difference of logarithms", {"terms": Replace(_naive_difference)}, KL),
-            Form("in both halves", {"terms": Replace(_naive_js)}, ("js",)),
-        ),
-    ),
-    Mistake(
-        name="nan-gradient-behind-where",
-        sentence="NaN terms are replaced after they were computed (where, nan_to_num): the value "
-        "is mended, the gradient is not.",
-        symptom="Right value, NaN gradient on maps with exact zeros.",
-        mend="Replace the argument before the logarithm as well (double where).",
-        evidence="TRL #5594.",
-        variants=PROBABILITIES,
-        forms=(
-            Form("logarithm of the quotient", {"terms": _single_where(_naive_quotient)}, KL),
-            Form("difference of logarithms", {"terms": _single_where(_naive_difference)}, KL),
-            Form("in both halves", {"terms": _single_where(_naive_js)}, ("js",)),
-        ),
-        found_by=GRADIENTS,
     ),
 )

@@ -57,7 +57,9 @@ def _one_weight_for_rows(problem: Problem, weights: Array, student: Array) -> Ar
     return weights[:, None] @ student
 
 
-def _row_normalised(axis: int) -> Stage:
+def row_normalised(axis: int) -> Stage:
+    """Every row (or column, ``axis=-2``) of whole maps divided by its own norm."""
+
     def normalised(problem: Problem, heads: Array) -> Array:
         maps = rows_of(problem, heads)
         if axis == -2:
@@ -106,13 +108,13 @@ DIVERGENCE_OF_PAIRS: Mutation = {"mixture": Replace(_pairs), "terms": Wrap(_term
 """The weighted mean of divergences to single student heads, for that to their mixture."""
 
 _MIXED_THEN_BY_ROW: Mutation = {
-    "target": Replace(_row_normalised(-1)),
+    "target": Replace(row_normalised(-1)),
     "mixed_in": Replace(as_it_is),
-    "mixture": after(_row_normalised(-1)),
+    "mixture": after(row_normalised(-1)),
 }
 _ROWS: Mapping[str, Mutation] = {
     "": both_mixed_in(as_it_is),
-    "every row divided by its sum": both_mixed_in(_row_normalised(-1)),
+    "every row divided by its sum": both_mixed_in(row_normalised(-1)),
     "every row divided by its sum, after mixing maps as they come": _MIXED_THEN_BY_ROW,
 }
 
@@ -158,8 +160,8 @@ MISTAKES = (
         evidence="Measured: exactly the number of queries.",
         variants=WHOLE_MAP,
         forms=(
-            Form("rows", both_mixed_in(_row_normalised(-1))),
-            Form("columns", both_mixed_in(_row_normalised(-2))),
+            Form("rows", both_mixed_in(row_normalised(-1))),
+            Form("columns", both_mixed_in(row_normalised(-2))),
             Form("rows, after mixing maps as they come", _MIXED_THEN_BY_ROW),
         ),
     ),

@@ -44,7 +44,9 @@ def _teacher_mixed() -> Mutation:
     return {**_exchanged("teacher"), "terms": Wrap(terms)}
 
 
-def _picked(pick: Stage) -> Stage:
+def picked(pick: Stage) -> Stage:
+    """A layout of those heads alone whose indices ``pick(problem, heads)`` gives."""
+
     def layout(inner: Stage, problem: Problem, maps: Array) -> Array:
         return inner(problem, problem.arrays.take(maps, pick(problem, maps.shape[1]), 1))
 
@@ -55,11 +57,11 @@ def _without(index: int) -> Stage:
     def pick(problem: Problem, heads: int) -> list[int]:
         return [head for head in range(heads) if heads == 1 or head != index % heads]
 
-    return _picked(pick)
+    return picked(pick)
 
 
 def _only(index: int) -> Stage:
-    return _picked(lambda problem, heads: [index % heads])
+    return picked(lambda problem, heads: [index % heads])
 
 
 def _fewest(problem: Problem, heads: int) -> list[int]:
@@ -88,7 +90,7 @@ def _last_repeated(problem: Problem, heads: int) -> list[int]:
     return list(range(heads)) + [heads - 1] * max(problem.teacher_heads - heads, 0)
 
 
-def _one_to_one(choose: Stage) -> Mutation:
+def one_to_one(choose: Stage) -> Mutation:
     """Weights that give teacher head i the student head ``choose(i)`` and nothing else."""
 
     def weights(problem: Problem, logits: Array) -> Array:
@@ -103,7 +105,7 @@ def _one_to_one(choose: Stage) -> Mutation:
 
 
 def _truncated_pairs() -> Mutation:
-    return {**both_layouts(_picked(_fewest)), **_one_to_one(lambda i, teachers, students: i)}
+    return {**both_layouts(picked(_fewest)), **one_to_one(lambda i, teachers, students: i)}
 
 
 def _cropped(queries: int, keys: int) -> Mutation:
@@ -162,7 +164,7 @@ MISTAKES = (
         symptom="0.77 to 1.87 of the value; it changes when heads are permuted.",
         mend="Use all heads: the weights are rectangular.",
         evidence="TinyBERT #125.",
-        forms=one(both_layouts(_picked(_fewest))),
+        forms=one(both_layouts(picked(_fewest))),
     ),
     Mistake(
         name="heads-paired-by-index",
@@ -172,8 +174,8 @@ MISTAKES = (
         evidence="zip() over heads of one-to-one losses.",
         forms=(
             Form("as many as both have", _truncated_pairs()),
-            Form("i modulo Hs", _one_to_one(lambda i, teachers, students: i % students)),
-            Form("in blocks", _one_to_one(lambda i, teachers, students: i * students // teachers)),
+            Form("i modulo Hs", one_to_one(lambda i, teachers, students: i % students)),
+            Form("in blocks", one_to_one(lambda i, teachers, students: i * students // teachers)),
         ),
     ),
     Mistake(
@@ -192,9 +194,9 @@ MISTAKES = (
         mend="Leave the student's heads as many as they are.",
         evidence="Measured: 1.03 to 1.09.",
         forms=(
-            Form("in turn", {"student_layout": Wrap(_picked(_repeated))}),
-            Form("in blocks", {"student_layout": Wrap(_picked(_repeated_in_blocks))}),
-            Form("the last one", {"student_layout": Wrap(_picked(_last_repeated))}),
+            Form("in turn", {"student_layout": Wrap(picked(_repeated))}),
+            Form("in blocks", {"student_layout": Wrap(picked(_repeated_in_blocks))}),
+            Form("the last one", {"student_layout": Wrap(picked(_last_repeated))}),
         ),
     ),
     Mistake(

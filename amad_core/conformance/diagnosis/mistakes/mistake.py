@@ -64,8 +64,8 @@ class Mistake:
         symptom: how it shows in training or in numbers.
         mend: what to change.
         evidence: where it was seen, or where the reasoning is; may be empty.
-        versions: executable forms; empty where only a check of state finds it.
-        families: further forms with a number to fit.
+        forms: executable ways of making it; empty where only a check of state finds it.
+        fitted_forms: further ways, with a number to fit.
         variants: to which variants of the loss it applies.
         same_as: names of mistakes that give the same values and gradients for every input of the
             variants they share: nothing tells them apart, a diagnosis lists all.
@@ -85,5 +85,5 @@ class Mistake:
 
 
 def one(mutation: Mutation) -> tuple[Form, ...]:
-    """The versions of a mistake that is made in one way only."""
+    """The only form of a mistake that is made in one way."""
     return (Form("", mutation),)

@@ -41,7 +41,7 @@ def _projection(
     transposed: bool = False,
     bias: bool = True,
 ) -> Stage:
-    """Eq. 10 with parts exchanged."""
+    """Eq. 10 with pieces of it exchanged."""
 
     def projected(problem: Problem, student: Array) -> Array:
         affine = _affine(problem, unit(problem, student), transposed, bias)

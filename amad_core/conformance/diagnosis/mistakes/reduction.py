@@ -28,6 +28,10 @@ def valid_rows(problem: Problem) -> FloatArray:
     return np.asarray(np.maximum(np.sum(problem.valid.any(axis=2), axis=1), 1.0))
 
 
+def _valid_keys(problem: Problem) -> FloatArray:
+    return np.asarray(np.maximum(np.sum(problem.valid.any(axis=1), axis=1), 1.0))
+
+
 def _per_sample(count: Stage, heads: bool) -> Mutation:
     def divided(problem: Problem, losses: Array) -> Array:
         divisor = count(problem) * (problem.teacher_heads if heads else 1)
@@ -56,12 +60,11 @@ def _pooled(count: Stage, heads: bool) -> Mutation:
 
 
 def means_over(count: Stage, every: Stage, heads: bool) -> tuple[Form, ...]:
-    """All of them counted, only the valid ones of each sample, or those of the whole batch."""
+    """All of them counted, or only the valid ones of each sample."""
     factor = (lambda problem: problem.teacher_heads) if heads else (lambda problem: 1)
     return (
         Form("", _divided_by(lambda problem: every(problem) * factor(problem))),
         Form("valid ones of the sample", _per_sample(count, heads)),
-        Form("valid ones of the batch", _pooled(count, heads)),
     )
 
 
@@ -156,8 +159,34 @@ MISTAKES = (
         symptom="Exactly 1/K of the right value.",
         mend="Sum over the keys.",
         forms=(
-            Form("", _divided_by(lambda problem: problem.keys)),
+            *means_over(_valid_keys, lambda problem: problem.keys, False),
             Form("and heads", _divided_by(lambda problem: problem.keys * problem.teacher_heads)),
+        ),
+    ),
+    Mistake(
+        name="divided-by-real-tokens",
+        sentence="The sum over the batch is divided by the number of its real tokens, not by the "
+        "number of samples.",
+        symptom="Short samples count less; the loss falls with the length of the texts.",
+        mend="Divide by the samples: every sample's loss is a sum over heads already.",
+        evidence="The mean of language modelling, loss.sum() / attention_mask.sum().",
+        forms=(
+            Form("keys that count", _pooled(_valid_keys, False)),
+            Form("rows that count", _pooled(valid_rows, False)),
+            Form("keys that count, and heads", _pooled(_valid_keys, True)),
+            Form("rows that count, and heads", _pooled(valid_rows, True)),
+        ),
+    ),
+    Mistake(
+        name="divided-by-valid-cells",
+        sentence="The sum over the batch is divided by the number of its cells that count, not by "
+        "the number of samples.",
+        symptom="The term all but vanishes, most for long samples.",
+        mend="Divide by the samples: every sample's loss is a sum over heads already.",
+        evidence="A masked mean, (loss * mask).sum() / mask.sum().",
+        forms=(
+            Form("", _pooled(_valid_cells, False)),
+            Form("and heads", _pooled(_valid_cells, True)),
         ),
     ),
     Mistake(

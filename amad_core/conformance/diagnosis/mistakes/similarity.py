@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from amad_core.conformance.diagnosis.arrays import Array
 from amad_core.conformance.diagnosis.mistakes.mistake import WHOLE_MAP, Form, Mistake, one
 from amad_core.conformance.diagnosis.pipeline import (
@@ -100,6 +102,36 @@ def _distances(problem: Problem, teacher: Array, student: Array) -> Array:
 
 def _negative(stage: Stage) -> Replace:
     return Replace(lambda problem, teacher, student: -stage(problem, teacher, student))
+
+
+def _column(problem: Problem, norm: Array) -> Array:
+    return norm
+
+
+def _row(problem: Problem, norm: Array) -> Array:
+    return problem.arrays.swapaxes(norm, -1, -2)
+
+
+def _without_axis(problem: Problem, norm: Array) -> Array:
+    return norm[..., 0]
+
+
+def _over_norms(of_teacher: Stage, of_student: Stage) -> Mutation:
+    """Products over both norms, each laid out so that it meets an axis; right: column and row."""
+
+    def similarity(problem: Problem, teacher: Array, student: Array) -> Array:
+        products = teacher @ problem.arrays.swapaxes(student, -1, -2)
+        shape = tuple(products.shape)
+        for norm in (
+            of_teacher(problem, l2_norm(problem, teacher)),
+            of_student(problem, l2_norm(problem, student)),
+        ):
+            if np.broadcast_shapes(tuple(norm.shape), shape) != shape:
+                raise ValueError("such norms fit equal head counts only")
+            products = divided(problem, products, norm)
+        return products
+
+    return {**both_units(as_it_is), "similarity": Replace(similarity)}
 
 
 MISTAKES = (
@@ -224,5 +256,20 @@ MISTAKES = (
         symptom="A few per cent; weights too even for similar heads.",
         mend="Use the cosine itself.",
         forms=one({"similarity": after(lambda problem, similarity: similarity**2)}),
+    ),
+    Mistake(
+        name="norms-along-the-wrong-axis",
+        sentence="The products of heads are divided by norms that lack a new axis, so that a "
+        "teacher's norm meets a student head or a student's a teacher head.",
+        symptom="Runs for equal head counts only, and is right there only while all norms are "
+        "equal.",
+        mend="products / teacher_norm[..., :, None] / student_norm[..., None, :].",
+        evidence="jnp.linalg.norm drops the axis: products / norm(t) / norm(s) inside vmap.",
+        forms=(
+            Form("the teacher's", _over_norms(_row, _row)),
+            Form("the student's", _over_norms(_column, _column)),
+            Form("both", _over_norms(_row, _column)),
+            Form("both, in a whole batch", _over_norms(_without_axis, _without_axis)),
+        ),
     ),
 )
