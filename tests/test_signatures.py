@@ -1,25 +1,12 @@
 """The specification and its adapters, side by side: same names, same order, same defaults."""
 
-import ast
 import inspect
-from pathlib import Path
 
 import pytest
 
 import amad_core
 
-ROOT = Path(__file__).parent.parent
-FOLDERS = {
-    "torch": ROOT / "adapters" / "amad_torch",
-    "tensorflow": ROOT / "adapters" / "amad_tensorflow",
-}
 ADAPTERS = ["torch", pytest.param("tensorflow", marks=pytest.mark.xdist_group("tensorflow"))]
-MIRRORED = tuple(
-    f"attention/{stage}"
-    for stage in (
-        "similarity", "alignment", "divergence", "projection", "loss", "inputs", "variants",
-    )
-)  # fmt: skip
 
 FLOOR = {"eps": (0.0, None)}
 """Stated exception: the floor is 0 in the specification, the dtype's tiny in the adapters."""
@@ -86,31 +73,3 @@ def test_variants_are_the_same_in_the_same_order(name: str) -> None:
         assert variant.layout.__name__ == specified.layout.__name__
         assert variant.normalisation.__name__ == specified.normalisation.value.__name__
         assert variant.divergence.__name__ == specified.divergence.value.__name__
-
-
-def functions(path: Path) -> dict[str, str]:
-    """Public functions of a file in their order, with the first line of their docstrings."""
-    return {
-        node.name: (ast.get_docstring(node) or "").splitlines()[0]
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
-    }
-
-
-SPEC_ONLY = {"saturating_divide", "unscaled", "checked_array"}
-"""For the closed-form gradient, which the adapters leave to their frameworks, and for float64."""
-
-
-@pytest.mark.parametrize("folder", FOLDERS.values(), ids=FOLDERS)
-@pytest.mark.parametrize("file", MIRRORED)
-def test_files_mirror_the_specification(file: str, folder: Path) -> None:
-    """Every function of the specification has its namesake in the same file, in the same order."""
-    specified = functions(ROOT / "amad_core" / f"{file}.py")
-    found = functions(folder / f"{file}.py")
-    wanted = [
-        name for name in specified if name not in SPEC_ONLY and not name.endswith("_gradient")
-    ]
-    assert [name for name in found if name in wanted] == wanted
-    for name in wanted:
-        if file != "attention/inputs":  # an adapter's maps have another dtype than float64
-            assert found[name] == specified[name], f"{file}.{name}: another first line"

@@ -47,7 +47,7 @@ def alignment_weights(
     maps flattened to vectors of ``Q*K`` cells, masked cells taken out first.
 
     Args:
-        teacher: maps ``[B, Ht, Q, K]``, non-negative floats.
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient.
         student: maps ``[B, Hs, Q, K]``, non-negative floats; any ``Hs >= 1``.
         temperature: τ > 0; the paper has 1. Small τ tends to the best-matching head, large τ to
             equal weights.
@@ -55,13 +55,13 @@ def alignment_weights(
             Of one or two axes only where the first cannot be the batch [D21].
 
     Returns:
-        float64 ``[B, Ht, Hs]``, each in [0, 1], each row summing to 1.
+        ``[B, Ht, Hs]``, each in [0, 1], each row summing to 1; float64.
 
     Raises:
         TypeError: maps that are not real floats, a mask that is not boolean, a temperature that is
             no real number.
         ValueError: wrong rank, mismatched batch, queries or keys, an empty axis, a mask that does
-            not broadcast, negative, NaN or infinite cells that count, a temperature of 0 or below.
+            not broadcast, a temperature of 0 or below; negative, NaN or infinite cells that count.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2.
     """

@@ -15,10 +15,10 @@ BoolArray = NDArray[np.bool_]
 def checked_maps(
     teacher: ArrayLike, student: ArrayLike, mask: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Both maps as float64 ``[B, H, Q, K]``, with 0 in every cell that the mask takes out.
+    """Both maps ``[B, H, Q, K]`` in the dtype of all sums, 0 in every masked cell.
 
     Masking comes before norms, inner products and sums, and nothing is renormalised by hand; what
-    a masked cell held, NaN included, is gone from here on.
+    a masked cell held, NaN included, is gone from here on. The teacher gets no gradient [D8].
     """
     teacher_maps, student_maps = floating("teacher", teacher), floating("student", student)
     check_map_shapes(teacher_maps.shape, student_maps.shape)
@@ -31,7 +31,7 @@ def checked_maps(
 
 
 def broadcast_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
-    """The mask ``[B, Q, K]`` of maps of shape ``[B, H, Q, K]``; all true where there is none."""
+    """The mask ``[B, Q, K]`` of maps ``[B, H, Q, K]``; all true where there is none."""
     batch, _, queries, keys = shape
     if mask is None:
         return np.ones((batch, queries, keys), dtype=bool)
@@ -41,7 +41,7 @@ def broadcast_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
 
 
 def checked_parameter(argument: str, values: ArrayLike) -> FloatArray:
-    """A learned parameter as float64, finite throughout."""
+    """A learned parameter in the dtype of all sums."""
     array = floating(argument, values)
     if not np.isfinite(array).all():
         raise ValueError(f"{argument} must be finite; got {_first_not_finite(array)}")
@@ -60,7 +60,7 @@ def query_rows(maps: NDArray[Any]) -> NDArray[Any]:
 
 
 def floating(argument: str, values: ArrayLike) -> FloatArray:
-    """Real floating-point numbers as float64."""
+    """Real floating-point numbers, as float64."""
     array = np.asarray(values)
     check_floating(argument, array.dtype, np.issubdtype(array.dtype, np.floating))
     return array.astype(np.float64)

@@ -52,8 +52,7 @@ def amad_loss(
     loss is the sum over teacher heads (eq. 5) of
 
     - ``mse`` (eq. 4-6): ``|t̂_i - Σ_j a_ij ŝ_j|²``, each in [0, 2];
-    - ``kl`` (eq. 9): ``KL(t_i/|t_i|_1 ‖ Σ_j a_ij s_j/|s_j|_1)``, at least 0, ``+inf`` where the
-      teacher has mass and the mixture has none;
+    - ``kl`` (eq. 9): ``KL(t_i/|t_i|_1 ‖ Σ_j a_ij s_j/|s_j|_1)``, at least 0;
     - ``projected`` (eq. 10-11): ``kl`` with ``s̃_j = ReLU(W s_j/|s_j|_1 + b)`` for ``s_j``;
     - ``token`` (eq. 12): ``kl`` of every query row on its own, weights too, summed over the rows;
     - ``js``: ``kl`` with the Jensen-Shannon divergence, each in [0, log 2] (beyond the paper).
@@ -61,7 +60,7 @@ def amad_loss(
     Identical maps are no zero of the loss at τ = 1: see the specification page.
 
     Args:
-        teacher: maps ``[B, Ht, Q, K]``, non-negative floats.
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient.
         student: maps ``[B, Hs, Q, K]``, non-negative floats; any ``Ht, Hs >= 1``, ``Q != K`` too.
         variant: ``"mse"``, ``"kl"``, ``"projected"``, ``"token"`` or ``"js"``.
         temperature: τ > 0 of the softmax over student heads; the paper has 1.
@@ -70,20 +69,21 @@ def amad_loss(
             Of one or two axes only where the first cannot be the batch [D21].
             What a masked cell holds, NaN included, has no influence. A sample without any cell
             that counts contributes 0.
-        eps: floor on the mixture inside the logarithm, at least 0; 0 is the exact definition.
+        eps: floor on the mixture inside the logarithm, at least 0; 0 is the exact definition:
+            ``kl`` is ``+inf`` where the teacher has mass and the mixture has none.
         weight: ``W`` ``[n, n]`` with ``n = Q*K``, for ``projected`` only.
         bias: ``b`` ``[n]``, for ``projected`` only.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: maps that are not real floats, a mask that is not boolean, an option of the
             wrong type.
         ValueError: wrong rank, mismatched batch, queries or keys, an empty axis, a mask that does
-            not broadcast, negative, NaN or infinite cells that count, an unknown variant or
-            reduction, a temperature of 0 or below, a weight or bias missing, misplaced or of the
-            wrong shape.
+            not broadcast, an unknown variant or reduction, a temperature of 0 or below, a weight or
+            bias missing, misplaced or of the wrong shape; negative, NaN or infinite cells that
+            count.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2-12.
     """

@@ -46,16 +46,16 @@ def largest(heads: FloatArray) -> FloatArray:
 
 
 def scaled_to_peak(heads: FloatArray) -> FloatArray:
-    """``v / largest(v)``, done once before all normalisations, none of which it changes."""
+    """``v / largest(v)``, done once before all normalisations, none of which it changes.
+
+    So the gradient, of the size of ``1/|v|``, is divided once, for the sum of what came through all
+    normalisations. What is too large for the dtype gives its largest number [D10].
+    """
     return heads / largest(heads)
 
 
 def scaled_to_peak_gradient(heads: FloatArray, upstream: FloatArray) -> FloatArray:
-    """``g / largest(v)`` for the upstream gradient ``g``; 0 where the norm is 0 [D4].
-
-    Done once, for the sum of what came through all normalisations. A finite ``g`` whose quotient is
-    too large for float64 gives its largest number [D10].
-    """
+    """``g / largest(v)`` for the upstream gradient ``g``; 0 where the norm is 0 [D4]."""
     empty = np.max(heads, axis=-1, keepdims=True) == 0
     return np.where(empty, 0.0, saturating_divide(upstream, largest(heads)))
 

@@ -52,10 +52,10 @@ def squeezing_heads(
     means over heads and rows, and no ``τ²``: the paper's reduction was not available [D24].
 
     Args:
-        teacher: maps ``[B, Ht, Q, K]``, non-negative floats, ``Ht >= Hs``.
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats, ``Ht >= Hs``; gets no gradient.
         student: maps ``[B, Hs, Q, K]``, non-negative floats.
         teacher_values: ``X_i = V_i W_O,i`` ``[B, Ht, K, D]``, what teacher head i adds to the
-            output for each key: its values times its part of the output projection.
+            output for each key: its values times its part of the output projection; no gradient.
         temperature: τ > 0; above 1 it flattens both sides.
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
@@ -63,13 +63,13 @@ def squeezing_heads(
         eps: floor on the student's softened cell inside the logarithm, at least 0.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: arrays that are not real floats, a mask that is not boolean.
-        ValueError: maps as ``amad_core.amad_loss`` refuses them, more student than teacher
-            heads, values of the wrong shape, NaN or infinite, a temperature of 0 or below, a
-            negative ``eps``, an unknown reduction.
+        ValueError: maps as ``amad_loss`` refuses them, more student than teacher heads, values of
+            the wrong shape, a temperature of 0 or below, a negative ``eps``, an unknown reduction;
+            values that are NaN or infinite.
 
     Source: Bing, Li, Liang, "Optimizing Knowledge Distillation in Transformers: Enabling
     Multi-Head Attention without Alignment Barriers", arXiv 2502.07436, 2025.

@@ -99,19 +99,19 @@ def one_to_one_mse(
     call MSE loss.
 
     Args:
-        teacher: maps ``[B, Ht, Q, K]``, non-negative floats.
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient.
         student: maps ``[B, Hs, Q, K]``, non-negative floats.
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
             What a masked cell holds has no influence; a sample without any that counts gives 0.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: maps that are not real floats, a mask that is not boolean.
         ValueError: wrong rank, mismatched batch, queries or keys, an empty axis, a mask that does
-            not broadcast, negative, NaN or infinite cells that count, an unknown reduction.
+            not broadcast, an unknown reduction; negative, NaN or infinite cells that count.
 
     Source: attention loss of Jiao et al., "TinyBERT", Findings of EMNLP 2020, on probabilities, as
     in Fang et al., "Compressing Visual-linguistic Model via Knowledge Distillation", ICCV 2021.
@@ -137,16 +137,15 @@ def one_to_one_kl(
     """Mean KL divergence of the query rows of head i from those of head i, teacher first; >= 0.
 
     ``1/(H r) Σ_i Σ_q KL(t_iq/|t_iq|_1 ‖ s_iq/|s_iq|_1)`` with ``H = min(Ht, Hs)`` and ``r`` the
-    query rows of the sample with a cell that counts. ``+inf`` where a teacher cell has mass and
-    its student cell has none.
+    query rows of the sample with a cell that counts.
 
     Args:
         teacher, student, reduction, mask: as in ``one_to_one_mse``.
         eps: floor on the student's cell inside the logarithm, at least 0; 0 is the exact
-            definition.
+            definition: ``+inf`` where a teacher cell has mass and its student cell has none.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]``, as ``one_to_one_mse``.
 
     Raises:
         TypeError, ValueError: as ``one_to_one_mse``; a negative or non-finite ``eps``.

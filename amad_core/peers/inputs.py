@@ -86,7 +86,7 @@ def logits_and_positions(
 
 
 def finite_where(argument: str, values: FloatArray, counts: BoolArray) -> FloatArray:
-    """``values`` with 0 where they do not count; where they do they must be finite."""
+    """``values`` with 0 where they do not count, checked to be finite where they do."""
     kept = np.where(counts, values, 0.0)
     bad = np.argwhere(~np.isfinite(kept))
     if len(bad):

@@ -34,7 +34,7 @@ def align_to_distill(
     call, ``Ht`` and ``Hs`` being then layers times heads. They use no padding mask.
 
     Args:
-        teacher: maps ``[B, Ht, Q, K]``, non-negative floats.
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient.
         student: maps ``[B, Hs, Q, K]``, non-negative floats.
         weight: ``W`` ``[Ht, Hs]``, learned with the student.
         bias: ``b`` ``[Ht]``, learned likewise.
@@ -43,12 +43,12 @@ def align_to_distill(
             Masked cells are left out of both softmaxes.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: arrays that are not real floats, a mask that is not boolean.
-        ValueError: maps as ``amad_core.amad_loss`` refuses them, a weight or bias of the wrong
-            shape or not finite, an unknown reduction.
+        ValueError: maps as ``amad_loss`` refuses them, a weight or bias of the wrong
+            shape, an unknown reduction; a weight or bias that is not finite.
 
     Source: Jin et al., "Align-to-Distill", LREC-COLING 2024; github.com/ncsoft/Align-to-Distill.
     """

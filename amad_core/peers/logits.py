@@ -30,7 +30,7 @@ def logits_kl(
     a mean over the ``C`` classes too, and no ``τ²``, so its gradient is this one over ``C τ²``.
 
     Args:
-        teacher: logits ``[B, C]`` or ``[B, L, C]``, floats of any sign.
+        teacher: logits ``[B, C]`` or ``[B, L, C]``, floats of any sign; gets no gradient.
         student: logits of the same shape.
         temperature: τ > 0.
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
@@ -38,13 +38,13 @@ def logits_kl(
             What a masked position holds has no influence; a sample without any gives 0.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: logits that are not real floats, a mask that is not boolean.
         ValueError: other axes than stated, different shapes, an empty axis, a mask that does not
-            broadcast, NaN or infinite logits that count, a temperature of 0 or below, an unknown
-            reduction.
+            broadcast, a temperature of 0 or below, an unknown reduction; NaN or infinite logits
+            that count.
 
     Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2.
     """

@@ -34,7 +34,7 @@ def minilm_attention(
     ``one_to_one_kl`` with the paper's condition on the heads.
 
     Args:
-        teacher: maps ``[B, H, Q, K]``, non-negative floats.
+        teacher: maps ``[B, H, Q, K]``, non-negative floats; gets no gradient.
         student: maps of the same shape.
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
@@ -42,7 +42,7 @@ def minilm_attention(
         eps: floor on the student's cell inside the logarithm, at least 0.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError, ValueError: as ``one_to_one_kl``; different numbers of heads.
@@ -81,7 +81,7 @@ def minilm_value_relation(
     this, for the last layers.
 
     Args:
-        teacher: values ``[B, H, L, d_t]`` of each head, floats of any sign.
+        teacher: values ``[B, H, L, d_t]`` of each head, floats of any sign; gets no gradient.
         student: values ``[B, H, L, d_s]``.
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, L, L]``, true where a relation counts; ``None``: all
@@ -90,12 +90,12 @@ def minilm_value_relation(
             keys counts true tokens only, as the paper's ``|x|``.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: values that are not real floats, a mask that is not boolean.
         ValueError: wrong rank, mismatched batch, heads or tokens, an empty axis, a mask that does
-            not broadcast, NaN or infinite values that count, an unknown reduction.
+            not broadcast, an unknown reduction; NaN or infinite values that count.
 
     Source: Wang et al., "MiniLM", NeurIPS 2020, self-attention value-relation transfer.
     """
@@ -126,13 +126,13 @@ def minilmv2_relation(
     calls, of one layer each.
 
     Args:
-        teacher: queries, keys or values ``[B, Ht, L, d_t]``, floats of any sign.
+        teacher: queries, keys or values ``[B, Ht, L, d_t]``, floats of any sign; gets no gradient.
         student: the same of the student, ``[B, Hs, L, d_s]``.
         relation_heads: ``A_r``, divides ``Ht*d_t`` and ``Hs*d_s``.
         reduction, mask: as in ``minilm_value_relation``.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]``, as ``minilm_value_relation``.
 
     Raises:
         TypeError: vectors that are not real floats, relation heads that are no integer, a mask that

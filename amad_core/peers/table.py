@@ -107,7 +107,7 @@ def distillation_loss(
         options: the method's own keywords.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: an option that the method does not have, or lacks; as the method.

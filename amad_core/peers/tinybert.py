@@ -27,19 +27,19 @@ def tinybert_scores(
     layers up.
 
     Args:
-        teacher: scores ``[B, H, Q, K]`` before the softmax, floats of any sign.
+        teacher: scores ``[B, H, Q, K]`` before the softmax, floats of any sign; gets no gradient.
         student: scores of the same shape.
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
             Give it wherever the scores hold an additive mask.
 
     Returns:
-        float64, a scalar, or ``[B]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: scores that are not real floats, a mask that is not boolean.
         ValueError: wrong rank, mismatched batch, heads, queries or keys, an empty axis, a mask that
-            does not broadcast, NaN or infinite scores that count, an unknown reduction.
+            does not broadcast, an unknown reduction; NaN or infinite scores that count.
 
     Source: Jiao et al., "TinyBERT", Findings of EMNLP 2020, attention loss;
     github.com/huawei-noah/Pretrained-Language-Model, ``TinyBERT/task_distill.py``.

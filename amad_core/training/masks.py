@@ -57,9 +57,9 @@ def cell_mask(
         TypeError: a padding mask that is neither boolean nor whole numbers, an additive mask that
             is not floating-point, a window that is no pair of integers.
         ValueError: arguments that leave open which cells count or contradict each other, a wrong
-            rank, lengths that disagree, numbers in a padding mask other than 0 and 1, an additive
-            mask with numbers between -1000 and 0 or above 0, with NaN, or without any cell kept;
-            ``causal`` or ``window`` with unequal numbers of queries and keys.
+            rank, lengths that disagree, ``causal`` or ``window`` with unequal numbers of queries
+            and keys; numbers in a padding mask other than 0 and 1, an additive mask with numbers
+            between -1000 and 0 or above 0, with NaN, or without any cell kept.
     """
     arguments = {
         "tokens": tokens,

@@ -33,7 +33,8 @@ def output_loss(
     With ``τ²`` the gradient stays of one size whatever the temperature.
 
     Args:
-        teacher: logits ``[B, C]`` of a classifier or ``[B, T, C]`` of a sequence model, finite.
+        teacher: logits ``[B, C]`` of a classifier or ``[B, T, C]`` of a sequence model, finite;
+            get no gradient.
         student: logits of the same shape; a causal model's are compared position by position.
         temperature: τ > 0, of both softmaxes.
         mask: boolean ``[B]`` or ``[B, T]``, true where a token counts; ``None``: all do. What a
@@ -42,12 +43,12 @@ def output_loss(
             ``"sum"`` over them, or ``"none"``, 0 where a token does not count.
 
     Returns:
-        float64, a scalar, or ``[B]`` or ``[B, T]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` or ``[B, T]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: logits that are not real floats, a mask that is not boolean.
-        ValueError: wrong rank, shapes that differ, a single class, logits that are not finite
-            where they count, an unknown reduction, a temperature of 0 or below.
+        ValueError: wrong rank, shapes that differ, a single class, an unknown reduction, a
+            temperature of 0 or below; logits that are not finite where they count.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2.
     """
@@ -106,12 +107,12 @@ def task_loss(
             ``"sum"`` over them, or ``"none"``, 0 where a token does not count.
 
     Returns:
-        float64, a scalar, or ``[B]`` or ``[B, T]`` with ``reduction="none"``.
+        A scalar, or ``[B]`` or ``[B, T]`` with ``reduction="none"``; float64.
 
     Raises:
         TypeError: logits that are not real floats, labels that are not integers.
-        ValueError: wrong rank, shapes that differ, a single class, logits that are not finite
-            where they count, a label out of range, an unknown reduction.
+        ValueError: wrong rank, shapes that differ, a single class, an unknown reduction; logits
+            that are not finite where they count, a label out of range.
     """
     return task_loss_and_grad(
         student=student, labels=labels, ignore_index=ignore_index, reduction=reduction

@@ -16,10 +16,10 @@ Tensor = Any  # tf.Tensor; TensorFlow ships no types that a checker could hold o
 def checked_maps(
     teacher: Tensor, student: Tensor, mask: Tensor | None, check_values: bool | None
 ) -> tuple[Tensor, Tensor]:
-    """Both maps ``[B, H, Q, K]`` in the accumulation dtype, 0 in every masked cell.
+    """Both maps ``[B, H, Q, K]`` in the dtype of all sums, 0 in every masked cell.
 
     Masking comes before norms, inner products and sums, and nothing is renormalised by hand; what
-    a masked cell held, NaN included, is gone from here on. The teacher is detached [D8].
+    a masked cell held, NaN included, is gone from here on. The teacher gets no gradient [D8].
     """
     teacher, student = floating("teacher", teacher), floating("student", student)
     check_map_shapes(known_shape(teacher), known_shape(student))
@@ -58,7 +58,7 @@ def tiny(dtype: Any) -> float:
 
 
 def checked_parameter(argument: str, values: Tensor | None, like: Tensor) -> Tensor | None:
-    """A learned parameter in the dtype of the maps."""
+    """A learned parameter in the dtype of all sums."""
     return None if values is None else tf.cast(floating(argument, values), like.dtype)
 
 
@@ -94,7 +94,7 @@ def as_tensor(argument: str, values: object) -> Tensor:
 
 
 def floating(argument: str, values: object) -> Tensor:
-    """A tensor of real floating-point numbers."""
+    """Real floating-point numbers, as a tensor."""
     tensor = as_tensor(argument, values)
     check_floating(argument, tensor.dtype.name, tensor.dtype.is_floating)
     return tensor

@@ -63,7 +63,7 @@ class AMADProjection(keras.layers.Layer):  # type: ignore[misc]
     def call(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
         """``[B, H, Q, K]`` to the same shape, 0 in masked cells.
 
-        ``mask`` is that of :func:`amad_loss`, boolean ``[B, Q, K]``; the mask that Keras itself
+        ``mask`` is that of ``amad_loss``, boolean ``[B, Q, K]``; the mask that Keras itself
         attaches to attention scores, ``[B, 1, Q, K]``, is understood too.
         """
         maps = floating("maps", maps)

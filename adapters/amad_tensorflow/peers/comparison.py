@@ -19,7 +19,10 @@ def mean_squared_error(teacher: Tensor, student: Tensor, valid: Tensor) -> Tenso
 
 
 def mean_row_kl(teacher: Tensor, student: Tensor, valid: Tensor, eps: float | None) -> Tensor:
-    """``1/(H r) Σ_h Σ_q KL(t_q/|t_q|_1 ‖ s_q/|s_q|_1)``; ``r`` rows have a cell that counts."""
+    """``1/(H r) Σ_h Σ_q KL(t_q/|t_q|_1 ‖ s_q/|s_q|_1)``; ``r`` rows have a cell that counts.
+
+    Exact [D5]: ``0 log 0 = 0``, ``+inf`` where the teacher has mass and ``max(s, eps)`` is 0.
+    """
     floor = tiny(student.dtype) if eps is None else float(eps)
     p, q = (l1_normalise(scaled_to_peak(rows)) for rows in (teacher, student))
     rows = kl_divergence(p, q, floor)

@@ -47,7 +47,7 @@ def squeezing_heads(
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
             Values of a key of which no cell counts have no influence.
-        eps, check_values: as in :func:`one_to_one_kl`; ``eps`` on the student's softened cell.
+        eps, check_values: as in ``one_to_one_kl``; ``eps`` on the student's softened cell.
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where a map is float64, else
@@ -55,7 +55,7 @@ def squeezing_heads(
 
     Raises:
         TypeError: arrays that are not real floats, a mask that is not boolean.
-        ValueError: maps as :func:`amad_loss` refuses them, more student than teacher
+        ValueError: maps as ``amad_loss`` refuses them, more student than teacher
             heads, values of the wrong shape, a temperature of 0 or below, a negative ``eps``, an
             unknown reduction; as far as values are checked, values that are NaN or infinite.
 

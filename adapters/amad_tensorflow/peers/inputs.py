@@ -91,7 +91,7 @@ def logits_and_positions(
 def finite_where(
     argument: str, values: Tensor, counts: Tensor, check_values: bool | None
 ) -> Tensor:
-    """``values`` with 0 where they do not count; as far as checked, finite where they do."""
+    """``values`` with 0 where they do not count, checked to be finite where they do."""
     # `where` and not a product: 0 * NaN is NaN.
     kept = tf.where(counts, values, tf.zeros_like(values))
     check_finite(kept, partial(not_finite, argument), check_values)

@@ -23,7 +23,7 @@ def minilm_attention(
 
     ``L_AT = 1/(A_h |x|) Σ_a Σ_t KL(A^T_at ‖ A^S_at)``, for the last layers; equal numbers of heads
     ``A_h``. ``|x|`` is the number of query rows with a cell that counts. This is
-    :func:`one_to_one_kl` with the paper's condition on the heads.
+    ``one_to_one_kl`` with the paper's condition on the heads.
 
     Args:
         teacher: maps ``[B, H, Q, K]``, non-negative floats; gets no gradient.
@@ -31,14 +31,14 @@ def minilm_attention(
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
             Masked cells are taken out and rows divided by what is left: a mask before the softmax.
-        eps, check_values: as in :func:`one_to_one_kl`.
+        eps, check_values: as in ``one_to_one_kl``.
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where a map is float64, else
         float32.
 
     Raises:
-        TypeError, ValueError: as :func:`one_to_one_kl`; different numbers of heads.
+        TypeError, ValueError: as ``one_to_one_kl``; different numbers of heads.
 
     Source: Wang et al., "MiniLM", NeurIPS 2020, self-attention distribution transfer.
     """
@@ -60,7 +60,7 @@ def minilm_value_relation(
     """Mean KL divergence of the value relations of head i from those of head i; >= 0.
 
     ``L_VR = 1/(A_h |x|) Σ_a Σ_t KL(VR^T_at ‖ VR^S_at)`` with ``VR = softmax(V Vᵀ/√d)``; equal
-    numbers of heads ``A_h``, any widths ``d``. The paper's loss is :func:`minilm_attention` plus
+    numbers of heads ``A_h``, any widths ``d``. The paper's loss is ``minilm_attention`` plus
     this, for the last layers.
 
     Args:
@@ -112,15 +112,15 @@ def minilmv2_relation(
         teacher: queries, keys or values ``[B, Ht, L, d_t]``, floats of any sign; gets no gradient.
         student: the same of the student, ``[B, Hs, L, d_s]``.
         relation_heads: ``A_r``, divides ``Ht*d_t`` and ``Hs*d_s``.
-        reduction, mask, check_values: as in :func:`minilm_value_relation`.
+        reduction, mask, check_values: as in ``minilm_value_relation``.
 
     Returns:
-        A scalar, or ``[B]``, as :func:`minilm_value_relation`.
+        A scalar, or ``[B]``, as ``minilm_value_relation``.
 
     Raises:
         TypeError: vectors that are not real floats, relation heads that are no integer, a mask that
             is not boolean.
-        ValueError: as :func:`minilm_value_relation` but for the heads; ``relation_heads`` below 1
+        ValueError: as ``minilm_value_relation`` but for the heads; ``relation_heads`` below 1
             or not a divisor of both widths.
 
     Source: Wang et al., "MiniLMv2", Findings of ACL 2021, eq. 5-8.

@@ -13,10 +13,10 @@ from amad_torch.attention.value_checks import check_finite
 def checked_maps(
     teacher: Tensor, student: Tensor, mask: Tensor | None, check_values: bool | None
 ) -> tuple[Tensor, Tensor]:
-    """Both maps ``[B, H, Q, K]`` in the accumulation dtype, 0 in every masked cell.
+    """Both maps ``[B, H, Q, K]`` in the dtype of all sums, 0 in every masked cell.
 
     Masking comes before norms, inner products and sums, and nothing is renormalised by hand; what
-    a masked cell held, NaN included, is gone from here on. The teacher is detached [D8].
+    a masked cell held, NaN included, is gone from here on. The teacher gets no gradient [D8].
     """
     teacher, student = floating("teacher", teacher), floating("student", student)
     check_map_shapes(teacher.shape, student.shape)
@@ -48,7 +48,7 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 def checked_parameter(argument: str, values: Tensor | None, like: Tensor) -> Tensor | None:
-    """A learned parameter in the dtype of the maps."""
+    """A learned parameter in the dtype of all sums."""
     return None if values is None else floating(argument, values).to(like.dtype)
 
 
@@ -70,7 +70,7 @@ def as_tensor(argument: str, values: object) -> Tensor:
 
 
 def floating(argument: str, values: object) -> Tensor:
-    """A tensor of real floating-point numbers."""
+    """Real floating-point numbers, as a tensor."""
     tensor = as_tensor(argument, values)
     check_floating(argument, tensor.dtype, tensor.dtype.is_floating_point)
     return tensor

@@ -73,6 +73,8 @@ def one_to_one_mse(
 
     ``1/(H n) Σ_i Σ_qk (t_iqk - s_iqk)²`` with ``H = min(Ht, Hs)`` and ``n`` the cells of the sample
     that count. Extra teacher heads are dropped, extra student heads unused, as is conventional.
+    Without a mask the batch mean is the elementwise mean over ``[B, H, Q, K]`` that frameworks
+    call MSE loss.
 
     Args:
         teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient.
@@ -114,16 +116,16 @@ def one_to_one_kl(
     query rows of the sample with a cell that counts.
 
     Args:
-        teacher, student, reduction, mask, check_values: as in :func:`one_to_one_mse`.
+        teacher, student, reduction, mask, check_values: as in ``one_to_one_mse``.
         eps: floor on the student's cell inside the logarithm, at least 0; ``None``: the smallest
             normal number of the accumulation dtype. With 0 the loss is ``+inf``, without a
             gradient, where the teacher has mass and the student has none.
 
     Returns:
-        A scalar, or ``[B]``, as :func:`one_to_one_mse`.
+        A scalar, or ``[B]``, as ``one_to_one_mse``.
 
     Raises:
-        TypeError, ValueError: as :func:`one_to_one_mse`; a negative or non-finite ``eps``.
+        TypeError, ValueError: as ``one_to_one_mse``; a negative or non-finite ``eps``.
 
     Source: attention transfer of Sun et al., "MobileBERT", ACL 2020.
     """
@@ -138,10 +140,10 @@ def mean_head_mse(
     mask: Tensor | None = None,
     check_values: bool | None = None,
 ) -> Tensor:
-    """:func:`one_to_one_mse` of the mean teacher head and the mean student head; any heads.
+    """``one_to_one_mse`` of the mean teacher head and the mean student head; any heads.
 
     ``1/n Σ_qk (1/Ht Σ_i t_iqk - 1/Hs Σ_j s_jqk)²``. Arguments, result and errors are those of
-    :func:`one_to_one_mse`.
+    ``one_to_one_mse``.
 
     Source: used where numbers of heads differ; TextBrewer's ``attention_mse_sum`` (Yang et al.,
     ACL 2020, demonstrations) is its relative with sums over heads for means.
@@ -158,12 +160,12 @@ def mean_head_kl(
     eps: float | None = None,
     check_values: bool | None = None,
 ) -> Tensor:
-    """:func:`one_to_one_kl` of the mean teacher head and the mean student head; any heads.
+    """``one_to_one_kl`` of the mean teacher head and the mean student head; any heads.
 
     ``1/r Σ_q KL(t̄_q/|t̄_q|_1 ‖ s̄_q/|s̄_q|_1)`` with ``t̄ = 1/Ht Σ_i t_i``, ``s̄ = 1/Hs Σ_j s_j``.
-    Arguments, result and errors are those of :func:`one_to_one_kl`.
+    Arguments, result and errors are those of ``one_to_one_kl``.
 
-    Source: as :func:`mean_head_mse`.
+    Source: as ``mean_head_mse``.
     """
     return _kl(mean_heads, teacher, student, reduction, mask, eps, check_values)
 
@@ -176,14 +178,14 @@ def best_match_mse(
     mask: Tensor | None = None,
     check_values: bool | None = None,
 ) -> Tensor:
-    """:func:`one_to_one_mse` of the heads that an assignment by cosine pairs; any heads.
+    """``one_to_one_mse`` of the heads that an assignment by cosine pairs; any heads.
 
     ``1/(H n) Σ_i Σ_qk (t_iqk - s_π(i)qk)²`` with ``π`` the one-to-one assignment of
     ``H = min(Ht, Hs)`` heads that maximises ``Σ_i c_iπ(i)``, with the cosines ``c`` of AMAD's eq.
     2, for each sample its own. Heads left over on the longer side are unused. The assignment is
     piecewise constant and gets no gradient; among assignments of equal cosine any may be taken.
-    It is solved on the CPU: see :func:`assignment` for what that costs.
-    Arguments, result and errors are those of :func:`one_to_one_mse`.
+    It is solved on the CPU: see ``assignment`` for what that costs.
+    Arguments, result and errors are those of ``one_to_one_mse``.
 
     Source: the assignment problem (Kuhn, "The Hungarian method", 1955) on AMAD's cosines; no
     publication that distils attention heads this way is known to us.
@@ -200,12 +202,12 @@ def best_match_kl(
     eps: float | None = None,
     check_values: bool | None = None,
 ) -> Tensor:
-    """:func:`one_to_one_kl` of the heads that an assignment by cosine pairs; any heads.
+    """``one_to_one_kl`` of the heads that an assignment by cosine pairs; any heads.
 
     ``1/(H r) Σ_i Σ_q KL(t_iq/|t_iq|_1 ‖ s_π(i)q/|s_π(i)q|_1)`` with ``π`` as in
-    :func:`best_match_mse`. Arguments, result and errors are those of :func:`one_to_one_kl`.
+    ``best_match_mse``. Arguments, result and errors are those of ``one_to_one_kl``.
 
-    Source: as :func:`best_match_mse`.
+    Source: as ``best_match_mse``.
     """
     return _kl(matched_heads, teacher, student, reduction, mask, eps, check_values)
 

@@ -26,11 +26,14 @@ def align_to_distill(
     the flattened map that count, although the maps are probabilities already: so the authors have
     it. A sum over teacher heads, and in the authors' code over the batch too: ``reduction="sum"``
     is theirs, times their weight β·decay^(epoch-1). Every ``W_ij`` may have any sign. No softmax
-    sees a constant, so ``b`` changes nothing and its gradient is 0 up to rounding.
+    sees a constant, so ``b`` changes nothing and its gradient is 0; it is kept as the authors'
+    layer has it.
+
+    The authors align all layers of a module at once: concatenate the layers' heads before the
+    call, ``Ht`` and ``Hs`` being then layers times heads. They use no padding mask.
 
     Args:
-        teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient. The authors
-            concatenate the heads of all layers of a module.
+        teacher: maps ``[B, Ht, Q, K]``, non-negative floats; gets no gradient.
         student: maps ``[B, Hs, Q, K]``, non-negative floats.
         weight: ``W`` ``[Ht, Hs]``, learned with the student; that of ``Conv2d(Hs, Ht, 1)`` without
             its two axes of length 1.
@@ -38,7 +41,7 @@ def align_to_distill(
         reduction: over the batch: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a sample.
         mask: boolean, broadcastable to ``[B, Q, K]``, true where a cell counts; ``None``: all do.
             Masked cells are left out of both softmaxes.
-        check_values: as in :func:`amad_loss`.
+        check_values: as in ``amad_loss``.
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where a map is float64, else
@@ -46,7 +49,7 @@ def align_to_distill(
 
     Raises:
         TypeError: arrays that are not real floats, a mask that is not boolean.
-        ValueError: maps as :func:`amad_loss` refuses them, a weight or bias of the wrong
+        ValueError: maps as ``amad_loss`` refuses them, a weight or bias of the wrong
             shape, an unknown reduction.
 
     Source: Jin et al., "Align-to-Distill", LREC-COLING 2024; github.com/ncsoft/Align-to-Distill.

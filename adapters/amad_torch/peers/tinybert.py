@@ -22,7 +22,8 @@ def tinybert_scores(
     ``1/h Σ_i MSE(z^S_i, z^T_i)`` with ``MSE`` the mean over the cells that count; equal numbers of
     heads. The authors' code has no mask: it sets scores of -100 and below (the additive mask) to 0
     on both sides and divides by all cells, so its value is this one times the share of cells that
-    count. Without a mask the batch mean is the authors' value for one pair of layers.
+    count. Without a mask the batch mean is the authors' value for one pair of layers; they add the
+    layers up.
 
     Args:
         teacher: scores ``[B, H, Q, K]`` before the softmax, floats of any sign; gets no gradient.
