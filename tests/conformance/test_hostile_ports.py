@@ -43,6 +43,8 @@ UNUSABLE = {
     "has no such function": ("def other(teacher, student):\n    return 1.0\n", "other"),
     "is no function": ("loss = 3\n", "cannot be called"),
     "asks for more": ("def loss(teacher, student, model):\n    return 1.0\n", "'model'"),
+    "returns several things": (source("return 1.0, 2.0"), "--output 0"),
+    "returns a dictionary": (source("return {'amad': 1.0, 'log': 2.0}"), "--output amad"),
     "names arguments otherwise": ("def loss(a, b):\n    return 1.0\n", "--teacher-name a"),
     "writes to the pipe of the kit": (
         source(
@@ -68,7 +70,6 @@ def test_port_that_cannot_be_used(port_file, port):
 WRONG = {
     "None": ("return None", "None"),
     "a string": ("return 'loss'", "str"),
-    "a tuple": ("return 1.0, 2.0", "--output"),
     "a whole number": ("return 3", "floating"),
     "a complex number": ("return teacher.sum() * 1j", "floating"),
     "NaN": ("return float('nan')", "NaN"),
@@ -157,6 +158,7 @@ def test_targets_that_name_nothing(target, said):
         (("--name", "temperature"), "OURS=THEIRS"),
         (("--positional", "query"), "no argument of the loss"),
         (("--mask",), "takes no argument 'mask'"),
+        (("--output", "amad"), "has no output 'amad'"),
     ],
 )
 def test_options_that_cannot_be(port_file, arguments, said):

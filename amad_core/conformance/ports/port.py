@@ -133,9 +133,10 @@ class LocalPort:
             return self._fitted.loss_in(returned)
         except (LookupError, TypeError) as error:
             raise PortError(
-                "output",
+                "signature",
                 f"the port returned {_described(returned)}, which has no output "
                 f"{self._fitted.call_style.output!r}",
+                _which(returned),
             ) from error
 
     def _answer(self, raw: RawAnswer, case: Case, dtype: str, changed: tuple[str, ...]) -> Answer:
@@ -158,7 +159,10 @@ class LocalPort:
         )
 
     def _value(self, loss: Any) -> NDArray[np.float64]:
-        if loss is None or isinstance(loss, str | bytes | Mapping | tuple | list | bool):
+        if isinstance(loss, Mapping | tuple | list):
+            said = f"the port returned {_described(loss)}, not one number"
+            raise PortError("signature", said, _which(loss))
+        if loss is None or isinstance(loss, str | bytes | bool):
             raise PortError("output", f"the port returned {_described(loss)}, not a number")
         try:
             array = self._framework.array(loss)
@@ -264,6 +268,8 @@ def _with_first_dtype(port: LocalPort, probe: Case) -> LocalPort:
         if answer.trouble is None or answer.trouble.kind == "output":
             port.description = replace(port.description, dtypes=dtypes[index:])
             return port
+        if answer.trouble.kind == "signature":
+            raise answer.trouble
         troubles.append(answer.trouble)
     raise PortError(
         "call", f"the port fails on the plainest input: {troubles[0].message}", troubles[0].hint
@@ -307,16 +313,25 @@ def _where(error: BaseException) -> str:
     return f" ({Path(last.filename).name}, line {last.lineno})"
 
 
+def _which(returned: Any) -> str:
+    """How to say which part of it is the loss."""
+    if isinstance(returned, Mapping):
+        return f"say which is the loss: --output {str(next(iter(returned), 'KEY'))[:30]}"
+    if isinstance(returned, tuple | list):
+        return "say which is the loss, counted from 0: --output 0"
+    return "leave --output out"
+
+
 def _described(value: Any) -> str:
     """A value in a few words, safe for whatever its ``__repr__`` does."""
     kind = type(value).__name__
     if value is None:
         return "None"
     if isinstance(value, tuple | list):
-        return f"a {kind} of {len(value)} (say which is the loss with --output 0, for example)"
+        return f"a {kind} of {len(value)}"
     if isinstance(value, Mapping):
         keys = ", ".join(str(key)[:30] for key in list(value)[:6])
-        return f"a {kind} with {keys} (say which is the loss with --output KEY)"
+        return f"a {kind} with {keys or 'nothing in it'}"
     if isinstance(value, str | bytes | bool):
         return f"a {kind}"
     shape = getattr(value, "shape", None)
