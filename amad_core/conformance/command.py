@@ -71,6 +71,14 @@ def verify(
             rich_help_panel=_CALLING,
         ),
     ] = None,
+    detached_teacher: Annotated[
+        bool,
+        typer.Option(
+            "--detached-teacher",
+            help="A gradient into the teacher is a fault; else a note.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = False,
     layers: Annotated[
         bool,
         typer.Option(
@@ -139,6 +147,7 @@ def verify(
                 positional=_listed(positional),
                 names=names,
                 layers=layers,
+                detached_teacher=detached_teacher,
                 output=output,
                 progress=progress,
             )

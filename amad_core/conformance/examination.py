@@ -45,6 +45,7 @@ def check_port(
     names: dict[str, str] | None = None,
     layers: bool = False,
     output: str | None = None,
+    detached_teacher: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Tell whether a port of the loss is right, and if not, which mistake it makes.
@@ -66,6 +67,8 @@ def check_port(
         names: the port's own argument names by ours, ``{"teacher": "att_t"}``.
         layers: the port takes lists of maps, one a layer.
         output: key, index or attribute of the loss in what the port returns.
+        detached_teacher: a gradient that reaches the teacher's maps is a fault; else a note, for
+            the caller may detach.
         progress: called with the title of each check before it runs.
 
     Returns:
@@ -75,7 +78,7 @@ def check_port(
         TypeError, ValueError: an option that the specification does not have. What the port does
             is never raised: it is in the report.
     """
-    terms = Terms(variant, temperature, reduction, eps, mask, gradients, layers)
+    terms = Terms(variant, temperature, reduction, eps, mask, gradients, layers, detached_teacher)
     call_style = CallStyle(tuple(positional), names or {}, layers, output)
     start = time.perf_counter()
     description: Description | None = None

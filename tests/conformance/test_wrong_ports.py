@@ -3,7 +3,7 @@
 import pytest
 
 from amad_core.conformance import check_port
-from tests.support.port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
+from tests.support.port_sources import FLOOR, RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 NUMPY_MISTAKES = {
     "softmax over teacher heads": ("weights.sum(axis=-1,", "weights.sum(axis=-2,"),
@@ -40,7 +40,6 @@ def test_wrong_numpy_port_fails(port_file, mistake):
 
 TORCH_MISTAKES = {
     "gradient": ("softmax(-1)", "softmax(-1).detach()"),
-    "teacher": ("teacher = teacher.detach()", "pass"),
     "inputs": ("    t, s =", "    student /= student.sum(-1, keepdim=True) + 0.5\n    t, s ="),
     "mask": ("(m.masked_fill(~mask[:, None], 0) for m", "(m for m"),
     "garbage": ("m.masked_fill(~mask[:, None], 0)", "m * mask[:, None]"),
@@ -57,8 +56,40 @@ def test_mistakes_that_only_one_check_shows(port_file, check):
     statuses = {result.name: result.status for result in report.checks}
     assert report.verdict == "wrong"
     assert statuses[check] == "failed", statuses
-    if check in ("gradient", "teacher", "mask", "garbage"):
+    if check in ("gradient", "mask", "garbage"):
         assert statuses["value"] == "passed"
+
+
+ATTACHED = ("teacher = teacher.detach()", "pass")
+
+
+def test_a_teacher_that_is_not_detached_is_a_note_unless_one_insists(port_file):
+    pytest.importorskip("torch")
+    target = port_file(spoilt(RIGHT_TORCH_KL, *ATTACHED))
+    report = check_port(target, isolate=False, variant="kl", max_examples=3)
+    by_name = {check.name: check for check in report.checks}
+    assert report.exit_code == 0
+    assert by_name["teacher"].status == "decision"
+    assert "detach the teacher" in by_name["teacher"].detail
+    report = check_port(target, isolate=False, variant="kl", max_examples=3, detached_teacher=True)
+    assert [check.name for check in report.failed] == ["teacher"]
+    assert [one.name for one in report.explanations] == ["gradient-into-the-teacher"]
+
+
+def test_a_leak_explains_no_wrong_value(port_file):
+    pytest.importorskip("torch")
+    source = spoilt(spoilt(RIGHT_TORCH_KL, *ATTACHED), ".mean()", ".sum()")
+    for insists in (False, True):
+        report = check_port(
+            port_file(source),
+            isolate=False,
+            variant="kl",
+            max_examples=3,
+            detached_teacher=insists,
+        )
+        named = " ".join(one.name for one in report.explanations)
+        assert "sum-and-mean-over-the-batch-exchanged" in named
+        assert ("gradient-into-the-teacher" in named) == insists
 
 
 def test_changed_inputs_and_randomness_are_explained(port_file):
@@ -86,7 +117,11 @@ def test_another_claim_is_suggested(port_file):
 
 def test_large_floor_in_the_logarithm_is_a_mistake(port_file):
     pytest.importorskip("torch")
-    source = spoilt(RIGHT_TORCH_KL, "mixture.clamp_min(1e-30).log()", "(mixture + 1e-6).log()")
+    source = spoilt(
+        RIGHT_TORCH_KL,
+        f"mixture.clamp_min({FLOOR}).log()",
+        "(mixture + 1e-6).log()",
+    )
     report = check_port(port_file(source), isolate=False, variant="kl", max_examples=10)
     assert report.verdict == "wrong"
 
@@ -130,7 +165,7 @@ def test_three_mistakes_at_once_are_told_apart(port_file):
     pytest.importorskip("torch")
     source = spoilt(RIGHT_TORCH_KL, ".sum((1, 2)).mean()", ".sum(-1).mean()")
     source = spoilt(source, "softmax(-1)", "softmax(-1).detach()")
-    source = spoilt(source, ".clamp_min(1e-30)", "")
+    source = spoilt(source, f".clamp_min({FLOOR})", "")
     report = check_port(port_file(source), isolate=False, variant="kl", max_examples=3)
     named = " ".join(explanation.name for explanation in report.explanations)
     for mistake in ("zero-times-log-of-zero", "mean-over-heads", "weights-detached"):

@@ -24,9 +24,14 @@ def loss(teacher, student, mask=None):
     weights = (F.normalize(t, dim=-1) @ F.normalize(s, dim=-1).mT).softmax(-1)
     mixture = weights @ F.normalize(s, p=1, dim=-1)
     target = F.normalize(t, p=1, dim=-1)
-    divergence = F.kl_div(mixture.clamp_min(1e-30).log(), target, reduction="none")
+    logarithm = mixture.clamp_min(torch.finfo(t.dtype).tiny).log()
+    divergence = F.kl_div(logarithm, target, reduction="none")
     return divergence.sum((1, 2)).mean()
 """
+
+
+FLOOR = "torch.finfo(t.dtype).tiny"
+"""The floor of the port above, one that every dtype holds."""
 
 
 def spoilt(source: str, old: str, new: str) -> str:

@@ -20,6 +20,8 @@ def explained(judgements: Sequence[Judgement], failed: Sequence[CheckResult]) ->
         judgements: what the port answered in the dtype that correctness is judged in.
         failed: the checks that failed; some name a mistake by themselves.
     """
+    if not any(result.name == "teacher" for result in failed):
+        judgements = [_without_leak(one) for one in judgements]
     by_checks = [from_catalogue(result.mistake) for result in failed if result.mistake]
     told = {explanation.name for explanation in by_checks}
     judged = _not_explained([one for one in judgements if _tells(one)], told)

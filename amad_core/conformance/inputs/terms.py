@@ -1,4 +1,4 @@
-"""What a port claims to compute, and what the specification gives for it."""
+"""The terms on which a port is judged: what it is meant to compute."""
 
 from dataclasses import dataclass, replace
 
@@ -12,14 +12,16 @@ from amad_core.conformance.inputs.case import Case
 class Terms:
     """The options by which a port is judged.
 
-    What a port takes as arguments is passed to it; for what it does not take, the claim says what
-    it has fixed inside.
+    What a port takes as arguments is passed to it; for what it does not take, the terms say what it
+    has fixed inside.
 
     Attributes:
         variant, temperature, reduction, eps: as in :func:`amad_core.amad_loss`.
         masks: judge masks too; ``None``: if the port takes one.
         gradients: judge gradients too, where the framework has them.
         layers: the port takes lists of maps and adds up the losses of the layers.
+        detached_teacher: a gradient into the teacher is a fault; else a note, for the caller may
+            detach, and frameworks' own losses leave it to the caller.
 
     Raises:
         TypeError, ValueError: an option that the specification does not have.
@@ -32,6 +34,7 @@ class Terms:
     masks: bool | None = None
     gradients: bool = True
     layers: bool = False
+    detached_teacher: bool = False
 
     def __post_init__(self) -> None:
         check_choice("variant", self.variant, VARIANTS)
@@ -40,7 +43,7 @@ class Terms:
         check_eps(self.eps)
 
     def applied_to(self, case: Case) -> Case:
-        """The case with the options claimed."""
+        """The case with these options."""
         return replace(
             case,
             variant=self.variant,

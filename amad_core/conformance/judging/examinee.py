@@ -14,11 +14,11 @@ DIFFERENTIABLE = ("torch", "tensorflow", "jax")
 
 @dataclass
 class Examinee:
-    """A port, what it claims, and how hard to look.
+    """A port, the terms on which it is judged, and how hard to look.
 
     Attributes:
         port: answers cases.
-        claim: what it is judged by.
+        terms: what it is meant to compute.
         seed: of everything drawn.
         max_examples: how many inputs Hypothesis draws.
         judged: every answer in the first dtype so far, by the case's name.

@@ -90,7 +90,8 @@ MISTAKES = (
         name="gradient-into-the-teacher",
         sentence="The teacher's maps get a gradient.",
         symptom="Memory for the teacher's graph; the loss falls because the teacher moves.",
-        mend="teacher.detach() (stop_gradient) inside the loss.",
+        mend="teacher.detach() (stop_gradient) inside the loss, or where it is called; a note, "
+        "unless --detached-teacher insists.",
         evidence="HF-style ports that rely on the caller's no_grad.",
         forms=one({"inputs": Replace(_attached)}),
         found_by=TEACHER_GRADIENT,

@@ -20,7 +20,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
     {
         "value": Check("values equal the specification's", values.check_values),
         "gradient": Check("gradients equal the specification's", values.check_gradients),
-        "teacher": Check("no gradient reaches the teacher", values.check_teacher),
+        "teacher": Check("gradient of the teacher's maps", values.check_teacher),
         "edges": Check("one head, one query, one key, exact zeros", values.check_edges),
         "options": Check("other temperatures and reductions", options.check_options),
         "layers": Check("losses of several layers add up", options.check_layers),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amad_core.conformance.inputs.borders import prepared
+from amad_core.conformance.inputs.borders import MASKED_SHAPES, SHAPES, prepared
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.checks.result import FAILED, PASSED, CheckResult
 from amad_core.conformance.judging.checks.values import value_or_gradient
@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
     from amad_core.conformance.strategies import AmadInputs
-
-SHAPES = (
-    (1, 1, 1, 1, 1),
-    (1, 1, 2, 1, 2),
-    (1, 2, 1, 2, 2),
-    (2, 2, 2, 2, 3),
-    (2, 3, 2, 2, 3),
-    (3, 2, 4, 1, 5),
-    (2, 4, 3, 4, 3),
-)
-"""Batch, teacher heads, student heads, queries, keys: few, since some frameworks compile each."""
 
 _MOST_CALLS_TO_SHRINK = 250
 
@@ -51,7 +40,7 @@ class _Search:
 
     def __init__(self, examinee: Examinee) -> None:
         self.calls = self.wrong = 0
-        self._subject = examinee
+        self._examinee = examinee
         self._smallest: Judgement | None = None
         self._calls_at_first = 0
 
@@ -63,17 +52,17 @@ class _Search:
 
         try:
             find(
-                _strategy(self._subject),
+                _strategy(self._examinee),
                 self._is_wrong,
                 settings=settings(
-                    max_examples=self._subject.max_examples,
+                    max_examples=self._examinee.max_examples,
                     phases=(Phase.generate, Phase.shrink),
                     suppress_health_check=list(HealthCheck),
                     database=None,
                     deadline=None,
                     derandomize=False,
                 ),
-                random=Random(self._subject.seed),
+                random=Random(self._examinee.seed),
             )
         except NoSuchExample:
             return None
@@ -83,12 +72,12 @@ class _Search:
         return self._smallest
 
     def _is_wrong(self, inputs: "AmadInputs") -> bool:
-        case = _case(self._subject, inputs)
+        case = _case(self._examinee, inputs)
         if self._smallest and self.calls - self._calls_at_first > _MOST_CALLS_TO_SHRINK:
             return _same(case, self._smallest.case)
-        judgement = self._subject.judge_unnamed(case)
+        judgement = self._examinee.judge_unnamed(case)
         self.calls += 1
-        if not value_or_gradient(self._subject, judgement):
+        if not value_or_gradient(self._examinee, judgement):
             return False
         if self._smallest is None:
             self._calls_at_first = self.calls
@@ -129,5 +118,7 @@ def _strategy(examinee: Examinee) -> "SearchStrategy[AmadInputs]":
             exact=True,
         )
 
-    masks = st.booleans() if examinee.takes_masks else st.just(False)
-    return st.tuples(st.sampled_from(SHAPES), masks).flatmap(lambda drawn: inputs_of(*drawn))
+    kinds = [(shape, False) for shape in SHAPES]
+    if examinee.takes_masks:
+        kinds += [(shape, True) for shape in (*MASKED_SHAPES, *MASKED_SHAPES)]
+    return st.sampled_from(kinds).flatmap(lambda kind: inputs_of(*kind))

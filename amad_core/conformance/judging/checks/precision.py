@@ -1,5 +1,11 @@
 """Single and half precision: rounding within the budget, and finite."""
 
+from dataclasses import replace
+
+import numpy as np
+
+from amad_core.conformance.inputs.borders import long_maps, maps_with_zeros
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.checks.result import (
     DECISION,
     PASSED,
@@ -11,10 +17,14 @@ from amad_core.conformance.judging.checks.values import designed_cases, value_or
 from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement
 
-_ENOUGH = 4
-
 _NOTABLE = 0.05
 """The loss that rounds after every operation was 0.007 off at most in bfloat16 (240 inputs)."""
+
+_ONLY_ZEROS = (
+    "only where cells are exactly 0: a floor (1e-12 in float16) or a filling (-1e9) that {dtype} "
+    "cannot hold is 0 or infinite there; compute in float32, or take the dtype's own smallest "
+    "normal number"
+)
 
 
 def check_float32(examinee: Examinee) -> CheckResult:
@@ -37,15 +47,31 @@ def _check(examinee: Examinee, dtype: str) -> CheckResult:
         return skipped("all checks above are in this precision")
     if dtype not in examinee.port.description.dtypes:
         return skipped(f"{examinee.port.description.framework} has none here")
-    cases = designed_cases(examinee, masked=False)[:_ENOUGH]
-    if any(examinee.judge(case).value_problem for case in cases):
-        return skipped("values are wrong already in the precision above")
+    long, cases = long_maps(examinee.terms, examinee.seed), _cases(examinee)
+    # Long maps are remembered in no precision: the search for mistakes would take long over them.
+    above = [examinee.judge(case) for case in cases] + [examinee.judge_unnamed(c) for c in long]
+    if any(value_or_gradient(examinee, judgement) for judgement in above):
+        return skipped("wrong already in the precision above")
+    cases += long
     judged = [examinee.judge(case, dtype) for case in cases]
     if all(_raised(judgement) for judgement in judged):
         assert judged[0].answer.trouble is not None
         return skipped(f"the port does not take it: {judged[0].answer.trouble.message}")
-    outcome = summed_up((judgement, value_or_gradient(examinee, judgement)) for judgement in judged)
-    return outcome if outcome.worst else _within_bounds(judged)
+    problems = [value_or_gradient(examinee, judgement) for judgement in judged]
+    outcome = summed_up(zip(judged, problems, strict=True))
+    if outcome.worst is None:
+        return _within_bounds(judged)
+    broken = [judgement for judgement in judged if not _is_finite(judgement)]
+    if broken and all(_has_zeros(judgement.case) for judgement in broken):
+        return replace(outcome, detail=f"{outcome.detail}; {_ONLY_ZEROS.format(dtype=dtype)}")
+    return outcome
+
+
+def _cases(examinee: Examinee) -> list[Case]:
+    """Maps without exact zeros and with them, and a mask."""
+    cases = designed_cases(examinee, masked=False)[:1]
+    cases += maps_with_zeros(examinee.terms, examinee.seed)
+    return cases + (designed_cases(examinee, masked=True)[:1] if examinee.takes_masks else [])
 
 
 def _within_bounds(judged: list[Judgement]) -> CheckResult:
@@ -56,6 +82,15 @@ def _within_bounds(judged: list[Judgement]) -> CheckResult:
         return CheckResult(PASSED, said, len(judged))
     usual = "rounding after every operation costs less than 0.01: look for something else"
     return CheckResult(DECISION, f"{said}; {usual}", len(judged))
+
+
+def _is_finite(judgement: Judgement) -> bool:
+    arrays = judgement.answer.value, judgement.answer.grad_student
+    return all(array is None or np.isfinite(array).all() for array in arrays)
+
+
+def _has_zeros(case: Case) -> bool:
+    return case.mask is not None or bool((case.teacher == 0).any())
 
 
 def _raised(judgement: Judgement) -> bool:

@@ -68,7 +68,11 @@ def _cut_off(judged: list[Judgement]) -> str:
 
 
 def check_teacher(examinee: Examinee) -> CheckResult:
-    """The teacher's maps are constants of the loss."""
+    """The teacher's maps are constants of the loss, or of its caller.
+
+    Frameworks' own losses do not detach, and a teacher under ``no_grad`` has nothing to detach: a
+    note, unless the terms insist.
+    """
     if not examinee.differentiable:
         reason = "the framework has no gradients" if examinee.terms.gradients else "not asked for"
         return skipped(reason)
@@ -76,16 +80,18 @@ def check_teacher(examinee: Examinee) -> CheckResult:
     taken = [judgement for judgement in judged if judgement.answer.grad_teacher is not None]
     if not taken:
         return skipped("the port gives no gradients")
-    return summed_up(
-        (
-            judgement,
-            f"a gradient of up to {judgement.leak:.3g} reaches the teacher; "
-            "detach the teacher's maps"
-            if judgement.leak
-            else "",
-        )
-        for judgement in taken
-    )
+    outcome = summed_up((one, _leak_problem(one)) for one in taken)
+    if outcome.status == PASSED or examinee.terms.detached_teacher:
+        return outcome
+    largest = max(judgement.leak for judgement in taken)
+    detail = f"up to {largest:.3g} reaches them: detach the teacher, here or where this is called"
+    return CheckResult(DECISION, detail, len(taken))
+
+
+def _leak_problem(judgement: Judgement) -> str:
+    if not judgement.leak:
+        return ""
+    return f"up to {judgement.leak:.3g} reaches them; detach them inside the loss"
 
 
 def check_edges(examinee: Examinee) -> CheckResult:
