@@ -1,8 +1,9 @@
 """The kit's reading of the two schemas is that of a full validator."""
 
 import copy
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -53,6 +54,14 @@ def _vectors() -> dict[str, Any]:
     return document
 
 
+def _document(name: str) -> Any:
+    return copy.deepcopy(_RESULTS if name == RESULTS_SCHEMA else _vectors())
+
+
+def _within(document: Any, place: Sequence[Any]) -> Any:
+    return functools.reduce(lambda parent, key: parent[key], place, document)
+
+
 def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     keys = range(len(value)) if isinstance(value, list) else value
     for key in keys if isinstance(value, (dict, list)) else ():
@@ -63,12 +72,9 @@ def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 @pytest.mark.parametrize("name", [RESULTS_SCHEMA, VECTORS_SCHEMA])
 @given(data=st.data())
 def test_what_a_change_breaks(name: str, data: st.DataObject) -> None:
-    schema = _schema(name)
-    document = copy.deepcopy(_RESULTS if name == RESULTS_SCHEMA else _vectors())
+    schema, document = _schema(name), _document(name)
     *parents, last = data.draw(st.sampled_from(list(_places(document))), label="place")
-    parent: Any = document
-    for key in parents:
-        parent = parent[key]
+    parent = _within(document, parents)
     match data.draw(st.sampled_from(["replace", "remove", "add"]), label="change"):
         case "replace":
             parent[last] = data.draw(_VALUES, label="value")
@@ -84,14 +90,43 @@ def test_what_a_change_breaks(name: str, data: st.DataObject) -> None:
     assert {pointer for pointer, _ in problems} == found
 
 
+_CASE, _SHAPE = ("cases", 0), ("cases", 0, "inputs", "teacher", "shape")
+_BROKEN: dict[str, tuple[str, tuple[Any, ...], Any]] = {
+    "$ref": (RESULTS_SCHEMA, ("results", "a"), 1),
+    "additionalProperties": (RESULTS_SCHEMA, ("results", "c"), {"skipped": "", "more": 1}),
+    "const": (RESULTS_SCHEMA, ("format",), "amad-results/2"),
+    "enum": (RESULTS_SCHEMA, ("dtype",), "int8"),
+    "exclusiveMinimum": (VECTORS_SCHEMA, (*_CASE, "configuration", "temperature"), 0),
+    "items": (RESULTS_SCHEMA, ("results", "a", "grad_student", 0, 0, 0, 0), None),
+    "maxItems": (VECTORS_SCHEMA, _SHAPE, [1, 1, 1, 1, 1]),
+    "minItems": (VECTORS_SCHEMA, _SHAPE, [1, 1, 1]),
+    "minProperties": (RESULTS_SCHEMA, ("results",), {}),
+    "minimum": (VECTORS_SCHEMA, (*_SHAPE, 0), 0),
+    "oneOf": (RESULTS_SCHEMA, ("results", "c"), {"value": 1, "skipped": ""}),
+    "pattern": (RESULTS_SCHEMA, ("results", "a", "value", 1), "infinite"),
+    "properties": (RESULTS_SCHEMA, ("port",), 1),
+    "required": (VECTORS_SCHEMA, (*_CASE, "tolerance", "float16"), {"value": 0.1}),
+    "type": (VECTORS_SCHEMA, (*_CASE, "degenerate"), 0),
+}
+"""For each keyword, a change that only this keyword forbids."""
+
+
+@pytest.mark.parametrize("keyword", list(_BROKEN))
+def test_every_keyword_is_looked_at(keyword: str) -> None:
+    name, place, value = _BROKEN[keyword]
+    document, schema = _document(name), _schema(name)
+    _within(document, place[:-1])[place[-1]] = value
+    ((pointer, words),) = broken_rules(document, schema, schema)
+    assert pointer == pointer_to(*place)
+    assert words.startswith(("must ", "unknown ", "'gradient' is a required"))
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(document)
+    assert {tuple(error.absolute_path) for error in errors} == {place}
+
+
 @pytest.mark.parametrize("name", [RESULTS_SCHEMA, VECTORS_SCHEMA])
-def test_no_keyword_is_overlooked(name: str) -> None:
-    known = {
-        "$defs", "$id", "$ref", "$schema", "additionalProperties", "const", "description", "enum",
-        "exclusiveMinimum", "items", "maxItems", "minItems", "minProperties", "minimum", "oneOf",
-        "pattern", "properties", "required", "title", "type",
-    }  # fmt: skip
-    assert _keywords(_schema(name)) <= known
+def test_the_schemas_use_no_other_keyword(name: str) -> None:
+    says_nothing = {"$defs", "$id", "$schema", "description", "title"}
+    assert _keywords(_schema(name)) <= _BROKEN.keys() | says_nothing
 
 
 def _keywords(schema: Any) -> set[str]:
