@@ -5,6 +5,7 @@ from amad_core.training.schedule import LinearRamp
 from amad_torch.attention.alignment import alignment_weights
 from amad_torch.attention.loss import amad_loss
 from amad_torch.attention.variants import VARIANTS
+from amad_torch.capture import LayerAttention, capture_attention, register_attention
 from amad_torch.module import AMADLoss, AMADProjection
 from amad_torch.training.layer_losses import LayersLoss, amad_layers_loss
 from amad_torch.training.masks import cell_mask
@@ -15,6 +16,7 @@ __all__ = [
     "VARIANTS",
     "AMADLoss",
     "AMADProjection",
+    "LayerAttention",
     "LayerPair",
     "LayersLoss",
     "LinearRamp",
@@ -22,9 +24,11 @@ __all__ = [
     "alignment_weights",
     "amad_layers_loss",
     "amad_loss",
+    "capture_attention",
     "cell_mask",
     "layer_pairs",
     "output_loss",
+    "register_attention",
     "task_loss",
     "total_loss",
 ]

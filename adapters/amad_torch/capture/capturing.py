@@ -1,0 +1,314 @@
+"""The capture itself: what every layer of a model attends to, for as long as a block runs."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amad_torch.capture.function_mode import FunctionMode
+from amad_torch.capture.interface import (
+    Call,
+    compiled_interface_watched,
+    interface_watched,
+    read_call,
+)
+from amad_torch.capture.layer_attention import Attended, LayerAttention
+from amad_torch.capture.registered import registered_for
+from amad_torch.capture.running import Running
+from amad_torch.capture.scores import Scores
+from amad_torch.capture.torch_modules import torch_modules_watched
+
+_HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
+"""How modules call their number of heads, where their maps hold samples and heads as one axis."""
+
+KINDS = ("self", "cross")
+
+
+class CapturedAttention(Mapping[str, LayerAttention]):
+    """Module path to what the module attended to, in the order of the calls."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, LayerAttention] = {}
+
+    def __getitem__(self, path: str) -> LayerAttention:
+        if path not in self._layers:
+            known = ", ".join(map(repr, list(self._layers)[:6])) or "nothing"
+            raise KeyError(f"{path!r} has no attention here; captured were {known}")
+        return self._layers[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def layers(self, *, kind: str | None = None, under: str | None = None) -> list[LayerAttention]:
+        """Layers in the order of their calls.
+
+        Args:
+            kind: ``"self"`` or ``"cross"``; ``None``: both.
+            under: only of modules at this path or below it, or that match it as a glob
+                (``"*.layer.3.*"``).
+
+        Raises:
+            ValueError: an unknown kind, or nothing is left.
+        """
+        if kind is not None and kind not in KINDS:
+            raise ValueError(f"kind must be 'self', 'cross' or None; got {kind!r}")
+        found = [
+            layer
+            for layer in self._layers.values()
+            if (kind is None or layer.kind == kind)
+            and (under is None or _matches(layer.path, under))
+        ]
+        if not found:
+            asked = ", ".join(
+                f"{name}={value!r}"
+                for name, value in (("kind", kind), ("under", under))
+                if value is not None
+            )
+            known = ", ".join(f"{one.path!r} ({one.kind})" for one in self._layers.values())
+            raise ValueError(f"no attention with {asked or 'anything'}; captured were {known}")
+        return found
+
+    def maps(self, *, kind: str | None = None, under: str | None = None) -> list[Tensor]:
+        """The maps ``[B, H, Q, K]`` of :meth:`layers`, in order."""
+        return [layer.maps for layer in self.layers(kind=kind, under=under)]
+
+    def __repr__(self) -> str:
+        return f"CapturedAttention({', '.join(map(repr, self._layers))})"
+
+
+@contextmanager
+def capture_attention(
+    model: nn.Module, *, modules: Sequence[str] | None = None
+) -> Iterator[CapturedAttention]:
+    """What every layer of a model attends to, while the model runs as it always does.
+
+    The model keeps its attention implementation, and its output is bit for bit what it was. What is
+    captured is free of dropout, in train mode too, and in the autograd graph of the forward pass.
+
+    Args:
+        model: any ``nn.Module``.
+        modules: paths of modules, as globs (``["*.layer.3.*"]``), or paths below which all counts;
+            ``None``: all modules.
+
+    Yields:
+        A mapping from module path to :class:`LayerAttention`, in the order of the calls; a second
+        run of a module is ``"path#2"``. It fills while the block runs and stays readable after.
+
+    Raises:
+        TypeError: ``model`` is no ``nn.Module``.
+        ValueError: a name in ``modules`` that no module has.
+        RuntimeError: at the end of the block: nothing was captured, a named module never ran, or a
+            captured call has lost its autograd graph (reentrant checkpointing).
+
+    Example:
+        >>> import torch
+        >>> from amad_torch import capture_attention
+        >>> layer = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+        >>> tokens = torch.randn(3, 5, 8)
+        >>> with capture_attention(layer) as attention:
+        ...     _ = layer(tokens, tokens, tokens)
+        >>> attention[""].maps.shape
+        torch.Size([3, 2, 5, 5])
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
+    capture = _Capture(model, modules)
+    with capture.watching():
+        yield capture.captured
+    capture.check()
+
+
+class _Capture:
+    def __init__(self, model: nn.Module, wanted: Sequence[str] | None) -> None:
+        named = dict(model.named_modules())
+        self._paths = {id(module): _plain(name) for name, module in named.items()}
+        self._modules = list(named.values())  # kept, so that an id stays one module's
+        self._wanted = None if wanted is None else list(wanted)
+        for pattern in self._wanted or ():
+            if not any(_matches(path, pattern) for path in self._paths.values()):
+                raise ValueError(
+                    f"modules must name modules of the model; no module matches {pattern!r} "
+                    f"(there are {', '.join(map(repr, list(self._paths.values())[1:6]))} ...)"
+                )
+        self.captured = CapturedAttention()
+        self.compiled = any(
+            hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None)
+            for module in model.modules()
+        )
+        self._training = any(one.requires_grad for one in model.parameters())
+        self._running = Running(self._paths)
+        self._routed = 0
+        self._runs: dict[str, int] = {}
+        self._lost: list[str] = []
+        self._calls: list[Call] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            if self.compiled:
+                stack.callback(self._take_calls)
+                stack.enter_context(compiled_interface_watched(self._calls))
+            else:
+                stack.enter_context(interface_watched(self._from_interface))
+                stack.enter_context(self._running.watched())
+                stack.enter_context(torch_modules_watched(self._from_torch_module))
+                stack.enter_context(
+                    FunctionMode(self._from_sdpa, self._from_softmax, self._is_routed)
+                )
+            for module in self._modules:
+                function = registered_for(module)
+                if function is not None:
+                    hook = module.register_forward_hook(self._from_registered, with_kwargs=True)
+                    stack.callback(hook.remove)
+            yield
+
+    def check(self) -> None:
+        """Silence is impossible."""
+        if self._lost:
+            raise RuntimeError(
+                f"the attention of {', '.join(map(repr, self._lost[:4]))} has no autograd graph "
+                "though the model is being trained: reentrant gradient checkpointing runs it "
+                "without one; use gradient_checkpointing_kwargs={'use_reentrant': False}"
+            )
+        if not self.captured:
+            how = (
+                "the model is compiled, and what it attends to cannot be seen inside a compiled "
+                "graph: capture before torch.compile, or compile without it"
+                if self.compiled
+                else "did the block run this model (not a copy of it, not in another thread, not "
+                "traced or exported)? If it did, it attends in a way that cannot be seen: say with "
+                "register_attention(module_class, function) what its modules attend to"
+            )
+            raise RuntimeError(f"no attention was captured: {how}")
+        for pattern in self._wanted or ():
+            if not any(_matches(layer.path, pattern) for layer in self.captured.values()):
+                raise RuntimeError(
+                    f"no attention was captured of modules={pattern!r}: such modules exist, but "
+                    "none of them attended to anything while the block ran"
+                )
+
+    def _take_calls(self) -> None:
+        for call in self._calls:
+            module, query, key = call[:3]
+            has_gradient = query.requires_grad or key.requires_grad
+            self._add(module, read_call(call), has_gradient, pair=(query, key))
+        self._calls.clear()
+
+    def _is_routed(self) -> bool:
+        return self._routed > 0 or torch._C._current_graph_task_id() != -1
+
+    @contextmanager
+    def _from_interface(
+        self, module: nn.Module, read: Callable[[], Attended], pair: tuple[Tensor, Tensor]
+    ) -> Iterator[None]:
+        self._add(module, read, any(one.requires_grad for one in pair), pair=pair)
+        self._routed += 1
+        try:
+            yield
+        finally:
+            self._routed -= 1
+
+    def _from_torch_module(
+        self, module: nn.Module, read: Callable[[], Attended], has_gradient: bool, kind: str
+    ) -> None:
+        self._add(module, read, has_gradient, kind=kind)
+
+    def _from_sdpa(self, read: Callable[[], Attended], pair: tuple[Tensor, Tensor]) -> None:
+        module = self._running.innermost
+        if module is not None:
+            self._add(module, read, any(one.requires_grad for one in pair), pair=pair)
+
+    def _from_softmax(self, maps: Tensor, scores: Scores | None) -> None:
+        module = self._running.innermost
+        if module is None:
+            return
+        four = _with_heads(maps, module)
+        read = None if scores is None else partial(scores.read, *four.shape[:2])
+        self._add(module, read, maps.requires_grad, maps=four)
+
+    def _from_registered(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
+    ) -> None:
+        function = registered_for(module)
+        answer = None if function is None else function(module, args, kwargs, output)
+        if answer is None:
+            return
+        if isinstance(answer, Tensor):
+            if answer.dim() != 4:
+                raise ValueError(
+                    "a registered function must return maps [batch, heads, queries, keys]; got "
+                    f"shape {list(answer.shape)}"
+                )
+            self._add(module, None, answer.requires_grad, maps=answer, checked=False)
+            return
+        given = dict(answer)
+        kind = given.pop("kind", None)
+        given.setdefault("scale", given["queries"].shape[-1] ** -0.5)
+        attended = Attended(**given)
+        has_gradient = attended.queries.requires_grad or attended.keys.requires_grad
+        self._add(module, lambda: attended, has_gradient, kind=kind)
+
+    def _add(
+        self,
+        module: nn.Module,
+        read: Callable[[], Attended] | None,
+        has_gradient: bool,
+        *,
+        kind: str | None = None,
+        maps: Tensor | None = None,
+        checked: bool = True,
+        pair: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        path = self._paths.get(id(module))
+        if path is None or torch._C._current_graph_task_id() != -1:
+            return
+        if self._wanted is not None and not any(_matches(path, one) for one in self._wanted):
+            return
+        if kind is None:
+            lengths = (0, 0) if pair is None else (pair[0].shape[-2], pair[1].shape[-2])
+            kind = self._running.kind(module, path, *lengths)
+        run = self._runs[path] = self._runs.get(path, 0) + 1
+        name = path if run == 1 else f"{path}#{run}"
+        if not has_gradient and self._training and _in_reentrant_checkpoint():
+            self._lost.append(path)
+        self.captured._layers[name] = LayerAttention(
+            path, kind, read, requires_grad=has_gradient, maps=maps, checked=checked
+        )
+
+
+def _with_heads(maps: Tensor, module: nn.Module) -> Tensor:
+    if maps.dim() == 4:
+        return maps
+    heads = next((getattr(module, name) for name in _HEADS if hasattr(module, name)), 1)
+    heads = heads if isinstance(heads, int) and maps.shape[0] % heads == 0 else 1
+    return maps.reshape(-1, heads, *maps.shape[-2:])
+
+
+def _in_reentrant_checkpoint() -> bool:
+    if torch.is_grad_enabled():
+        return False
+    code = torch.utils.checkpoint.CheckpointFunction.forward.__code__
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _matches(path: str, pattern: str) -> bool:
+    path = path.split("#")[0]
+    return fnmatchcase(path, pattern) or path == pattern or path.startswith(f"{pattern}.")
+
+
+def _plain(name: str) -> str:
+    """A path without what torch.compile and DDP put into it."""
+    return ".".join(part for part in name.split(".") if part not in ("_orig_mod", "module"))

@@ -1,0 +1,227 @@
+"""What one layer attended to: queries, keys, and the maps that follow from them."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LARGEST_DROPPED = -1e4
+"""An additive mask holds this or less where a key is dropped; float16 models write -1e4."""
+
+_ROW_SUM_WITHIN = 0.02
+"""bfloat16 rows of a softmax sum to 1 within 0.004; scores do not by chance."""
+
+
+class Attended(NamedTuple):
+    """Everything that a layer's maps follow from; see :class:`LayerAttention`.
+
+    ``in_empty_rows`` is what the layer itself adds to keys that are dropped: with ``-inf`` a row
+    that sees nothing gives 0, with a finite number it attends evenly.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    scale: float
+    mask: Tensor | None = None
+    bias: Tensor | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+    in_empty_rows: float = -math.inf
+
+
+class LayerAttention:
+    """One attention of one forward pass.
+
+    With queries ``q``, keys ``k`` and the layer's own scale,
+
+    ``maps = softmax(softcap(q kᵀ scale) + bias)`` over the keys that ``mask`` leaves,
+
+    before dropout. Nothing is computed before it is asked for; all of it is in the autograd graph
+    of the model's forward pass.
+
+    Attributes:
+        path: the module's path in the model; ``path#2`` of its second run.
+        kind: ``"self"`` or ``"cross"``.
+        requires_grad: whether the maps are in an autograd graph.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        kind: str,
+        read: Callable[[], Attended] | None,
+        *,
+        requires_grad: bool,
+        maps: Tensor | None = None,
+        checked: bool = True,
+    ) -> None:
+        self.path, self.kind, self.requires_grad = path, kind, requires_grad
+        self._read, self._maps, self._checked = read, maps, checked
+        self._attended: Attended | None = None
+
+    @property
+    def queries(self) -> Tensor:
+        """``[B, H, Q, d]``."""
+        return self.attended.queries
+
+    @property
+    def keys(self) -> Tensor:
+        """``[B, Hk, K, d]``; grouped keys are not repeated, so ``Hk`` divides ``H``."""
+        return self.attended.keys
+
+    @property
+    def scale(self) -> float:
+        """What the products of queries and keys are multiplied by; 1 in T5."""
+        return self.attended.scale
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Boolean, broadcastable to ``[B, H, Q, K]``, true where a key is seen, a causal order
+        included; ``None``: all are."""
+        return self.attended.mask
+
+    @property
+    def bias(self) -> Tensor | None:
+        """What the layer adds to the scores besides, broadcastable to ``[B, H, Q, K]`` (T5's
+        relative positions, alibi); ``None``: nothing."""
+        return self.attended.bias
+
+    @property
+    def softcap(self) -> float | None:
+        """Scores are ``softcap * tanh(scores / softcap)``; ``None``: as they are."""
+        return self.attended.softcap
+
+    @property
+    def sinks(self) -> Tensor | None:
+        """``[H]`` scores of a further key without a value, so that rows sum to less than 1;
+        ``None``: there is none."""
+        return self.attended.sinks
+
+    @property
+    def attended(self) -> Attended:
+        """All of the above at once.
+
+        Raises:
+            ValueError: only the maps are known.
+        """
+        if self._attended is None:
+            if self._read is None:
+                raise ValueError(
+                    f"the queries and keys of {self.path!r} are not known, only its maps: the "
+                    "module computes its scores in a way that cannot be followed; use .maps, or "
+                    "say with register_attention(module_class, function) what it attends to"
+                )
+            self._attended = self._read()
+        return self._attended
+
+    @property
+    def knows_queries_and_keys(self) -> bool:
+        """Whether queries and keys can be asked for; maps always can."""
+        return self._read is not None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``(B, H, Q, K)`` of the maps."""
+        if self._maps is not None:
+            batch, heads, queries, keys = self._maps.shape
+            return batch, heads, queries, keys
+        batch, heads, queries, _ = self.queries.shape
+        return batch, heads, queries, self.keys.shape[2]
+
+    @property
+    def maps(self) -> Tensor:
+        """``[B, H, Q, K]`` after the softmax and before dropout.
+
+        Rows that see no key are 0 where the layer masks with booleans or ``-inf``, and even where
+        it adds a large negative number, as in the layer itself.
+
+        Raises:
+            ValueError: rows that do not sum to 1: scores were taken for probabilities.
+        """
+        if self._maps is None:
+            self._maps = attention_maps(self.attended)
+        if not self._checked:
+            self._check_rows(self._maps)
+            self._checked = True
+        return self._maps
+
+    def _check_rows(self, maps: Tensor) -> None:
+        sums = maps.detach().float().sum(-1)
+        off = ~((sums - 1).abs() <= _ROW_SUM_WITHIN) & (sums != 0)
+        negative = bool((maps.detach() < 0).any())
+        if negative or bool(off.any()):
+            found = (
+                "negative cells" if negative else f"a row that sums to {float(sums[off][0]):.4g}"
+            )
+            raise ValueError(
+                f"the attention of {self.path!r} must be probabilities, rows that sum to 1; got "
+                f"{found}: scores before the softmax, or maps after dropout, were taken for maps"
+            )
+
+    def __repr__(self) -> str:
+        return f"LayerAttention({self.path!r}, kind={self.kind!r})"
+
+
+def attention_maps(attended: Attended) -> Tensor:
+    """``softmax(softcap(q kᵀ scale) + bias)`` over the keys that the mask leaves."""
+    queries, keys, mask = attended.queries, attended.keys, attended.mask
+    if keys.shape[1] != queries.shape[1]:
+        keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
+    scores = (queries @ keys.transpose(-1, -2)) * attended.scale
+    if attended.softcap is not None:
+        scores = attended.softcap * torch.tanh(scores / attended.softcap)
+    if attended.bias is not None:
+        scores = scores + attended.bias
+    if mask is None:
+        return _softmax(scores, attended.sinks)
+    if math.isfinite(attended.in_empty_rows):
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        return _softmax(scores, attended.sinks)
+    sees = mask.any(-1, keepdim=True)
+    # Rows that see nothing: any finite scores do, and what comes of them is dropped.
+    maps = _softmax(scores.masked_fill(~mask & sees, -math.inf), attended.sinks)
+    return maps.masked_fill(~sees, 0.0)
+
+
+def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    if sinks is None:
+        return scores.softmax(-1)
+    column = sinks.reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1).to(scores.dtype)
+    return torch.cat([scores, column], dim=-1).softmax(-1)[..., :-1]
+
+
+def mask_and_bias(given: Tensor | None) -> tuple[Tensor | None, Tensor | None, float]:
+    """What a model's one mask argument says: keys that are seen, a bias, ``in_empty_rows``.
+
+    Args:
+        given: boolean, true where a key is seen, or additive; broadcastable to ``[B, H, Q, K]``.
+    """
+    if given is None:
+        return None, None, -math.inf
+    if given.dtype == torch.bool:
+        return given, None, -math.inf
+    seen = given > LARGEST_DROPPED
+    fill = -math.inf if bool(torch.isinf(given).any()) else LARGEST_DROPPED
+    bias = given.masked_fill(~seen, 0.0)
+    return seen, bias if bias.requires_grad or bool(bias.any()) else None, fill
+
+
+def both_biases(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """The sum of two biases, where there are two."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def both_masks(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """The keys that both masks leave."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def causal_mask(queries: int, keys: int, device: torch.device, offset: int = 0) -> Tensor:
+    """``[1, 1, Q, K]``: query ``i`` sees keys up to ``i + offset``."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(offset)[None, None]

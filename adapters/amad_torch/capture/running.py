@@ -1,0 +1,102 @@
+"""Which module runs, and whether it attends to itself: hooks for the time of a capture."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_CROSS = re.compile(r"cross|encoder_attn|enc_?dec|encoder_decoder|multihead_attn", re.IGNORECASE)
+"""How models call attention to something else, where nothing else tells."""
+
+
+class Frame:
+    """A module that is running, and what its children were given so far."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.sources: dict[int, int] = {}
+        """Storage of the first floating-point input that a child took from outside, by child."""
+        self._made: list[Tensor] = []
+        self._taken: list[Tensor] = []
+
+    def saw(self, child: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        """A child has run."""
+        if not any(True for _ in child.parameters()):
+            return
+        inputs = [one for one in given if isinstance(one, Tensor) and one.is_floating_point()]
+        if inputs and id(child) not in self.sources:
+            storage = _storage(inputs[0])
+            # What another child has made (low-rank chains, norms of queries) is no source, nor is
+            # what the module holds itself (coordinates of relative positions).
+            held = (*self.module.parameters(), *self.module.buffers(), *self._made)
+            if storage and storage not in {_storage(one) for one in held}:
+                self.sources[id(child)] = storage
+        outputs = output if isinstance(output, tuple | list) else (output,)
+        # Kept as long as the module runs: a storage's address is its own only while it lives.
+        self._made += [one for one in outputs if isinstance(one, Tensor)]
+        self._taken += inputs[:1]
+
+    @property
+    def attends_to_another(self) -> bool | None:
+        """Whether the first two children took different inputs; ``None``: nothing is known."""
+        first = list(self.sources.values())[:2]
+        return None if not first else len(set(first)) == 2
+
+
+class Running:
+    """The modules that run, the innermost last."""
+
+    def __init__(self, paths: dict[int, str]) -> None:
+        self._paths = paths
+        self._frames: list[Frame] = []
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Hooks on all modules of this process, until the end of the block."""
+        from torch.nn.modules import module as modules
+
+        before = modules.register_module_forward_pre_hook(self._enter)
+        after = modules.register_module_forward_hook(self._leave, always_call=True)
+        try:
+            yield
+        finally:
+            before.remove()
+            after.remove()
+            self._frames.clear()
+
+    @property
+    def innermost(self) -> nn.Module | None:
+        """The module that runs, of those of the model."""
+        return self._frames[-1].module if self._frames else None
+
+    def kind(self, module: nn.Module, path: str, queries: int, keys: int) -> str:
+        """``"cross"`` where queries and keys come from different inputs."""
+        named = bool(_CROSS.search(path) or _CROSS.search(type(module).__name__))
+        for frame in reversed(self._frames):
+            found = frame.attends_to_another
+            if found is None:
+                continue
+            if found:
+                return "cross"
+            return "cross" if named and len(frame.sources) == 1 else "self"
+        return "cross" if named or getattr(module, "is_cross_attention", False) is True else "self"
+
+    def _enter(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+        if id(module) in self._paths and torch._C._current_graph_task_id() == -1:
+            self._frames.append(Frame(module))
+
+    def _leave(self, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        if self._frames and self._frames[-1].module is module:
+            self._frames.pop()
+            if self._frames:
+                self._frames[-1].saw(module, given, output)
+
+
+def _storage(tensor: Tensor) -> int:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # subclasses without storage
+        return 0

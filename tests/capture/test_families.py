@@ -1,0 +1,98 @@
+"""What is captured of every family is what the model attends to, and nothing else moves."""
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from torch import Tensor, nn  # noqa: E402
+
+from amad_torch import capture_attention  # noqa: E402
+from amad_torch.capture.layer_attention import attention_maps  # noqa: E402
+from tests.capture.families import FAMILIES, REAL, Family, eager_truth  # noqa: E402
+from tests.capture.table import PAGE, page_with_table  # noqa: E402
+
+WITHIN = 5e-5
+"""Float32 maps that the model computes by another kernel, or in another order."""
+
+
+def built(family: Family) -> nn.Module:
+    torch.manual_seed(3)
+    model = family.make().eval()
+    for parameter in model.parameters():
+        # Fresh models attend almost evenly, and then every mistake is small.
+        if parameter.dim() > 1:
+            parameter.data.mul_(4).add_(torch.randn_like(parameter), alpha=0.05)
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation(family.implementation)
+    return model
+
+
+def tensors(output: Any) -> list[Tensor]:
+    values = [output] if isinstance(output, Tensor) else output.values()
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def nearest(maps: Tensor, captured: list[Tensor], padded_rows: bool) -> float:
+    """Largest difference to the captured maps that are most like them, in rows that see a key."""
+    distances = []
+    for other in captured:
+        if other.shape == maps.shape:
+            seen = other.sum(-1, keepdim=True) > 0
+            if not padded_rows:
+                seen = seen & (REAL == 1)[:, None, :, None]
+            distances.append(float(((other - maps) * seen).abs().max()))
+    return min(distances, default=float("inf"))
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request) -> Family:
+    return FAMILIES[request.param]
+
+
+def test_maps_are_what_the_model_attends_to(family: Family) -> None:
+    model = built(family)
+    with torch.no_grad():
+        before = tensors(model(**family.inputs))
+        with capture_attention(model) as attention:
+            during = tensors(model(**family.inputs))
+        assert all(torch.equal(one, other) for one, other in zip(before, during, strict=True))
+        assert "".join(layer.kind[0] for layer in attention.values()) == family.kinds
+        truth = (family.truth or eager_truth)(model, family.inputs)
+    captured = attention.maps()
+    assert truth
+    for maps in truth:
+        assert nearest(maps, captured, family.padded_rows) < WITHIN
+    for layer in attention.values():
+        if layer.knows_queries_and_keys:
+            assert float((attention_maps(layer.attended) - layer.maps).abs().max()) < WITHIN
+
+
+def test_train_mode_maps_are_differentiable_and_free_of_dropout(family: Family) -> None:
+    if family.implementation == "flex_attention":
+        pytest.skip("flex attention does not train on this device")
+    model = built(family)
+    with torch.no_grad(), capture_attention(model) as calm:
+        model(**family.inputs)
+    model.train()
+    with capture_attention(model) as attention:
+        model(**family.inputs)
+    first, expected = next(iter(attention.values())), next(iter(calm.values()))
+    assert first.shape == expected.shape
+    sums = first.maps.sum(-1)
+    if first.sinks is None if first.knows_queries_and_keys else True:
+        assert float(torch.where(sums == 0, 0.0, sums - 1).abs().max()) < 1e-5
+    gradients = torch.autograd.grad(
+        sum(layer.maps.pow(2).sum() for layer in attention.values()),
+        [one for one in model.parameters() if one.requires_grad],
+        allow_unused=True,
+    )
+    assert any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+
+
+def test_the_page_lists_every_family() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page_with_table(page) == page, "run python -m tests.capture.table"
+    assert len(FAMILIES) >= 40
