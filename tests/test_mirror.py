@@ -107,6 +107,7 @@ def told(package: str, node: Definition, used: set[str] | None = None) -> str:
     """A docstring without what may differ, on one line."""
     text = (ast.get_docstring(node) or "") + "\n"
     text = re.sub(r"(?m)^    (eps, )?(eps|check_values): .*\n(        .*\n)*", "", text)
+    text = re.sub(r"np\.array\(|torch\.tensor\(|tf\.constant\(", "array(", text)  # in examples
     text = " ".join(text.replace(", check_values:", ":").split())
     text = re.sub(r"; float64[^;]*?\.(?= Raises:|$)", ".", text)
     text = text.replace("as far as values are checked, ", "")

@@ -64,6 +64,13 @@ def alignment_weights(
             not broadcast, a temperature of 0 or below; negative, NaN or infinite cells that count.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2.
+
+    Examples:
+        >>> teacher = np.array([[[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]])
+        >>> student = np.array([[[[0.8, 0.2], [0.4, 0.6]]]])
+        >>> weights = alignment_weights(teacher=student, student=teacher, temperature=0.1)
+        >>> [round(float(weight), 4) for weight in weights[0, 0]]
+        [0.9887, 0.0113]
     """
     check_temperature(temperature)
     heads = (scaled_to_peak(whole_maps(maps)) for maps in checked_maps(teacher, student, mask))

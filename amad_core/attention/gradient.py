@@ -78,6 +78,13 @@ def amad_loss_and_grad(
             differentiable in this variant.
 
     Source: the derivative of Zhao et al., AAAI 2024, eq. 2-12; see the specification page.
+
+    Examples:
+        >>> teacher = np.array([[[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]])
+        >>> student = np.array([[[[0.8, 0.2], [0.4, 0.6]]]])
+        >>> loss, gradient = amad_loss_and_grad(teacher=teacher, student=student, variant="kl")
+        >>> gradient.round(4).tolist()
+        [[[[0.375, -1.5], [-0.25, 0.1667]]]]
     """
     check_choice("reduction", reduction, REDUCTIONS)
     problem = checked_problem(

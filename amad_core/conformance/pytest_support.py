@@ -1,6 +1,7 @@
 """Each check as a test of its own, in a test suite of yours.
 
 >>> from amad_core.conformance import parametrize_with_checks
+>>> from amad_core import amad_loss as my_loss
 >>> @parametrize_with_checks([my_loss], variant="kl")
 ... def test_my_port(check):
 ...     check()

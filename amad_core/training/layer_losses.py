@@ -61,6 +61,13 @@ def amad_layers_loss(
             is what a model that computes no attention maps returns.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024; the sum, this project's decision [D23].
+
+    Examples:
+        >>> teacher = np.array([[[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]])
+        >>> student = np.array([[[[0.8, 0.2], [0.4, 0.6]]]])
+        >>> loss = amad_layers_loss(teacher=[teacher, teacher], student=[student])
+        >>> round(float(loss.total), 4), [tuple(pair) for pair in loss.pairs]
+        (1.0186, [(1, 0)])
     """
     pairs = paired_layers(teacher, student, layers)
     losses: list[FloatArray] = []

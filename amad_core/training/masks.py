@@ -60,6 +60,11 @@ def cell_mask(
             rank, lengths that disagree, ``causal`` or ``window`` with unequal numbers of queries
             and keys; numbers in a padding mask other than 0 and 1, an additive mask with numbers
             between -1000 and 0 or above 0, with NaN, or without any cell kept.
+
+    Examples:
+        >>> mask = cell_mask(tokens=np.array([[1, 1, 0]]), causal=True)
+        >>> [[int(cell) for cell in row] for row in mask[0]]
+        [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
     """
     arguments = {
         "tokens": tokens,

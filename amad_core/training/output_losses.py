@@ -51,6 +51,11 @@ def output_loss(
             temperature of 0 or below; logits that are not finite where they count.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2.
+
+    Examples:
+        >>> teacher, student = np.array([[2.0, 0.0, 1.0]]), np.array([[1.0, 0.0, 1.0]])
+        >>> round(float(output_loss(teacher=teacher, student=student, temperature=2.0)), 4)
+        0.124
     """
     return output_loss_and_grad(
         teacher=teacher,
@@ -113,6 +118,12 @@ def task_loss(
         TypeError: logits that are not real floats, labels that are not integers.
         ValueError: wrong rank, shapes that differ, a single class, an unknown reduction; logits
             that are not finite where they count, a label out of range.
+
+    Examples:
+        >>> student = np.array([[1.0, 0.0, 1.0], [3.0, 0.0, 0.0]])
+        >>> labels = np.array([0, -100])
+        >>> round(float(task_loss(student=student, labels=labels)), 4)
+        0.862
     """
     return task_loss_and_grad(
         student=student, labels=labels, ignore_index=ignore_index, reduction=reduction

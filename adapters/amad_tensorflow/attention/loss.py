@@ -93,6 +93,16 @@ def amad_loss(
             negative, NaN or infinite cells that count.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024, eq. 2-12.
+
+    Examples:
+        >>> teacher = tf.constant([[[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]])
+        >>> student = tf.constant([[[[0.8, 0.2], [0.4, 0.6]]]])
+        >>> round(float(amad_loss(teacher=teacher, student=student)), 4)
+        1.0186
+        >>> mask = tf.constant([[[True, True], [False, False]]])
+        >>> loss = amad_loss(teacher=teacher, student=student, variant="kl", mask=mask)
+        >>> round(float(loss), 4)
+        1.8326
     """
     check_choice("reduction", reduction, REDUCTIONS)
     problem = checked_problem(

@@ -65,6 +65,11 @@ def output_loss(
             where they count.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2.
+
+    Examples:
+        >>> teacher, student = tf.constant([[2.0, 0.0, 1.0]]), tf.constant([[1.0, 0.0, 1.0]])
+        >>> round(float(output_loss(teacher=teacher, student=student, temperature=2.0)), 4)
+        0.124
     """
     check_choice("reduction", reduction, REDUCTIONS)
     check_temperature(temperature)
@@ -109,6 +114,12 @@ def task_loss(
         TypeError: logits that are not real floats, labels that are not integers.
         ValueError: wrong rank, shapes that differ, a single class, an unknown reduction; as far as
             values are checked, logits that are not finite where they count, a label out of range.
+
+    Examples:
+        >>> student = tf.constant([[1.0, 0.0, 1.0], [3.0, 0.0, 0.0]])
+        >>> labels = tf.constant([0, -100])
+        >>> round(float(task_loss(student=student, labels=labels)), 4)
+        0.862
     """
     check_choice("reduction", reduction, REDUCTIONS)
     integer("ignore_index", ignore_index)

@@ -57,6 +57,12 @@ def total_loss(
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024; which parts and weights, this project's
     decision [D23].
+
+    Examples:
+        >>> task, attention = tf.constant(0.5), tf.constant(2.0)
+        >>> loss = total_loss(task=task, attention=attention, attention_weight=0.1)
+        >>> round(float(loss.total), 4), float(loss.attention)
+        (0.7, 2.0)
     """
     parts = {"output": output, "task": task, "attention": attention}
     weights = {"output": output_weight, "task": task_weight, "attention": attention_weight}
