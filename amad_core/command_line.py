@@ -6,6 +6,7 @@ can turn into one.
 
 import sys
 from importlib.metadata import entry_points
+from io import TextIOWrapper
 
 from amad_core.arguments.extras import install_hint
 
@@ -21,6 +22,11 @@ def main() -> None:
             file=sys.stderr,
         )
         raise SystemExit(2) from None
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What a terminal's encoding has no sign for is spelt out, not refused.
+            stream.reconfigure(errors="backslashreplace")
 
     from amad_core import __version__
     from amad_core.conformance.command import verify

@@ -167,7 +167,8 @@ def _progress() -> Iterator[Callable[[str], None] | None]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("Loading the port ...") as status:
+    # A spinner of plain characters: terminals of every encoding can show it.
+    with Console(stderr=True).status("Loading the port ...", spinner="line") as status:
         yield lambda title: status.update(f"{title[:1].upper()}{title[1:]} ...")
 
 

@@ -1,8 +1,10 @@
 """The report as JSON, JUnit XML, web page and text."""
 
+import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -218,6 +220,61 @@ def test_a_terminal_shows_what_is_being_checked_and_json_stays_pure(port_file):
     os.close(terminal)
     assert json.loads(report)["verdict"] == "right"
     assert "Loading the port ..." in shown
+
+
+def test_a_terminal_of_few_columns_and_signs_shows_everything(tmp_path):
+    """40 columns of ASCII: the port's words are folded and spelt out, none is lost or refused."""
+    port = tmp_path / "pört.py"
+    raising = "    assert len(teacher) < 2, 'größer „als“ eins ' + 'x' * 60\n    t, s ="
+    port.write_text(spoilt(RIGHT_MSE, "    t, s =", raising))
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "amad_core.command_line", "verify", "pört.py:loss"]
+    settings = {"TERM": "xterm", "COLUMNS": "40", "PYTHONIOENCODING": "ascii"}
+    with (
+        running(
+            [*command, "--max-examples", "3"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **settings},
+            stdout=end,
+            stderr=subprocess.PIPE,
+        ) as process,
+        open(terminal, encoding="ascii", closefd=False) as shown,
+    ):
+        os.close(end)
+        text = "".join(iter_lines(shown))
+        assert process.stderr.read() == ""
+    os.close(terminal)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert r"p\xf6rt.py:loss" in plain
+    assert "WRONG" in plain
+    before, _, _ = plain.partition("To see it")
+    words = [line for line in before.splitlines() if "\\" not in line]
+    assert max(map(len, words)) <= 40
+
+
+def iter_lines(stream):
+    """What a terminal shows until nobody writes to it any more, which Linux calls an error."""
+    with contextlib.suppress(OSError):
+        yield from stream
+
+
+@pytest.mark.parametrize("loaded", ["numpy", "typer", "amad_core.conformance.examination"])
+def test_ctrl_c_while_the_command_is_loaded_ends_it_in_silence(loaded):
+    program = f"""
+import sys
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == {loaded!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+sys.argv = ["amad", "verify", "port.py"]
+from amad_command import main
+main()
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
 
 
 def test_a_report_goes_through_a_link_and_into_a_pipe(port_file, tmp_path):

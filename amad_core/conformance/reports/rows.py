@@ -135,6 +135,8 @@ def of_worst(judgement: Judgement) -> Section:
         rows += [Row("student", str(case.student.tolist()))]
         rows += [Row("mask", str(case.mask.astype(int).tolist()))] if case.mask is not None else []
     rows.append(Row("loss", _both(found.value, wanted.value)))
+    if found.trouble is not None:
+        rows.append(Row("", found.trouble.message))
     if found.grad_student is not None and 2 * found.grad_student.size <= _LISTED_NUMBERS:
         rows.append(Row("gradient", _both(found.grad_student, wanted.grad_student)))
     return Section("The smallest wrong input", tuple(rows), drawn=judgement)

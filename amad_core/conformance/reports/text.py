@@ -50,8 +50,8 @@ def _print(sections: Sequence[Section], console: Console) -> None:
             console.print(_text(title, "bold"))
         if section.rows:
             console.print(Padding(_table(section.rows, marked), indent))
-        for point in section.points:
-            console.print(Padding(_text(f"- {point}"), indent))
+        if section.points:
+            console.print(Padding(_listed(section.points), indent))
         if section.script:
             # Never wrapped: it is there to be copied.
             console.print(_text(section.script), soft_wrap=True)
@@ -69,6 +69,14 @@ def _table(rows: Sequence[Row], marked: bool) -> Table:
         else:
             label = _QUIET if row.style in ("", STRONG) else style
             table.add_row(_text(row.label, label), _said(row))
+    return table
+
+
+def _listed(points: Sequence[str]) -> Table:
+    table = Table.grid("", "", padding=(0, 1, 0, 0))
+    table.columns[1].overflow = "fold"
+    for point in points:
+        table.add_row("-", _text(point))
     return table
 
 
