@@ -264,6 +264,28 @@ class Flat(nn.Module):
         return mixed.transpose(1, 2).reshape(states.shape)
 
 
+class TalkingHeads(nn.Module):
+    """Probabilities of all heads are mixed before they meet the values; positions have a network
+    of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection, self.talk = nn.Linear(32, 96), nn.Linear(4, 4)
+        self.positions = nn.Linear(1, 4)
+        self.register_buffer("distances", torch.arange(LENGTH)[:, None, None] * torch.ones(7, 1))
+        self.maps: Tensor | None = None
+
+    def forward(self, states: Tensor) -> Tensor:
+        query, key, value = (
+            part.reshape(BATCH, LENGTH, 4, 8).transpose(1, 2)
+            for part in self.projection(states).chunk(3, dim=-1)
+        )
+        bias = self.positions(self.distances).permute(2, 0, 1)
+        self.maps = torch.softmax(query @ key.mT / 8**0.5 + bias, dim=-1)
+        mixed = self.talk(self.maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return (mixed @ value).transpose(1, 2).reshape(states.shape)
+
+
 def _own_maps(model: Any, inputs: Mapping[str, Any]) -> list[Tensor]:
     model(**inputs)
     return [model.maps]
