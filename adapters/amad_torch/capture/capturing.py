@@ -19,7 +19,7 @@ from amad_torch.capture.interface import (
 )
 from amad_torch.capture.layer_attention import Attended, LayerAttention
 from amad_torch.capture.registered import registered_for
-from amad_torch.capture.running import Running
+from amad_torch.capture.running import Running, kind_of
 from amad_torch.capture.scores import Scores
 from amad_torch.capture.torch_modules import torch_modules_watched
 
@@ -160,9 +160,9 @@ class _Capture:
                 stack.enter_context(interface_watched(self._from_interface))
                 stack.enter_context(self._running.watched())
                 stack.enter_context(torch_modules_watched(self._from_torch_module))
-                stack.enter_context(
-                    FunctionMode(self._from_sdpa, self._from_softmax, self._is_routed)
-                )
+                running = self._running.sources
+                seen = self._from_sdpa, self._from_softmax
+                stack.enter_context(FunctionMode(*seen, self._is_routed, running))
             for module in self._modules:
                 function = registered_for(module)
                 if function is not None:
@@ -199,7 +199,7 @@ class _Capture:
         for call in self._calls:
             module, query, key = call[:3]
             has_gradient = query.requires_grad or key.requires_grad
-            self._add(module, read_call(call), has_gradient, pair=(query, key))
+            self._add(module, read_call(call), has_gradient)
         self._calls.clear()
 
     def _is_routed(self) -> bool:
@@ -209,7 +209,7 @@ class _Capture:
     def _from_interface(
         self, module: nn.Module, read: Callable[[], Attended], pair: tuple[Tensor, Tensor]
     ) -> Iterator[None]:
-        self._add(module, read, any(one.requires_grad for one in pair), pair=pair)
+        self._add(module, read, any(one.requires_grad for one in pair))
         self._routed += 1
         try:
             yield
@@ -224,15 +224,16 @@ class _Capture:
     def _from_sdpa(self, read: Callable[[], Attended], pair: tuple[Tensor, Tensor]) -> None:
         module = self._running.innermost
         if module is not None:
-            self._add(module, read, any(one.requires_grad for one in pair), pair=pair)
+            self._add(module, read, any(one.requires_grad for one in pair))
 
-    def _from_softmax(self, maps: Tensor, scores: Scores | None) -> None:
+    def _from_softmax(self, maps: Tensor, scores: Scores | None, sources: tuple[int, ...]) -> None:
         module = self._running.innermost
         if module is None:
             return
         four = _with_heads(maps, module)
         read = None if scores is None else partial(scores.read, *four.shape[:2])
-        self._add(module, read, maps.requires_grad, maps=four)
+        kind = kind_of(module, self._paths[id(module)], sources)
+        self._add(module, read, maps.requires_grad, maps=four, kind=kind)
 
     def _from_registered(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
@@ -265,7 +266,6 @@ class _Capture:
         kind: str | None = None,
         maps: Tensor | None = None,
         checked: bool = True,
-        pair: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         path = self._paths.get(id(module))
         if path is None or torch._C._current_graph_task_id() != -1:
@@ -273,8 +273,7 @@ class _Capture:
         if self._wanted is not None and not any(_matches(path, one) for one in self._wanted):
             return
         if kind is None:
-            lengths = (0, 0) if pair is None else (pair[0].shape[-2], pair[1].shape[-2])
-            kind = self._running.kind(module, path, *lengths)
+            kind = kind_of(module, path, self._running.sources())
         run = self._runs[path] = self._runs.get(path, 0) + 1
         name = path if run == 1 else f"{path}#{run}"
         if not has_gradient and self._training and _in_reentrant_checkpoint():

@@ -29,15 +29,22 @@ _OF_PROBABILITIES = {
 """What may happen to probabilities before they meet the values; talking heads mix them."""
 
 SeenAttended = Callable[[Callable[[], Attended], tuple[Tensor, Tensor]], None]
-SeenMaps = Callable[[Tensor, Scores | None], None]
+SeenMaps = Callable[[Tensor, Scores | None, tuple[int, ...]], None]
 
 
 class FunctionMode(TorchFunctionMode):
     """Tells of attention that is computed by functions of PyTorch."""
 
-    def __init__(self, attended: SeenAttended, maps: SeenMaps, silent: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        attended: SeenAttended,
+        maps: SeenMaps,
+        silent: Callable[[], bool],
+        sources: Callable[[], tuple[int, ...]],
+    ) -> None:
         super().__init__()
-        self._attended, self._maps, self._silent = attended, maps, silent
+        self._attended, self._maps = attended, maps
+        self._silent, self._sources = silent, sources
         self._followed: dict[int, tuple[Any, Any]] = {}
 
     def __torch_function__(
@@ -88,7 +95,7 @@ class FunctionMode(TorchFunctionMode):
         for factor in factors:
             known = self._known(factor)
             if isinstance(known, _Probabilities):
-                self._maps(known.maps, known.scores)
+                self._maps(known.maps, known.scores, known.sources)
                 self._forget(factor)
                 return output
         scores = product_of(name, args, kwargs) if len(factors) >= 2 else None
@@ -104,7 +111,7 @@ class FunctionMode(TorchFunctionMode):
         scores = self._known(given) if isinstance(given, Tensor) else None
         scores = scores if isinstance(scores, Scores) else None
         if last and (output.dim() == 4 or (output.dim() == 3 and scores is not None)):
-            self._remember(output, _Probabilities(output, scores))
+            self._remember(output, _Probabilities(output, scores, self._sources()))
         return output
 
     def _follow(
@@ -121,7 +128,7 @@ class FunctionMode(TorchFunctionMode):
                 maps = known.maps
                 if name == "__getitem__" and output.shape[:-1] == maps.shape[:-1]:
                     maps = output  # the column of an attention sink is cut off
-                self._remember(output, _Probabilities(maps, known.scores))
+                self._remember(output, _Probabilities(maps, known.scores, known.sources))
                 return
 
     def _remember(self, tensor: Tensor, what: Any) -> None:
@@ -137,8 +144,8 @@ class FunctionMode(TorchFunctionMode):
 
 
 class _Probabilities:
-    def __init__(self, maps: Tensor, scores: Scores | None) -> None:
-        self.maps, self.scores = maps, scores
+    def __init__(self, maps: Tensor, scores: Scores | None, sources: tuple[int, ...]) -> None:
+        self.maps, self.scores, self.sources = maps, scores, sources
 
 
 def _tensors(args: tuple[Any, ...]) -> list[Tensor]:

@@ -39,12 +39,6 @@ class Frame:
         self._made += [one for one in outputs if isinstance(one, Tensor)]
         self._taken += inputs[:1]
 
-    @property
-    def attends_to_another(self) -> bool | None:
-        """Whether the first two children took different inputs; ``None``: nothing is known."""
-        first = list(self.sources.values())[:2]
-        return None if not first else len(set(first)) == 2
-
 
 class Running:
     """The modules that run, the innermost last."""
@@ -72,17 +66,15 @@ class Running:
         """The module that runs, of those of the model."""
         return self._frames[-1].module if self._frames else None
 
-    def kind(self, module: nn.Module, path: str, queries: int, keys: int) -> str:
-        """``"cross"`` where queries and keys come from different inputs."""
-        named = bool(_CROSS.search(path) or _CROSS.search(type(module).__name__))
+    def sources(self) -> tuple[int, ...]:
+        """What the first two children of the innermost module that has any took from outside.
+
+        Asked for when the scores are there: what runs later works on probabilities or values.
+        """
         for frame in reversed(self._frames):
-            found = frame.attends_to_another
-            if found is None:
-                continue
-            if found:
-                return "cross"
-            return "cross" if named and len(frame.sources) == 1 else "self"
-        return "cross" if named or getattr(module, "is_cross_attention", False) is True else "self"
+            if frame.sources:
+                return tuple(frame.sources.values())[:2]
+        return ()
 
     def _enter(self, module: nn.Module, given: tuple[Any, ...]) -> None:
         if id(module) in self._paths and torch._C._current_graph_task_id() == -1:
@@ -93,6 +85,15 @@ class Running:
             self._frames.pop()
             if self._frames:
                 self._frames[-1].saw(module, given, output)
+
+
+def kind_of(module: nn.Module, path: str, sources: tuple[int, ...]) -> str:
+    """``"cross"`` where queries and keys come from different inputs; by name where that is unknown,
+    as with cached keys."""
+    if len(sources) == 2:
+        return "cross" if sources[0] != sources[1] else "self"
+    named = bool(_CROSS.search(path) or _CROSS.search(type(module).__name__))
+    return "cross" if named or getattr(module, "is_cross_attention", False) is True else "self"
 
 
 def _storage(tensor: Tensor) -> int:
