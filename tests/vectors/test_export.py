@@ -36,7 +36,7 @@ def _document(exported: Path, variant: str) -> dict:
 
 def test_exported_files_are_the_released_ones(exported: Path) -> None:
     assert differing_from_release(exported) == [], (
-        "the catalogue, a schema or the writing of arrays changed: run 'make vectors'"
+        "how arrays are written has changed: run 'make vectors'"
     )
 
 

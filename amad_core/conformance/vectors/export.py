@@ -46,17 +46,14 @@ def export_vectors(
     """
     directory.mkdir(parents=True, exist_ok=True)
     sums = {}
-    for name, content in exported_files(variants, seed):
+    for name, content in _files(variants, seed):
         write_atomically(directory / name, content)
         sums[name] = hashlib.sha256(content).hexdigest()
     write_atomically(directory / SUMS, listed_sums(sums))
     return [directory / name for name in (*sums, SUMS)]
 
 
-def exported_files(
-    variants: Sequence[str], seed: int = RELEASED_SEED
-) -> Iterator[tuple[str, bytes]]:
-    """Names and contents, without the sums."""
+def _files(variants: Sequence[str], seed: int) -> Iterator[tuple[str, bytes]]:
     for schema in (VECTORS_SCHEMA, RESULTS_SCHEMA):
         yield schema, DATA.joinpath(schema).read_bytes()
     catalogue = json.dumps(_catalogue(), indent=2, ensure_ascii=False)
@@ -81,10 +78,10 @@ def listed_sums(sums: Mapping[str, str]) -> str:
 
 
 def differing_from_release(directory: Path) -> list[str]:
-    """Files of an export of the released seed that are not the released ones, byte for byte."""
+    """Vectors of the released seed, as exported, that are not the released ones to the byte."""
     released = released_sums()
     exported = read_sums((directory / SUMS).read_text(encoding="ascii"))
-    return sorted(name for name, digest in exported.items() if released.get(name) != digest)
+    return sorted(name for name in released.keys() & exported if released[name] != exported[name])
 
 
 def _made(variant: str, seed: int) -> bytes:

@@ -85,7 +85,7 @@ def shipped_text(variant: str) -> bytes:
 
 
 def released_sums() -> dict[str, str]:
-    """The sums of an export of all variants, by file name."""
+    """The sums of what an export writes for each variant, by file name."""
     return read_sums(DATA.joinpath(SUMS).read_text(encoding="ascii"))
 
 

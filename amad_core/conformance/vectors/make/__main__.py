@@ -1,8 +1,8 @@
 """Make the vectors that ship: ``python -m amad_core.conformance.vectors.make``.
 
-Writes into the folder ``data``: a vectors file for each variant, compressed, and the sums of what
-``amad vectors export`` writes. With ``--check`` nothing is written, and it fails where ``data`` is
-not what would be written.
+Writes into the folder ``data``: a vectors file for each variant, compressed, and the sums of the
+files that ``amad vectors export`` writes for it. With ``--check`` nothing is written, and it fails
+where ``data`` is not what would be written.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from amad_core.attention.variants import VARIANTS
 from amad_core.conformance.vectors.documents import FileError
-from amad_core.conformance.vectors.export import exported_files, listed_sums, variant_files
+from amad_core.conformance.vectors.export import listed_sums, variant_files
 from amad_core.conformance.vectors.files import RELEASED_SEED, SUMS, released_sums, shipped_text
 from amad_core.conformance.vectors.make.documents import vectors_text
 from amad_core.files import write_atomically
@@ -27,10 +27,11 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     check = parser.parse_args().check
     texts = {variant: vectors_text(variant, RELEASED_SEED) for variant in VARIANTS}
-    contents = dict(exported_files(()))
-    for variant, text in texts.items():
-        contents |= variant_files(variant, text)
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    sums = {
+        name: hashlib.sha256(content).hexdigest()
+        for variant, text in texts.items()
+        for name, content in variant_files(variant, text)
+    }
     stale = [variant for variant, text in texts.items() if _shipped(variant) != text]
     if check:
         right = not stale and sums == released_sums()
