@@ -32,6 +32,7 @@ td { white-space: pre-line; }
 small { display: block; font-size: .875rem; color: var(--soft); }
 .strong td { font-weight: 600; } tr ~ .strong > * { padding-top: .8rem; }
 .strong small { font-weight: 400; font-size: 1rem; color: inherit; }
+.decision small { color: var(--note); } svg + small { margin-top: .5rem; }
 .mark { font-weight: 700; white-space: nowrap; } td span, .skipped { color: var(--soft); }
 .passed .mark { color: var(--pass); } .decision .mark { color: var(--note); }
 .failed .mark, .failed span { color: var(--fail); }

@@ -7,6 +7,10 @@ from amad_core.conformance.judging.judgement import Judgement
 
 _CELL, _GAP, _LABEL = 16, 14, 150
 _WIDEST, _MOST_QUERIES = 800, 16
+_KEY = (
+    "<small>The first sample, a square a cell. Blue: above zero, red: below, the fuller the "
+    "larger; amber: NaN or infinite; dashed: masked out.</small>"
+)
 
 _Maps = NDArray[np.float64]
 
@@ -14,7 +18,7 @@ _Maps = NDArray[np.float64]
 def picture(judgement: Judgement) -> str:
     """The first sample as inline SVG: its maps, and the port's gradient above the right one.
 
-    Cells that are masked out have a dashed edge. Empty where it would be too large.
+    Empty where it would be too large.
     """
     case, found = judgement.case, judgement.answer.grad_student
     wanted = judgement.expected.grad_student
@@ -37,7 +41,7 @@ def picture(judgement: Judgement) -> str:
             top += line
     return (
         f'<svg viewBox="0 0 {width} {top}" width="{width}" role="img" '
-        f'aria-label="maps and gradients of the first sample">{drawn}</svg>'
+        f'aria-label="maps and gradients of the first sample">{drawn}</svg>{_KEY}'
     )
 
 
@@ -46,7 +50,7 @@ def _largest(maps: _Maps) -> float:
 
 
 def _line(maps: _Maps, mask: NDArray[np.bool_], largest: float, top: int) -> str:
-    """Heads side by side: blue above zero, red below, the fuller the larger; NaN and inf amber."""
+    """Heads side by side."""
     cells = []
     for (head, query, key), number in np.ndenumerate(maps):
         left = _LABEL + head * (maps.shape[2] * _CELL + _GAP) + key * _CELL
