@@ -21,13 +21,13 @@ def softmax_over_students(similarity: FloatArray, temperature: float) -> FloatAr
 
 
 def softmax_over_students_gradient(weights: FloatArray, upstream: FloatArray) -> FloatArray:
-    """``a_ij (g_ij - Σ_m a_im g_im)``, by ``c_ij/τ``, for the upstream gradient ``g_ij``."""
+    """Of eq. 2, by ``c_ij/τ``: ``a_ij (g_ij - Σ_m a_im g_im)``, upstream gradient ``g_ij``."""
     average = np.sum(weights * upstream, axis=-1, keepdims=True)
     return np.asarray(weights * (upstream - average))
 
 
 def aligned_maps(weights: FloatArray, student: FloatArray) -> FloatArray:
-    """``m_i = Σ_j a_ij s_j``: the mixture of student heads that stands for teacher head i.
+    """``m_i = Σ_j a_ij s_j`` (eq. 4, 9): the student heads, mixed to stand for teacher head i.
 
     ``[..., Ht, Hs]`` and ``[..., Hs, n]`` to ``[..., Ht, n]``.
     """

@@ -26,7 +26,7 @@ def squared_distance(target: FloatArray, mixture: FloatArray, eps: float) -> Flo
 
 
 def squared_distance_gradient(target: FloatArray, mixture: FloatArray, eps: float) -> FloatArray:
-    """``-2 (t - m)``."""
+    """Of eq. 4: ``-2 (t - m)``."""
     return -2.0 * (target - mixture)
 
 
@@ -39,7 +39,7 @@ def kl_divergence(target: FloatArray, mixture: FloatArray, eps: float) -> FloatA
 
 
 def kl_divergence_gradient(target: FloatArray, mixture: FloatArray, eps: float) -> FloatArray:
-    """``-p / m``; 0 at and below the floor ``eps``, and wherever ``p = 0`` [D11].
+    """Of eq. 9: ``-p / m``; 0 at and below the floor ``eps``, and wherever ``p = 0`` [D11].
 
     ``-inf`` where the mixture is empty, or so small that the quotient overflows [D19].
     """

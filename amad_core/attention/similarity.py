@@ -12,12 +12,12 @@ LARGEST = np.finfo(np.float64).max
 
 
 def l2_normalise(heads: FloatArray) -> FloatArray:
-    """``v / |v|_2`` along the last axis; 0 where the norm is 0 [D4]."""
+    """``v / |v|_2`` along the last axis (eq. 2, 4); 0 where the norm is 0 [D4]."""
     return heads / _l2_norm(heads)
 
 
 def l1_normalise(heads: FloatArray) -> FloatArray:
-    """``v / |v|_1`` along the last axis, for non-negative ``v``; 0 where the norm is 0 [D4]."""
+    """``v / |v|_1`` of ``v >= 0`` along the last axis (eq. 9-12); 0 where the norm is 0 [D4]."""
     return heads / _l1_norm(heads)
 
 

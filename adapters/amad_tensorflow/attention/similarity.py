@@ -12,7 +12,7 @@ from amad_tensorflow.attention.inputs import Tensor
 
 
 def l2_normalise(heads: Tensor) -> Tensor:
-    """``v / |v|_2`` along the last axis; 0 where the norm is 0 [D4]."""
+    """``v / |v|_2`` along the last axis (eq. 2, 4); 0 where the norm is 0 [D4]."""
     squares = tf.reduce_sum(tf.square(heads), axis=-1, keepdims=True)
     # The square root has no derivative at 0; those heads are taken out in `_divide`.
     norm = tf.sqrt(tf.where(squares == 0, tf.ones_like(squares), squares))
@@ -20,7 +20,7 @@ def l2_normalise(heads: Tensor) -> Tensor:
 
 
 def l1_normalise(heads: Tensor) -> Tensor:
-    """``v / |v|_1`` along the last axis, for non-negative ``v``; 0 where the norm is 0 [D4]."""
+    """``v / |v|_1`` of ``v >= 0`` along the last axis (eq. 9-12); 0 where the norm is 0 [D4]."""
     norm = tf.reduce_sum(heads, axis=-1, keepdims=True)
     return _divide(heads, norm, empty=norm == 0)
 

@@ -21,7 +21,7 @@ def softmax_over_students(similarity: Tensor, temperature: float) -> Tensor:
 
 
 def aligned_maps(weights: Tensor, student: Tensor) -> Tensor:
-    """``m_i = Σ_j a_ij s_j``: the mixture of student heads that stands for teacher head i.
+    """``m_i = Σ_j a_ij s_j`` (eq. 4, 9): the student heads, mixed to stand for teacher head i.
 
     ``[..., Ht, Hs]`` and ``[..., Hs, n]`` to ``[..., Ht, n]``.
     """

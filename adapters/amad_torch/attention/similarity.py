@@ -13,7 +13,7 @@ from amad_torch.attention.precision import product
 
 
 def l2_normalise(heads: Tensor) -> Tensor:
-    """``v / |v|_2`` along the last axis; 0 where the norm is 0 [D4]."""
+    """``v / |v|_2`` along the last axis (eq. 2, 4); 0 where the norm is 0 [D4]."""
     # Not vector_norm: on the CPU it adds up one after the other, 1e-4 off for a million cells.
     squares = heads.square().sum(dim=-1, keepdim=True)
     # The square root has no derivative at 0; those heads are taken out in `_divide`.
@@ -22,7 +22,7 @@ def l2_normalise(heads: Tensor) -> Tensor:
 
 
 def l1_normalise(heads: Tensor) -> Tensor:
-    """``v / |v|_1`` along the last axis, for non-negative ``v``; 0 where the norm is 0 [D4]."""
+    """``v / |v|_1`` of ``v >= 0`` along the last axis (eq. 9-12); 0 where the norm is 0 [D4]."""
     norm = heads.sum(dim=-1, keepdim=True)
     return _divide(heads, norm, empty=norm == 0)
 
