@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo test check vectors docs bench mutants clean
+.PHONY: help demo test test-thorough check vectors docs wheel bench mutants clean
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("amad needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
@@ -29,6 +29,9 @@ demo: $(VENV)/demo-installed  ## Distil a student of a small vision-language mod
 test: $(VENV)/dev-installed  ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+test-thorough: $(VENV)/dev-installed  ## The same with 24 times as many drawn inputs (hours)
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 3600
+
 check: $(VENV)/dev-installed  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +42,9 @@ vectors: $(VENV)/dev-installed  ## Make the golden vectors that ship, anew
 
 docs: $(VENV)/dev-installed  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel:  ## Build the wheel and test it from outside the tree, in a fresh environment
+	PYTHON=$(PYTHON) .ci/wheel
 
 bench: $(VENV)/dev-installed  ## Measure how well the kit names planted mistakes
 	$(BIN)/python benchmarks/diagnosis_power.py

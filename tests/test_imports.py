@@ -130,6 +130,13 @@ def test_packages_keep_to_themselves(graph: Graph) -> None:
     assert strangers(graph) == []
 
 
+def test_the_maker_of_the_vectors_stays_out_of_the_running_program(graph: Graph) -> None:
+    maker = ("amad_core.conformance.vectors.make",)
+    callers = {name for name, names in graph.items() if any(within(n, maker) for n in names)}
+    assert callers
+    assert all(within(caller, maker) for caller in callers)
+
+
 def test_imports_are_written_in_full(graph: Graph) -> None:
     assert [module for module, names in graph.items() for name in names if name[0] == "."] == []
 
