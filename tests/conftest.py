@@ -1,19 +1,24 @@
-"""How hard Hypothesis looks, a quiet TensorFlow, and tests that wait for an accelerator.
+"""How hard Hypothesis looks, quiet frameworks, and tests that leave nothing behind.
 
 Run in parallel with ``pytest -n 2 --dist loadgroup``: the tests of one ``xdist_group`` share a
 process, so that TensorFlow (10 s to import) is paid once. ``HYPOTHESIS_PROFILE=thorough`` looks
-forty times as long as ``dev``; ``ci`` draws the same examples on every run.
+24 times as long as ``dev``; ``ci`` draws the same examples on every run.
 """
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-# Before anybody imports TensorFlow: no banners, and no threads beyond those of the test workers.
+from tests.support.leftovers import changed, surroundings
+
+# Before anybody imports a framework: no banners, and no threads and processes beyond the workers'.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # else compilers run on and on
 
 _NO_LIMITS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=50, **_NO_LIMITS)
@@ -28,6 +33,24 @@ settings.register_profile(
     **_NO_LIMITS,
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+_BEFORE = pytest.StashKey[dict[str, Any]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    item.stash[_BEFORE] = surroundings()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """What a test starts it ends, and what it changes it puts back: so any order will do."""
+    yield
+    left = changed(item.stash[_BEFORE], surroundings())
+    if left:
+        pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
