@@ -7,12 +7,11 @@ process, so that TensorFlow (10 s to import) is paid once. ``HYPOTHESIS_PROFILE=
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.support.leftovers import changed, surroundings
+from tests.support.leftovers import Surroundings, left_behind, surroundings
 
 # Before anybody imports a framework: no banners, and no threads and processes beyond the workers'.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -35,7 +34,7 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
 
 
-_BEFORE = pytest.StashKey[dict[str, Any]]()
+_BEFORE = pytest.StashKey[Surroundings]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,8 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """What a test starts it ends, and what it changes it puts back: so any order will do."""
     yield
-    left = changed(item.stash[_BEFORE], surroundings())
-    if left:
+    if left := left_behind(item.stash[_BEFORE], surroundings()):
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.leftovers import changed, surroundings
+from tests.support.leftovers import left_behind, surroundings
 from tests.support.processes import running
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -16,10 +16,10 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 def test_a_process_that_runs_on_is_seen_and_one_that_was_ended_is_not() -> None:
     before = surroundings()
     with running(SLEEP) as process:
-        (said,) = changed(before, surroundings())
+        (said,) = left_behind(before, surroundings())
         assert f"process {process.pid} still runs" in said
     assert process.returncode is not None
-    assert changed(before, surroundings()) == []
+    assert left_behind(before, surroundings()) == []
 
 
 def test_another_folder_and_another_environment_are_seen(
@@ -28,11 +28,11 @@ def test_another_folder_and_another_environment_are_seen(
     before = surroundings()
     with monkeypatch.context() as patch:
         patch.chdir(tmp_path)
-        patch.setenv("AMAD_TEST", "1")
-        said = " ".join(changed(before, surroundings()))
-    assert "folder changed" in said
-    assert "environment changed" in said
-    assert changed(before, surroundings()) == []
+        patch.setenv("PATH", "")
+        said = " ".join(left_behind(before, surroundings()))
+    assert "the working folder is" in said
+    assert "the variable PATH" in said
+    assert left_behind(before, surroundings()) == []
 
 
 def test_a_child_ends_however_the_test_ends() -> None:

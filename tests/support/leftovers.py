@@ -4,39 +4,41 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import Any
-
-_SET_BY_LIBRARIES = ("KERAS", "TF_", "TF2_", "TORCH", "PYTORCH", "XLA_", "JAX_", "KMP_", "TPU_")
-"""Beginnings of variables that frameworks set when they are imported."""
+from typing import Any, NamedTuple
 
 
-def surroundings() -> dict[str, Any]:
-    """All that tests share, by the name of what it is."""
-    return {
-        "processes": children(),
-        "folder": os.getcwd(),
-        "environment": {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PYTEST", *_SET_BY_LIBRARIES))
-        },
-        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
-    }
+class Surroundings(NamedTuple):
+    """What all tests share."""
+
+    processes: dict[int, str]
+    folder: str
+    environment: dict[str, str]
+    signals: list[Any]
 
 
-def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What differs, in words; a process that has ended meanwhile does not."""
+def surroundings() -> Surroundings:
+    """As they are now."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    return Surroundings(children(), os.getcwd(), dict(os.environ), handlers)
+
+
+def left_behind(before: Surroundings, after: Surroundings) -> list[str]:
+    """What is not as it was, in words; new variables are not meant: frameworks set them."""
     found = [
-        f"{name} changed: {before[name]} became {after[name]}"
-        for name in before
-        if name != "processes" and before[name] != after[name]
+        f"process {pid} still runs: {command}"
+        for pid, command in after.processes.items()
+        if pid not in before.processes
     ]
-    left = {
-        pid: command
-        for pid, command in after["processes"].items()
-        if pid not in before["processes"]
-    }
-    return found + [f"process {pid} still runs: {command}" for pid, command in left.items()]
+    found += [
+        f"the variable {name} is not what it was"
+        for name, value in before.environment.items()
+        if after.environment.get(name) != value and not name.startswith("PYTEST_")
+    ]
+    if after.folder != before.folder:
+        found.append(f"the working folder is {after.folder}")
+    if after.signals != before.signals:
+        found.append("SIGINT or SIGTERM is handled otherwise")
+    return found
 
 
 def children() -> dict[int, str]:
