@@ -1,5 +1,15 @@
 """AMAD in TensorFlow: the functions of ``amad_core``, differentiable and batched, and for Keras."""
 
+from importlib import import_module
+
+from amad_core.arguments.extras import missing_framework
+
+try:
+    for framework in ("keras", "tensorflow"):
+        import_module(framework)
+except ModuleNotFoundError as error:
+    raise missing_framework(__name__, error, "tensorflow") from error
+
 from amad_core.training.layers import LayerPair, layer_pairs
 from amad_core.training.schedule import LinearRamp
 from amad_tensorflow.attention.alignment import alignment_weights

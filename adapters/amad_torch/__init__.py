@@ -1,5 +1,12 @@
 """AMAD in PyTorch: the functions of ``amad_core``, differentiable and batched on any device."""
 
+from amad_core.arguments.extras import missing_framework
+
+try:
+    import torch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise missing_framework(__name__, error, "torch") from error
+
 from amad_core.training.layers import LayerPair, layer_pairs
 from amad_core.training.schedule import LinearRamp
 from amad_torch.attention.alignment import alignment_weights

@@ -8,3 +8,11 @@ def install_hint(extra: str) -> str:
     "in a clone of AMAD: pip install -e '.[torch]'"
     """
     return f"in a clone of AMAD: pip install -e '.[{extra}]'"
+
+
+def missing_framework(package: str, error: ImportError, extra: str) -> ImportError:
+    """The error for an adapter whose framework is not installed; ``error`` is the import's own."""
+    return ImportError(
+        f"{package} needs the extra {extra!r}, which is not installed ({error}); "
+        f"{install_hint(extra)}"
+    )

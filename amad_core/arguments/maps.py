@@ -30,7 +30,8 @@ def check_temperature(temperature: object) -> None:
 
 def check_eps(eps: object) -> None:
     """Raise unless the floor inside the logarithm is a finite real number, zero or more."""
-    if not 0 <= real("eps", eps) < math.inf:
+    floor = real("eps", eps)
+    if not 0 <= floor < math.inf or (floor == 0 and eps != 0):  # a fraction that a float rounds
         raise ValueError(f"eps must be finite and at least 0; got {eps!r}")
 
 
@@ -131,6 +132,11 @@ def check_cells(variant: str, cells: object) -> None:
             f"cells must be small enough for a weight of cells * cells float32 numbers; got "
             f"{cells}, a weight of {size:,} bytes (the most is {LARGEST_WEIGHT_BYTES:,})"
         )
+
+
+def bad_parameter(argument: str, found: str) -> ValueError:
+    """The error for a learned parameter that is not finite; ``found`` says what came."""
+    return ValueError(f"{argument} must be finite; got {found}")
 
 
 def bad_values(argument: str, found: str) -> ValueError:

@@ -141,5 +141,5 @@ def _check_window(window: object) -> None:
             f"{window!r} (a sliding window of w keys that ends at the query is (w - 1, 0))"
         )
     for number, length in enumerate(window):
-        if integer(f"window[{number}]", length) < 0:
-            raise ValueError(f"window[{number}] must be at least 0; got {window!r}")
+        if not 0 <= integer(f"window[{number}]", length) < 2**31:
+            raise ValueError(f"window[{number}] must be at least 0, in 31 bits; got {window!r}")

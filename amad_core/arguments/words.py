@@ -20,20 +20,29 @@ def check_choice(argument: str, value: object, allowed: Collection[str]) -> None
 
 
 def real(argument: str, value: object) -> float:
-    """``value`` as a ``float``; raise unless it is a real number."""
+    """``value`` as a ``float``; raise unless it is a real number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{argument} must be a real number; got {described(value)}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(
+            f"{argument} must be finite and within the range of a float; got a "
+            f"{type(value).__name__} beyond it"
+        ) from error
 
 
 def integer(argument: str, value: Any, meaning: str = "") -> int:
-    """``value`` as an ``int``; raise unless it is an integer, of whichever library."""
+    """``value`` as an ``int``; raise unless it is an integer of 64 bits, of whichever library."""
     try:
-        if not isinstance(value, bool):
-            return index(value)
+        number = index(value)
     except TypeError:
-        pass
-    raise TypeError(f"{argument} must be an integer{meaning}; got {described(value)}")
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{argument} must be an integer{meaning}; got {described(value)}")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{argument} must be within 64 bits; got an integer beyond them")
+    return number
 
 
 def span(smallest: float, greatest: float) -> str:

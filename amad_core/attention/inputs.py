@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from amad_core.arguments.loss_masks import check_mask
-from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes
+from amad_core.arguments.maps import bad_parameter, bad_values, check_floating, check_map_shapes
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -35,16 +35,16 @@ def broadcast_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
     batch, _, queries, keys = shape
     if mask is None:
         return np.ones((batch, queries, keys), dtype=bool)
-    valid = np.asarray(mask)
+    valid = as_array("mask", mask)
     check_mask(valid.dtype, valid.dtype == bool, valid.shape, shape)
     return np.broadcast_to(valid, (batch, queries, keys))
 
 
 def checked_parameter(argument: str, values: ArrayLike) -> FloatArray:
-    """A learned parameter in the dtype of all sums."""
+    """A learned parameter in the dtype of all sums, finite as far as values are checked."""
     array = floating(argument, values)
     if not np.isfinite(array).all():
-        raise ValueError(f"{argument} must be finite; got {_first_not_finite(array)}")
+        raise bad_parameter(argument, _first_not_finite(array))
     return array
 
 
@@ -59,9 +59,19 @@ def query_rows(maps: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(maps, 2, 1)
 
 
+def as_array(argument: str, values: ArrayLike) -> NDArray[Any]:
+    """What is an array, or converts to one."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError) as error:  # rows of several lengths, 10**400
+        raise TypeError(
+            f"{argument} must be an array or convert to one; got {type(values).__name__}"
+        ) from error
+
+
 def floating(argument: str, values: ArrayLike) -> FloatArray:
     """Real floating-point numbers, as float64."""
-    array = np.asarray(values)
+    array = as_array(argument, values)
     check_floating(argument, array.dtype, np.issubdtype(array.dtype, np.floating))
     return array.astype(np.float64)
 

@@ -13,6 +13,7 @@ from amad_core.arguments.peers import (
 from amad_core.attention.inputs import (
     BoolArray,
     FloatArray,
+    as_array,
     broadcast_mask,
     checked_maps,
     floating,
@@ -74,7 +75,7 @@ def logits_and_positions(
     positions = teacher_logits.shape[:-1]
     valid = np.ones(positions, dtype=bool)
     if mask is not None:
-        given = np.asarray(mask)
+        given = as_array("mask", mask)
         check_position_mask(given.dtype, given.dtype == bool, given.shape, teacher_logits.shape)
         valid = np.broadcast_to(given, positions)
     counts = valid[..., np.newaxis]

@@ -16,7 +16,7 @@ from amad_core.arguments.masks import (
     check_padding,
     check_square,
 )
-from amad_core.attention.inputs import BoolArray
+from amad_core.attention.inputs import BoolArray, as_array
 
 
 def cell_mask(
@@ -73,7 +73,7 @@ def cell_mask(
         "additive": additive,
         "maps": maps,
     }
-    given = {name: np.asarray(value) for name, value in arguments.items() if value is not None}
+    given = {name: as_array(name, value) for name, value in arguments.items() if value is not None}
     check_mask_arguments(given, causal, window)
     parts = {name: _PARTS[name](values) for name, values in given.items()}
     check_mask_lengths({name: part.shape for name, part in parts.items()})

@@ -16,7 +16,7 @@ from amad_core.arguments.outputs import (
     check_token_mask,
 )
 from amad_core.arguments.words import check_choice, integer
-from amad_core.attention.inputs import BoolArray, FloatArray, floating
+from amad_core.attention.inputs import BoolArray, FloatArray, as_array, floating
 
 
 def output_loss(
@@ -199,13 +199,13 @@ def _reduced(
 def _token_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
     if mask is None:
         return np.ones(shape[:-1], dtype=bool)
-    counts = np.asarray(mask)
+    counts = as_array("mask", mask)
     check_token_mask(counts.dtype, counts.dtype == bool, counts.shape, shape)
     return counts
 
 
 def _labels(labels: ArrayLike, shape: tuple[int, ...], ignore_index: int) -> NDArray[Any]:
-    targets = np.asarray(labels)
+    targets = as_array("labels", labels)
     is_integer = np.issubdtype(targets.dtype, np.integer)
     check_labels(targets.dtype, is_integer, targets.shape, shape)
     outside = (targets != ignore_index) & ((targets < 0) | (targets >= shape[-1]))

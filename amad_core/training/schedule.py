@@ -39,7 +39,8 @@ class LinearRamp:
         check_weight("start", self.start)
         check_weight("end", self.end)
         for argument, step in (("first_step", self.first_step), ("last_step", self.last_step)):
-            integer(argument, step)
+            # As Python's integers: unsigned ones of a library have no differences below 0.
+            object.__setattr__(self, argument, integer(argument, step))
         if self.first_step >= self.last_step:
             raise ValueError(
                 f"first_step must be below last_step; got {self.first_step} and {self.last_step}"
@@ -47,12 +48,12 @@ class LinearRamp:
 
     def weight_at(self, step: int) -> float:
         """The weight at ``step``, an integer."""
-        integer("step", step)
-        if step <= self.first_step:
+        now = integer("step", step)
+        if now <= self.first_step:
             return float(self.start)
-        if step >= self.last_step:
+        if now >= self.last_step:
             return float(self.end)
-        way = (step - self.first_step) / (self.last_step - self.first_step)
+        way = (now - self.first_step) / (self.last_step - self.first_step)
         return self.start + (self.end - self.start) * way
 
 
@@ -91,6 +92,14 @@ def check_parts(parts: Mapping[str, object], weights: Mapping[str, object], step
             check_weight(argument, weight)
         elif step is None:
             raise ValueError(f"step must be given, as {argument} is a ramp; got None")
+
+
+def check_step_tensor(dtype: object, is_integer: bool, shape: Sequence[int | None]) -> None:
+    """Raise unless a step that is a tensor holds one integer, whatever its axes."""
+    if not is_integer:
+        raise TypeError(f"step must be an integer; got dtype {dtype}")
+    if any(length not in (1, None) for length in shape):
+        raise ValueError(f"step must be one integer; got shape {list(shape)}")
 
 
 def check_part(name: str, part: object) -> None:

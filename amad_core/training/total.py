@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amad_core.attention.inputs import FloatArray
+from amad_core.attention.inputs import FloatArray, as_array
 from amad_core.training.schedule import Weight, check_part, check_parts, check_scalar, weight_at
 
 
@@ -67,6 +67,6 @@ def total_loss(
 
 def _scalar(name: str, part: ArrayLike) -> FloatArray:
     check_part(name, part)
-    value = np.asarray(part)
+    value = as_array(name, part)
     check_scalar(name, np.issubdtype(value.dtype, np.floating), value.shape, value.dtype)
     return value.astype(np.float64)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +149,16 @@ BAD_CALLS = [
             "eps must be finite and at least 0; got -1e-08", {"eps": -1e-8}),
     BadCall("eps of no number", TypeError,
             "eps must be a real number; got '0' of type str", {"eps": "0"}),
+    BadCall("temperature beyond floats", ValueError, "temperature must be finite and within the "
+            "range of a float; got a int beyond it", {"temperature": 10**400}),
+    BadCall("eps beyond floats", ValueError, "eps must be finite and within the range of a float",
+            {"eps": Fraction(10**400)}),
+    BadCall("eps that rounds to 0", ValueError, "eps must be finite and at least 0; got Fraction",
+            {"eps": Fraction(1, 10**400)}),
+    BadCall("weight NaN", ValueError, "weight must be finite; got", {"variant": "projected",
+            "weight": np.diag([np.nan, *np.ones(34)]), "bias": ones(35)}),
+    BadCall("bias that ReLU would hide", ValueError, "bias must be finite; got", {"variant":
+            "projected", "weight": ones(35, 35), "bias": np.append(ones(34), -np.inf)}),
     BadCall("no weight", ValueError,
             "weight must be given for the variant 'projected', of shape [35, 35] "
             "(queries * keys = 35 cells); got None", {"variant": "projected"}),
@@ -256,6 +267,21 @@ def test_what_came_is_found() -> None:
         ValueError, match=re.escape("weight must be finite; got inf at index (0, 0)")
     ):
         loss(teacher=teacher, student=teacher, **learned)
+
+
+@pytest.mark.parametrize("value", [[[1.0], [1.0, 2.0]], [[10**400, 1.0]], object()])
+def test_what_is_no_array_is_refused_in_words_of_ours(value: Any) -> None:
+    from amad_core import cell_mask, total_loss
+
+    loss, name = implementation("specification", "amad_loss"), type(value).__name__
+    with pytest.raises(TypeError, match=f"student must .*got (dtype object|{name})"):
+        loss(teacher=ones(1, 1, 2, 2), student=value)
+    with pytest.raises(TypeError, match=f"mask must .*got (dtype object|{name})"):
+        loss(teacher=ones(1, 1, 2, 2), student=ones(1, 1, 2, 2), mask=value)
+    with pytest.raises(TypeError, match=f"tokens must .*got (dtype object|{name})"):
+        cell_mask(tokens=value)
+    with pytest.raises(TypeError, match=f"task must .*got (dtype object|{name})"):
+        total_loss(task=value)
 
 
 def test_what_came_is_found_by_torch() -> None:

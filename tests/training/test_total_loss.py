@@ -107,6 +107,39 @@ def test_a_ramp_moves_inside_a_graph() -> None:
         total_loss(attention=tf.constant(8.0), attention_weight=ramp, step=tf.constant(1.0))
 
 
+@pytest.mark.xdist_group("tensorflow")
+@pytest.mark.parametrize("dtype", ["uint8", "uint64", "int16", "int64"])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_a_step_of_any_integers_and_one_element(dtype: str, shape: tuple[int, ...]) -> None:
+    """Before the first step, where an unsigned difference would wrap; eagerly and in a graph."""
+    tf = pytest.importorskip("tensorflow")
+    from amad_tensorflow.training.total import total_loss
+
+    ramp = LinearRamp(start=0.5, end=2.0, first_step=10, last_step=20)
+
+    def total(step: Any) -> Any:
+        return total_loss(task=tf.constant(4.0), task_weight=ramp, step=step).total
+
+    unknown = tf.function(total, input_signature=[tf.TensorSpec(None, dtype)])
+    for now, weight in ((0, 0.5), (15, 1.25), (99, 2.0)):
+        step = tf.cast(tf.fill(shape, now), dtype)
+        for function in (total, tf.function(total), *([] if shape else [unknown])):
+            found = function(step)
+            assert found.shape == ()
+            assert float(found) == 4 * weight
+    with pytest.raises(ValueError, match=r"step must be one integer; got shape \[2\]"):
+        total(tf.zeros(2, dtype))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_a_step_of_numpy(port: Port, dtype: str) -> None:
+    ramp = LinearRamp(start=0.0, end=1.0, first_step=np.uint8(100), last_step=300)
+    for now, weight in ((3, 0.0), (150, 0.25)):
+        step = np.dtype(dtype).type(now)
+        found = port.call("total_loss", task=np.array(4.0), task_weight=ramp, step=step).total
+        assert_agrees(found, 4 * weight, within=1e-15)
+
+
 ONE = np.array(1.0)
 RAMP = LinearRamp(start=0, end=1, first_step=0, last_step=1)
 
@@ -122,6 +155,7 @@ RAMP = LinearRamp(start=0, end=1, first_step=0, last_step=1)
         ),
         ({"task": ONE, "task_weight": -1.0}, ValueError, "task_weight .* at least 0; got -1.0"),
         ({"task": ONE, "task_weight": np.inf}, ValueError, "task_weight must be finite"),
+        ({"task": ONE, "task_weight": 10**400}, ValueError, "task_weight must be finite and with"),
         ({"task": ONE, "task_weight": True}, TypeError, "task_weight must be a real number"),
         ({"task": ONE, "task_weight": RAMP}, ValueError, "step must be given, as task_weight is a"),
         ({"task": ONE, "task_weight": RAMP, "step": 1.5}, TypeError, "step must be an integer"),
@@ -158,6 +192,8 @@ def test_a_number_is_no_loss_to_train_with(port: Port) -> None:
         ({"end": "1"}, TypeError, "end must be a real number"),
         ({"first_step": 2}, ValueError, "first_step must be below last_step; got 2 and 2"),
         ({"last_step": 2.0}, TypeError, "last_step must be an integer; got 2.0"),
+        ({"last_step": 10**400}, ValueError, "last_step must be within 64 bits"),
+        ({"end": 10**400}, ValueError, "end must be finite and within the range of a float"),
     ],
 )
 def test_what_is_no_ramp_is_refused(

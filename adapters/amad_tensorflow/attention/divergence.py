@@ -1,5 +1,7 @@
 """Divergence: how far a teacher head is from its mixture of student heads."""
 
+import math
+
 import tensorflow as tf
 
 from amad_tensorflow.attention.inputs import Tensor, tiny
@@ -17,10 +19,9 @@ def kl_divergence(target: Tensor, mixture: Tensor, eps: float) -> Tensor:
     """
     holds = target > 0
     # A difference of logarithms: the derivative of log(p/m) passes through p/m², which overflows.
-    one = tf.ones_like(target)
-    logarithm = tf.math.log(tf.where(holds, target, one)) - tf.math.log(
-        tf.where(holds, _floored(mixture, eps), one)
-    )
+    zero, one = tf.zeros_like(target), tf.ones_like(target)
+    log_target = tf.math.log(tf.where(holds, target, one))
+    logarithm = log_target - tf.where(holds, _floored_log(mixture, eps), zero)
     return tf.reduce_sum(target * logarithm, axis=-1)
 
 
@@ -33,12 +34,15 @@ def jensen_shannon_divergence(target: Tensor, mixture: Tensor, eps: float) -> Te
     # Without a floor the derivative of an empty cell is -inf; the value does not need one.
     eps = max(eps, tiny(mixture.dtype))
     half = (target + mixture) / 2
-    logarithm = tf.math.log(_floored(mixture, eps)) - tf.math.log(_floored(half, eps))
+    logarithm = _floored_log(mixture, eps) - _floored_log(half, eps)
     from_mixture = tf.reduce_sum(mixture * logarithm, axis=-1)
     return (kl_divergence(target, half, eps) + from_mixture) / 2
 
 
-def _floored(values: Tensor, eps: float) -> Tensor:
+def _floored_log(values: Tensor, eps: float) -> Tensor:
+    """``log(max(v, eps))``, also for an ``eps`` that the dtype of ``v`` cannot hold [D5]."""
     # Not maximum: at and below the floor the derivative is 0, and maximum passes it at equality.
     # Nor `values > eps`, which would make a number of NaN, where nobody looks at values.
-    return tf.where(values <= eps, tf.constant(eps, values.dtype), values)
+    below = values <= eps
+    floor = tf.constant(math.log(eps) if eps > 0 else -math.inf, values.dtype)
+    return tf.where(below, floor, tf.math.log(tf.where(below, tf.ones_like(values), values)))

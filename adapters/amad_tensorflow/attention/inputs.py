@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from amad_core.arguments.loss_masks import check_mask
-from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes
+from amad_core.arguments.maps import bad_parameter, bad_values, check_floating, check_map_shapes
 from amad_tensorflow.attention.value_checks import check_finite
 
 Tensor = Any  # tf.Tensor; TensorFlow ships no types that a checker could hold on to
@@ -57,9 +57,13 @@ def tiny(dtype: Any) -> float:
     return float(np.finfo(dtype.as_numpy_dtype).tiny)
 
 
-def checked_parameter(argument: str, values: Tensor | None, like: Tensor) -> Tensor | None:
-    """A learned parameter in the dtype of all sums."""
-    return None if values is None else tf.cast(floating(argument, values), like.dtype)
+def checked_parameter(
+    argument: str, values: Tensor, like: Tensor, check_values: bool | None
+) -> Tensor:
+    """A learned parameter in the dtype of all sums, finite as far as values are checked."""
+    parameter = tf.cast(floating(argument, values), like.dtype)
+    check_finite(parameter, partial(bad_parameter, argument), check_values)
+    return parameter
 
 
 def whole_maps(maps: Tensor) -> Tensor:

@@ -3,25 +3,13 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from amad_core.arguments.maps import check_eps, check_temperature
 from amad_core.arguments.words import check_choice
 from amad_tensorflow.attention.inputs import Tensor
 from amad_tensorflow.attention.loss import amad_loss
 from amad_tensorflow.attention.variants import VARIANTS
-
-
-def masked_maps(maps: Tensor, mask: Tensor) -> Tensor:
-    """``[B, H, Q, K]`` with 0 where Keras's mask ``[B, Q, K]`` or ``[B, 1, Q, K]`` is false."""
-    maps, mask = tf.convert_to_tensor(maps), tf.cast(mask, tf.bool)
-    if mask.shape.rank not in (3, 4):
-        raise ValueError(
-            "y_pred carries a Keras mask that must be [batch, queries, keys] or "
-            f"[batch, heads, queries, keys]; got shape {mask.shape}"
-        )
-    valid = mask[:, tf.newaxis] if mask.shape.rank == 3 else mask[:, :1]
-    return tf.where(valid, maps, tf.zeros_like(maps))
+from amad_tensorflow.keras.masks import masked_maps
 
 
 @keras.saving.register_keras_serializable(package="amad")
@@ -32,8 +20,8 @@ class AMADLoss(keras.losses.Loss):  # type: ignore[misc]
     its own losses, and converts both maps to ``dtype`` (float32 unless set otherwise).
 
     A mask that Keras itself has attached to the student's maps (``MultiHeadAttention`` does, after
-    ``Embedding(mask_zero=True)``) is taken as the mask of cells that count. Otherwise set masked
-    cells of both maps to 0, which gives the same loss.
+    ``Embedding(mask_zero=True)``) is taken as the mask of cells that count; one that differs by
+    head is refused. Otherwise set masked cells of both maps to 0, which gives the same loss.
 
     Args:
         variant: ``"mse"``, ``"kl"``, ``"token"`` or ``"js"``.
@@ -88,7 +76,8 @@ class AMADLoss(keras.losses.Loss):  # type: ignore[misc]
         mask = getattr(y_pred, "_keras_mask", None)
         if mask is not None:
             # Keras would weight the samples by it, which is another loss; new tensors carry none.
-            y_true, y_pred = masked_maps(y_true, mask), masked_maps(y_pred, mask)
+            y_true = masked_maps("y_true", y_true, mask)
+            y_pred = masked_maps("y_pred", y_pred, mask)
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

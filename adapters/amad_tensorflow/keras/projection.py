@@ -15,6 +15,7 @@ from amad_tensorflow.attention.inputs import (
     whole_maps,
 )
 from amad_tensorflow.attention.projection import projected_heads
+from amad_tensorflow.keras.masks import mask_for_all_heads
 
 
 @keras.saving.register_keras_serializable(package="amad")
@@ -73,9 +74,7 @@ class AMADProjection(keras.layers.Layer):  # type: ignore[misc]
         weight, bias = tf.convert_to_tensor(self.weight), tf.convert_to_tensor(self.bias)
         dtype = accumulation_dtype(maps, weight)
         maps = tf.cast(maps, dtype)
-        if mask is not None and len(mask.shape) == 4:
-            mask = mask[:, 0]
-        valid = broadcast_mask(mask, maps)
+        valid = broadcast_mask(None if mask is None else mask_for_all_heads("mask", mask), maps)
         maps = tf.where(valid[:, tf.newaxis], maps, tf.zeros_like(maps))
         heads = projected_heads(
             whole_maps(maps), tf.cast(weight, dtype), tf.cast(bias, dtype), valid

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from amad_core.arguments.peers import check_head_alignment
-from amad_tensorflow.attention.inputs import Tensor, floating, known_shape, whole_maps
+from amad_tensorflow.attention.inputs import Tensor, checked_parameter, known_shape, whole_maps
 from amad_tensorflow.peers.comparison import softmax_kl
 from amad_tensorflow.peers.inputs import maps_and_cells
 from amad_tensorflow.peers.reduction import reduced
@@ -53,11 +53,10 @@ def align_to_distill(
 
     Source: Jin et al., "Align-to-Distill", LREC-COLING 2024; github.com/ncsoft/Align-to-Distill.
     """
-    weight, bias = floating("weight", weight), floating("bias", bias)
     teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
-    shapes = [known_shape(tensor) for tensor in (weight, bias, teacher, student)]
-    check_head_alignment(*shapes)
-    matrix, offset = tf.cast(weight, student.dtype), tf.cast(bias, student.dtype)
+    matrix = checked_parameter("weight", weight, student, check_values)
+    offset = checked_parameter("bias", bias, student, check_values)
+    check_head_alignment(*(known_shape(tensor) for tensor in (matrix, offset, teacher, student)))
     aligned = tf.matmul(matrix, whole_maps(student)) + offset[:, tf.newaxis]
     per_head = softmax_kl(whole_maps(teacher), aligned, whole_maps(valid[:, tf.newaxis]))
     return reduced(tf.reduce_sum(per_head, axis=1), reduction)

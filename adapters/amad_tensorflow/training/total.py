@@ -10,9 +10,10 @@ from amad_core.training.schedule import (
     check_part,
     check_parts,
     check_scalar,
+    check_step_tensor,
     weight_at,
 )
-from amad_tensorflow.attention.inputs import Tensor, accumulation_dtype
+from amad_tensorflow.attention.inputs import Tensor, accumulation_dtype, as_tensor
 from amad_tensorflow.attention.tracing import as_written
 
 
@@ -44,8 +45,9 @@ def total_loss(
         attention: what ``amad_loss`` gives, or ``amad_layers_loss`` as its ``total``.
         output_weight, task_weight, attention_weight: numbers of at least 0, or a
             :class:`LinearRamp`; ``None``: 1. A weight without its part is an error.
-        step: the step of training, for a ramp: an integer, or an integer tensor or variable such
-            as ``optimizer.iterations``, without which a ramp inside a ``tf.function`` stands still.
+        step: the step of training, for a ramp: an integer, or an integer tensor or variable
+            of one element such as ``optimizer.iterations``, without which a ramp inside a
+            ``tf.function`` stands still.
 
     Returns:
         ``total``, and ``output``, ``task`` and ``attention`` as they came, unweighted.
@@ -82,11 +84,12 @@ def _weight_at(weight: Weight | None, step: int | Tensor | None, dtype: Any) -> 
     """A weight at a step, which may be a tensor, so that a graph follows it."""
     if not isinstance(weight, LinearRamp) or step is None or isinstance(step, int):
         return tf.constant(weight_at(weight, step), dtype)
-    now = tf.convert_to_tensor(step)
-    if not now.dtype.is_integer:
-        raise TypeError(f"step must be an integer; got dtype {now.dtype.name}")
-    way = tf.cast(now - weight.first_step, dtype) / (weight.last_step - weight.first_step)
-    return weight.start + (weight.end - weight.start) * tf.clip_by_value(way, 0, 1)
+    now = as_tensor("step", step)
+    check_step_tensor(now.dtype.name, now.dtype.is_integer, now.shape[: now.shape.rank or 0])
+    # float64 first: an unsigned step has no differences below 0, and float32 no steps above 2^24.
+    passed = tf.cast(tf.reshape(now, []), tf.float64) - float(weight.first_step)
+    way = tf.clip_by_value(passed / float(weight.last_step - weight.first_step), 0, 1)
+    return tf.cast(weight.start + (weight.end - weight.start) * way, dtype)
 
 
 def _check_scalar(name: str, part: Tensor) -> None:

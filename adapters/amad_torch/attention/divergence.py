@@ -1,5 +1,7 @@
 """Divergence: how far a teacher head is from its mixture of student heads."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ def kl_divergence(target: Tensor, mixture: Tensor, eps: float) -> Tensor:
     """
     holds = target > 0
     # A difference of logarithms: the derivative of log(p/m) passes through p/m², which overflows.
-    logarithm = target.where(holds, 1.0).log() - _floored(mixture, eps).where(holds, 1.0).log()
+    logarithm = target.where(holds, 1.0).log() - _floored_log(mixture, eps).where(holds, 0.0)
     return (target * logarithm).sum(dim=-1)
 
 
@@ -29,11 +31,14 @@ def jensen_shannon_divergence(target: Tensor, mixture: Tensor, eps: float) -> Te
     # Without a floor the derivative of an empty cell is -inf; the value does not need one.
     eps = max(eps, torch.finfo(mixture.dtype).tiny)
     half = (target + mixture) / 2
-    logarithm = _floored(mixture, eps).log() - _floored(half, eps).log()
+    logarithm = _floored_log(mixture, eps) - _floored_log(half, eps)
     return (kl_divergence(target, half, eps) + (mixture * logarithm).sum(dim=-1)) / 2
 
 
-def _floored(values: Tensor, eps: float) -> Tensor:
+def _floored_log(values: Tensor, eps: float) -> Tensor:
+    """``log(max(v, eps))``, also for an ``eps`` that the dtype of ``v`` cannot hold [D5]."""
     # Not clamp: at and below the floor the derivative is 0, and clamp passes it at equality.
     # Nor `values > eps`, which would make a number of NaN, where nobody looks at values.
-    return values.where(~(values <= eps), eps)
+    above = ~(values <= eps)
+    floor = math.log(eps) if eps > 0 else -math.inf
+    return values.where(above, 1.0).log().where(above, floor)

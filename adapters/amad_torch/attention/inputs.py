@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from amad_core.arguments.loss_masks import check_mask
-from amad_core.arguments.maps import bad_values, check_floating, check_map_shapes
+from amad_core.arguments.maps import bad_parameter, bad_values, check_floating, check_map_shapes
 from amad_torch.attention.value_checks import check_finite
 
 
@@ -47,9 +47,13 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
     return torch.float64 if wide else torch.float32
 
 
-def checked_parameter(argument: str, values: Tensor | None, like: Tensor) -> Tensor | None:
-    """A learned parameter in the dtype of all sums."""
-    return None if values is None else floating(argument, values).to(like.dtype)
+def checked_parameter(
+    argument: str, values: Tensor, like: Tensor, check_values: bool | None
+) -> Tensor:
+    """A learned parameter in the dtype of all sums, finite as far as values are checked."""
+    parameter = floating(argument, values).to(like.dtype)
+    check_finite(parameter, partial(bad_parameter, argument), check_values)
+    return parameter
 
 
 def whole_maps(maps: Tensor) -> Tensor:

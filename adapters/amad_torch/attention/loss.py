@@ -70,8 +70,9 @@ def amad_loss(
             and has no gradient where the teacher has mass and the mixture has none.
         weight: ``W`` ``[n, n]`` with ``n = Q*K``, for ``projected`` only.
         bias: ``b`` ``[n]``, for ``projected`` only.
-        check_values: look for negative, NaN and infinite cells: always (``True``), never
-            (``False``), or where it costs no device synchronisation (``None``).
+        check_values: look for negative, NaN and infinite cells, and a weight or bias that is not
+            finite: always (``True``), never (``False``), or where it costs no device
+            synchronisation (``None``).
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where a map is float64, else
@@ -131,8 +132,10 @@ def checked_problem(
     if eps is not None:
         check_eps(eps)
     teacher, student = checked_maps(teacher, student, mask, check_values)
-    matrix = checked_parameter("weight", weight, student)
-    offset = checked_parameter("bias", bias, student)
+    matrix, offset = (
+        None if values is None else checked_parameter(argument, values, student, check_values)
+        for argument, values in (("weight", weight), ("bias", bias))
+    )
     check_projection(
         variant,
         None if matrix is None else matrix.shape,

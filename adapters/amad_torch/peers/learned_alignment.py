@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from amad_core.arguments.peers import check_head_alignment
-from amad_torch.attention.inputs import floating, whole_maps
+from amad_torch.attention.inputs import checked_parameter, whole_maps
 from amad_torch.attention.precision import full_precision, product
 from amad_torch.peers.comparison import softmax_kl
 from amad_torch.peers.inputs import maps_and_cells
@@ -54,12 +54,11 @@ def align_to_distill(
 
     Source: Jin et al., "Align-to-Distill", LREC-COLING 2024; github.com/ncsoft/Align-to-Distill.
     """
-    floating("weight", weight)
-    floating("bias", bias)
     with full_precision(student):
         teacher, student, valid = maps_and_cells(teacher, student, mask, check_values)
-        check_head_alignment(weight.shape, bias.shape, teacher.shape, student.shape)
-        matrix, offset = weight.to(student.dtype), bias.to(student.dtype)
+        matrix = checked_parameter("weight", weight, student, check_values)
+        offset = checked_parameter("bias", bias, student, check_values)
+        check_head_alignment(matrix.shape, offset.shape, teacher.shape, student.shape)
         heads = product(matrix.expand(len(student), -1, -1), whole_maps(student))
         aligned = heads + offset.unsqueeze(1)
         per_head = softmax_kl(whole_maps(teacher), aligned, valid.flatten(1).unsqueeze(1))
