@@ -64,7 +64,7 @@ def check_map_shapes(teacher: Shape, student: Shape) -> None:
             raise ValueError(
                 f"teacher and student must agree in {axis}; got teacher {teacher[index]}, "
                 f"student {student[index]} (shapes {shown(teacher)} and {shown(student)}, "
-                f"axes {_MAP_AXES}){_same_cells(teacher, student)}"
+                f"axes {_MAP_AXES}){_same_cells(teacher, student)}; docs/different-lengths.md"
             )
 
 
