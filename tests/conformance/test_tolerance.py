@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from amad_core import amad_loss_and_grad
-from amad_core.conformance.inputs.borders import rounded
+from amad_core.conformance.inputs.borders import long_maps, maps_with_zeros, rounded
 from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.inputs.terms import Terms
+from amad_core.conformance.judging.judgement import specified
 from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, exceeds, tolerance, within
 
 
@@ -83,3 +85,85 @@ def test_rounding_to_bfloat16_is_to_nearest_even():
 def test_unknown_dtype_is_refused(cases):
     with pytest.raises(ValueError, match="dtype must be one of"):
         tolerance(cases[0], "float8")
+
+
+HALF = ("bfloat16", "float16")
+
+
+def losses_in_half_precision():
+    """Ways to write kl that round after every operation."""
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+
+    def of_logarithms(target, mixture, tiny):
+        ratio = target.clamp_min(tiny).log() - mixture.clamp_min(tiny).log()
+        return (target * ratio).sum((1, 2)).mean()
+
+    def entropies_apart(target, mixture, tiny):
+        entropy = torch.special.xlogy(target, target).sum((1, 2))
+        return (entropy - (target * mixture.clamp_min(tiny).log()).sum((1, 2))).mean()
+
+    def of_log_targets(target, mixture, tiny):
+        logs = mixture.clamp_min(tiny).log(), target.clamp_min(tiny).log()
+        divergence = functional.kl_div(*logs, reduction="none", log_target=True)
+        return divergence.sum((1, 2)).mean()
+
+    return of_logarithms, entropies_apart, of_log_targets
+
+
+def answered(loss, case, dtype, spoil=lambda values: values):
+    """Value and gradient of a kl loss in PyTorch, whose sums over a head are ``spoil``ed."""
+    torch = pytest.importorskip("torch")
+    wide = [torch.tensor(maps) for maps in (case.teacher, case.student)]
+    teacher, student = (maps.to(getattr(torch, dtype)) for maps in wide)
+    student.requires_grad_()
+    t, s = teacher.flatten(2), student.flatten(2)
+    weights = ((t @ s.mT) / (t.norm(dim=2)[:, :, None] * s.norm(dim=2)[:, None])).softmax(2)
+    t, s = (heads / spoil(heads.sum(2, keepdim=True)) for heads in (t, s))
+    value = loss(t, weights @ s, torch.finfo(t.dtype).tiny)
+    (gradient,) = torch.autograd.grad(value, student)
+    return np.asarray(value.item()), gradient.double().numpy()
+
+
+def half_precision_cases(dtype, seeds=range(3)):
+    for seed in seeds:
+        for case in (*maps_with_zeros(Terms("kl"), seed), *long_maps(Terms("kl"), seed)):
+            yield rounded(case, dtype)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_rounding_after_every_operation_is_within_the_tolerance(dtype):
+    for loss in losses_in_half_precision():
+        for case in half_precision_cases(dtype):
+            right, allowed = specified(case), tolerance(case, dtype)
+            value, gradient = answered(loss, case, dtype)
+            assert within(value, right.value, allowed.value), (loss.__name__, case.name)
+            assert within(gradient, right.grad_student, allowed.gradient), loss.__name__
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("variant", ["mse", "kl", "js", "token"])
+def test_a_twentieth_is_beyond_the_tolerance_of_half_precision(variant, dtype):
+    """In the loss and in the gradient, on one of the inputs at least."""
+    found = []
+    for case in maps_with_zeros(Terms(variant), 0):
+        case = rounded(case, dtype)
+        right, allowed = specified(case), tolerance(case, dtype)
+        found += [
+            (
+                within(1.05 * right.value, right.value, allowed.value),
+                within(1.05 * right.grad_student, right.grad_student, allowed.gradient),
+            )
+        ]
+    assert not np.all(found, axis=0).any()
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_sums_that_half_precision_takes_too_coarsely_are_seen(dtype):
+    """The sum by which cells are divided 6 % too small, as where it stops growing."""
+    loss, found = losses_in_half_precision()[0], []
+    for case in half_precision_cases(dtype, range(1)):
+        right, allowed = specified(case), tolerance(case, dtype)
+        value, _ = answered(loss, case, dtype, lambda sums: 0.94 * sums)
+        found.append(within(value, right.value, allowed.value))
+    assert not all(found)

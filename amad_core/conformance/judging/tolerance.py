@@ -24,6 +24,11 @@ value, so that nothing cancels.
 - **Cells of exactly 0** in the student's map. A softmax passes on ``s (g - <s, g>)``: what the
   gradient ``g`` is where ``s = 0`` never reaches a parameter, if only it is finite. Ports rightly
   differ there: the derivative of ``|s|`` (``F.normalize(p=1)``) is taken as 0, that of a sum is 1.
+- **Half precision.** In bfloat16 and float16 such bounds are larger than many a loss, and only
+  gross errors fail. There the errors are tried (:mod:`amad_core.conformance.judging.rounding`);
+  allowed are 8 times their root mean square for the loss, 10 times for a cell of the gradient. Of
+  right ports that round after every operation, the furthest was off by 4.7 and 6.6 times
+  (``docs/numerics.md``).
 - **Floor.** No dtype is held to less than the unit roundoff of float32, 6e-8, of the magnitude:
   nobody who trains in float32 can tell such a difference from rounding. So a norm plus 1e-8, or a
   floor of 1e-12 inside the logarithm, is no mistake; 1e-8 inside the logarithm is one.
@@ -37,7 +42,7 @@ from types import MappingProxyType
 import numpy as np
 
 from amad_core.attention.alignment import aligned_maps, softmax_over_students
-from amad_core.attention.inputs import FloatArray
+from amad_core.attention.inputs import BoolArray, FloatArray
 from amad_core.attention.loss import Problem, checked_problem, compared_student, reduce_batch
 from amad_core.attention.similarity import (
     cosine_similarity,
@@ -46,6 +51,7 @@ from amad_core.attention.similarity import (
     scaled_to_peak,
 )
 from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.judging.rounding import SMALLEST_NORMAL, expected_errors
 
 UNIT_ROUNDOFF: Mapping[str, float] = MappingProxyType(
     {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -56,6 +62,8 @@ FLOOR = UNIT_ROUNDOFF["float32"]
 """No dtype is held to less."""
 
 _STANDARD_DEVIATIONS = 4.0
+_STANDARD_DEVIATIONS_IN_HALF = 8.0, 10.0
+"""Of the loss, and of one of many cells of the gradient."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +90,35 @@ def tolerance(case: Case, dtype: str = "float64") -> Tolerance:
     if dtype not in UNIT_ROUNDOFF:
         raise ValueError(f"dtype must be one of {', '.join(UNIT_ROUNDOFF)}; got {dtype!r}")
     problem = checked_problem(**{k: v for k, v in case.arguments().items() if k != "reduction"})
-    relative = relative_error(case, dtype)
     with np.errstate(all="ignore"):
-        stages = _stages(problem)
-        value = relative * _value_magnitude(problem, stages)
-        gradient = relative * _gradient_magnitude(problem, stages, relative)
+        half = dtype in SMALLEST_NORMAL
+        value, gradient = (_tried if half else _derived)(case, problem, dtype)
     if case.reduction == "mean":
         gradient = gradient / case.teacher.shape[0]
     counts = problem.valid[:, np.newaxis] & (case.student == 0)
-    gradient = np.where(counts, np.inf, _as_maps(gradient, case))
-    return Tolerance(reduce_batch(value, case.reduction), gradient)
+    return Tolerance(value, np.where(counts, np.inf, _as_maps(gradient, case)))
+
+
+def _derived(case: Case, problem: Problem, dtype: str) -> tuple[FloatArray, FloatArray]:
+    """Of the reduced loss, and of the gradient of every sample's own loss, as heads."""
+    relative, stages = relative_error(case, dtype), _stages(problem)
+    terms, slope = _MAGNITUDES[case.variant]
+    value = relative * _value_magnitude(problem, stages, terms)
+    upstream = _gradient_magnitude(problem, stages, slope)
+    gradient = relative * _through_projection(problem, upstream, relative)
+    return reduce_batch(value, case.reduction), gradient
+
+
+def _tried(case: Case, problem: Problem, dtype: str) -> tuple[FloatArray, FloatArray]:
+    """The same in half precision."""
+    errors = expected_errors(case, problem, dtype)
+    kinked = _kinked(problem, _STANDARD_DEVIATIONS * UNIT_ROUNDOFF[dtype])
+    smallest = SMALLEST_NORMAL[dtype] * UNIT_ROUNDOFF[dtype]
+    value, gradient = (
+        times * error + smallest
+        for times, error in zip(_STANDARD_DEVIATIONS_IN_HALF, errors, strict=True)
+    )
+    return value, np.where(kinked, np.inf, gradient)
 
 
 def relative_error(case: Case, dtype: str) -> float:
@@ -119,6 +146,9 @@ def exceeds(found: FloatArray, expected: FloatArray, allowed: FloatArray) -> Flo
     return np.where(same, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
 
 
+_Magnitude = Callable[[FloatArray, FloatArray], FloatArray]
+
+
 @dataclass(frozen=True)
 class _Stages:
     """The stages of the loss that magnitudes are made of, heads as vectors."""
@@ -140,17 +170,15 @@ def _stages(problem: Problem) -> _Stages:
     return _Stages(student, weights, normalise(problem.teacher), entering, mixture)
 
 
-def _value_magnitude(problem: Problem, stages: _Stages) -> FloatArray:
+def _value_magnitude(problem: Problem, stages: _Stages, terms: _Magnitude) -> FloatArray:
     """One number a sample: every term of the divergence as if nothing cancelled."""
-    terms, _ = _MAGNITUDES[problem.variant.divergence.value.__name__]
     per_cell = terms(stages.target, np.maximum(stages.mixture, problem.eps))
     per_head = np.sum(per_cell, axis=-1)
     return np.asarray(np.sqrt(np.sum(per_head**2, axis=tuple(range(1, per_head.ndim)))))
 
 
-def _gradient_magnitude(problem: Problem, stages: _Stages, relative: float) -> FloatArray:
+def _gradient_magnitude(problem: Problem, stages: _Stages, slope: _Magnitude) -> FloatArray:
     """The chain rule of the gradient, every product and sum of absolute values."""
-    _, slope = _MAGNITUDES[problem.variant.divergence.value.__name__]
     through_mixture = slope(stages.target, stages.mixture)
     weights_gradient = through_mixture @ np.swapaxes(stages.entering, -1, -2)
     average = np.sum(stages.weights * weights_gradient, axis=-1, keepdims=True)
@@ -162,8 +190,7 @@ def _gradient_magnitude(problem: Problem, stages: _Stages, relative: float) -> F
     by_unit = _over_norm(unit_gradient, unit, unit, stages.student, 2)
     order = 2 if problem.variant.normalisation.value is l2_normalise else 1
     along = entering if order == 2 else np.ones_like(entering)
-    upstream = by_unit + _over_norm(entering_gradient, entering, along, stages.student, order)
-    return _through_projection(problem, upstream, relative)
+    return by_unit + _over_norm(entering_gradient, entering, along, stages.student, order)
 
 
 def _over_norm(
@@ -180,13 +207,26 @@ def _through_projection(problem: Problem, upstream: FloatArray, relative: float)
     if problem.weight is None or problem.bias is None:
         return upstream
     unit = l1_normalise(scaled_to_peak(problem.student))
+    active = _cells(problem) & (unit @ problem.weight.T + problem.bias > 0)
+    through = np.where(active, upstream, 0.0) @ np.abs(problem.weight)
+    magnitude = _over_norm(through, unit, np.ones_like(unit), problem.student, 1)
+    return np.where(_kinked(problem, relative), np.inf, magnitude)
+
+
+def _kinked(problem: Problem, relative: float) -> BoolArray:
+    """``[B, 1, 1]``: whether rounding decides on which side of ReLU's kink some cell lies."""
+    if problem.weight is None or problem.bias is None:
+        return np.zeros((1, 1, 1), dtype=bool)
+    unit = l1_normalise(scaled_to_peak(problem.student))
     affine = unit @ problem.weight.T + problem.bias
     undecided = np.abs(affine) <= relative * (unit @ np.abs(problem.weight).T + abs(problem.bias))
-    valid = problem.valid.reshape(problem.valid.shape[0], 1, -1)
-    through = np.where(valid & (affine > 0), upstream, 0.0) @ np.abs(problem.weight)
-    magnitude = _over_norm(through, unit, np.ones_like(unit), problem.student, 1)
-    kinked = (undecided & valid & (affine != 0)).any(axis=(-1, -2), keepdims=True)
-    return np.where(kinked, np.inf, magnitude)
+    near = undecided & _cells(problem) & (affine != 0)
+    return np.asarray(near.any(axis=(-1, -2), keepdims=True))
+
+
+def _cells(problem: Problem) -> BoolArray:
+    """The mask in the layout of the heads."""
+    return problem.valid.reshape(problem.valid.shape[0], 1, -1)
 
 
 def _as_maps(heads: FloatArray, case: Case) -> FloatArray:
@@ -223,12 +263,13 @@ def _js_slope(target: FloatArray, mixture: FloatArray) -> FloatArray:
     return np.where(half > 0, 1 + logs, 0.0)
 
 
-_Magnitude = Callable[[FloatArray, FloatArray], FloatArray]
-
 _MAGNITUDES: Mapping[str, tuple[_Magnitude, _Magnitude]] = MappingProxyType(
     {
-        "squared_distance": (_square_terms, _square_slope),
-        "kl_divergence": (_kl_terms, _kl_slope),
-        "jensen_shannon_divergence": (_js_terms, _js_slope),
+        "mse": (_square_terms, _square_slope),
+        "kl": (_kl_terms, _kl_slope),
+        "projected": (_kl_terms, _kl_slope),
+        "token": (_kl_terms, _kl_slope),
+        "js": (_js_terms, _js_slope),
     }
 )
+"""Terms of the divergence of each variant, and its derivative by the mixture."""
