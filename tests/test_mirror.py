@@ -34,7 +34,7 @@ FILES_OF_ONE = {
 NAMES_OF_ONE = {
     "specification": {
         "Divergence", "Normalisation", "ProjectionGradients",  # pairs of a value and its gradient
-        "saturating_divide", "Squeezed", "Pairs", "assignment",
+        "saturating_divide", "Squeezed", "Pairs", "assignment", "as_array",
     },
     "torch": {"accumulation_dtype", "as_tensor", "assignment"},
     "tensorflow": {"accumulation_dtype", "as_tensor", "tiny", "known_shape", "as_dtype"},
@@ -61,8 +61,8 @@ WORDS_OF_ONE = {
     "tensorflow": (
         ", as a tensor",
         ", or converts to one",
-        ": an integer, or an integer tensor or variable such as ``optimizer.iterations``, without "
-        "which a ramp inside a ``tf.function`` stands still",
+        ": an integer, or an integer tensor or variable of one element such as "
+        "``optimizer.iterations``, without which a ramp inside a ``tf.function`` stands still",
         ", ``check_values`` among them",
         " It is solved inside the graph, so the number of heads has to be known to it.",
         "; ``kernel[0, 0]``, transposed, of Keras's ``Conv2D(Ht, 1)`` over maps with the heads "
