@@ -83,24 +83,20 @@ def printable(text: str) -> str:
 
 def of_port(target: str, terms: Terms, port: Description | None, kit: str) -> Section:
     """What is judged, by what, and how it is called."""
-    judged_as = (
-        f"variant {terms.variant}, temperature {terms.temperature:g}, reduction {terms.reduction}"
-    )
-    rows = [
-        Row("port", target, style=STRONG),
-        Row("judged as", judged_as + (f", eps {terms.eps:g}" if terms.eps else "")),
-        Row("kit", kit),
-    ]
+    words = f"variant {terms.variant}, temperature {terms.temperature:g}"
+    floor = f", eps {terms.eps:g}" if terms.eps else ""
+    rows = [Row("port", target, style=STRONG)]
+    if port is not None:
+        rows.append(Row("framework", f"{port.versions} ({port.reason})"))
+    rows.append(Row("judged as", f"{words}, reduction {terms.reduction}{floor}"))
     if port is not None:
         taken = f"passed to the port: {', '.join(port.accepts)}"
         fixed = "none: all options are taken to be fixed inside"
-        rows[1:1] = [Row("framework", f"{port.versions} ({port.reason})")]
-        rows[3:3] = [
-            Row("options", taken if port.accepts else fixed),
-            Row("precision", f"{port.dtypes[0]}, others as a matter of quality"),
-            *([Row("arguments", port.remark)] if port.remark else ()),
-        ]
-    return Section("", tuple(rows))
+        rows.append(Row("options", taken if port.accepts else fixed))
+        rows.append(Row("precision", f"{port.dtypes[0]}, others as a matter of quality"))
+        if port.remark:
+            rows.append(Row("arguments", port.remark))
+    return Section("", (*rows, Row("kit", kit)))
 
 
 def of_error(error: PortError) -> Section:
