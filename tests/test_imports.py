@@ -38,7 +38,13 @@ FLOORS = {
         ("conformance",),
         ("command_line",),
     ),
-    "amad_torch": (("attention",), ("training",), ("peers", "module", "capture"), ("",)),
+    "amad_torch": (
+        ("attention",),
+        ("training",),
+        ("peers", "module", "capture"),
+        ("distillation",),
+        ("",),
+    ),
     "amad_tensorflow": (("attention",), ("training",), ("peers", "keras"), ("",)),
 }
 """The rooms of each package from the ground up, ``""`` for its own ``__init__``: a module imports

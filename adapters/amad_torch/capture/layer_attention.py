@@ -131,6 +131,11 @@ class LayerAttention:
         return batch, heads, queries, self.keys.shape[2]
 
     @property
+    def device(self) -> torch.device:
+        """Where the maps are."""
+        return self.queries.device if self._maps is None else self._maps.device
+
+    @property
     def maps(self) -> Tensor:
         """``[B, H, Q, K]`` after the softmax and before dropout.
 

@@ -1,0 +1,110 @@
+"""The attention loss of matched layers, by any method of the library."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from amad_torch.capture.layer_attention import LayerAttention
+from amad_torch.distillation.lengths import Lengths
+from amad_torch.distillation.match import MatchedLayers
+from amad_torch.peers import METHODS, distillation_loss
+
+INPUTS = ("maps", "scores", "vectors")
+"""What capture can give; values and logits it cannot."""
+
+
+def matched_loss(
+    matched: MatchedLayers,
+    method: str,
+    mask: Tensor | None,
+    lengths: Lengths,
+    options: Mapping[str, Any],
+) -> Tensor:
+    """The loss of one student layer against its teacher layers, a scalar: mean over samples."""
+    inputs = METHODS[method].inputs
+    return _LOSSES[inputs](matched, method, mask, lengths, options)
+
+
+def _maps_loss(
+    matched: MatchedLayers,
+    method: str,
+    mask: Tensor | None,
+    lengths: Lengths,
+    options: Mapping[str, Any],
+) -> Tensor:
+    teacher = _average([layer.maps.detach() for layer in matched.teacher], matched.name)
+    teacher, student = lengths.fitted(teacher, matched.student.maps, matched.name)
+    return distillation_loss(
+        name=method, teacher=teacher, student=student, mask=lengths.cut(mask), **options
+    )
+
+
+def _scores_loss(
+    matched: MatchedLayers,
+    method: str,
+    mask: Tensor | None,
+    lengths: Lengths,
+    options: Mapping[str, Any],
+) -> Tensor:
+    """Scores before the softmax; keys that either model does not see do not count."""
+    seen = mask
+    for layer in (*matched.teacher, matched.student):
+        if layer.mask is not None:
+            visible = layer.mask.all(dim=1) if layer.mask.dim() == 4 else layer.mask
+            seen = visible if seen is None else seen & visible
+    teacher = _average([_scores(layer).detach() for layer in matched.teacher], matched.name)
+    student = _scores(matched.student)
+    if teacher.shape[-2:] != student.shape[-2:]:
+        raise ValueError(f"{matched.name}: {method!r} compares scores of one length only")
+    return distillation_loss(name=method, teacher=teacher, student=student, mask=seen, **options)
+
+
+def _vectors_loss(
+    matched: MatchedLayers,
+    method: str,
+    mask: Tensor | None,
+    lengths: Lengths,
+    options: Mapping[str, Any],
+) -> Tensor:
+    """Relations among queries and among keys, added up; the last of several teacher layers."""
+    teacher, student = matched.teacher[-1], matched.student
+    losses = []
+    for vectors in ("queries", "keys"):
+        given = [getattr(layer, vectors) for layer in (teacher, student)]
+        losses.append(
+            distillation_loss(
+                name=method,
+                teacher=given[0].detach(),
+                student=given[1],
+                mask=mask if student.kind == "self" else None,
+                **options,
+            )
+        )
+    return torch.stack(losses).sum()
+
+
+_Loss = Callable[[MatchedLayers, str, Tensor | None, Lengths, Mapping[str, Any]], Tensor]
+_LOSSES: Mapping[str, _Loss] = {
+    "maps": _maps_loss,
+    "scores": _scores_loss,
+    "vectors": _vectors_loss,
+}
+
+
+def _scores(layer: LayerAttention) -> Tensor:
+    keys = layer.keys
+    if keys.shape[1] != layer.queries.shape[1]:
+        keys = keys.repeat_interleave(layer.queries.shape[1] // keys.shape[1], dim=1)
+    scores = (layer.queries @ keys.transpose(-1, -2)) * layer.scale
+    return scores if layer.bias is None else scores + layer.bias
+
+
+def _average(maps: list[Tensor], name: str) -> Tensor:
+    if len(maps) == 1:
+        return maps[0]
+    shapes = {tuple(one.shape) for one in maps}
+    if len(shapes) > 1:
+        raise ValueError(f"{name}: teacher layers of one group need one shape; got {shapes}")
+    return torch.stack(maps).mean(dim=0)

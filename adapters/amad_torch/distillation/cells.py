@@ -1,0 +1,93 @@
+"""Which cells of a pair of maps count: from the batch, from the captured masks, from the user."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from amad_torch.capture.layer_attention import LayerAttention
+from amad_torch.distillation.match import AttentionMatch
+
+IGNORED = -100
+"""The label of a token that does not count, in Transformers and in PyTorch's cross-entropy."""
+
+
+def counted_cells(
+    student: LayerAttention,
+    match: AttentionMatch,
+    batch: Mapping[str, Any],
+    has_decoder: bool,
+) -> Tensor | None:
+    """The boolean mask ``[B, Q, K]`` of one student layer; ``None``: every cell counts.
+
+    A token counts where the batch's padding masks say so. Tokens of a decoder behind an encoder
+    (``has_decoder``) follow ``decoder_attention_mask``, else labels that are not ignored; all
+    others follow ``attention_mask``. Axes that no entry of the batch is as long as (image patches)
+    count whole. On top of it comes what ``match.tokens`` says.
+    """
+    samples, _, queries, keys = student.shape
+    chosen_queries, chosen_keys = _chosen(match, batch)
+    in_decoder = has_decoder and "decoder" in student.path
+    of_queries = _real_tokens(batch, samples, queries, in_decoder)
+    of_keys = _real_tokens(batch, samples, keys, in_decoder and student.kind == "self")
+    of_queries = _both(of_queries, _checked(chosen_queries, samples, queries, "queries", student))
+    of_keys = _both(of_keys, _checked(chosen_keys, samples, keys, "keys", student))
+    if of_queries is None and of_keys is None:
+        return None
+    device = (of_queries if of_queries is not None else of_keys).device  # type: ignore[union-attr]
+    every = torch.ones(samples, 1, dtype=torch.bool, device=device)
+    rows = (every if of_queries is None else of_queries)[:, :, None]
+    columns = (every if of_keys is None else of_keys)[:, None, :]
+    return (rows & columns).expand(samples, queries, keys)
+
+
+def _real_tokens(
+    batch: Mapping[str, Any], samples: int, length: int, of_decoder: bool
+) -> Tensor | None:
+    names = ("decoder_attention_mask", "labels") if of_decoder else ("attention_mask",)
+    for name in names:
+        given = batch.get(name)
+        if isinstance(given, Tensor) and given.shape == (samples, length):
+            return given != IGNORED if name == "labels" else given.bool()
+    return None
+
+
+def _chosen(match: AttentionMatch, batch: Mapping[str, Any]) -> tuple[Tensor | None, Tensor | None]:
+    tokens = match.tokens
+    one, other = tokens if isinstance(tokens, tuple) else (tokens, tokens)
+    return _entry(one, batch), _entry(other, batch)
+
+
+def _entry(tokens: Tensor | str | None, batch: Mapping[str, Any]) -> Tensor | None:
+    if tokens is None or isinstance(tokens, Tensor):
+        return tokens
+    if tokens not in batch:
+        known = ", ".join(map(repr, batch))
+        raise ValueError(
+            f"tokens must name an entry of the batch; got {tokens!r}, there are {known}"
+        )
+    found = batch[tokens]
+    if not isinstance(found, Tensor):
+        raise TypeError(f"tokens must name a tensor; batch[{tokens!r}] is a {type(found).__name__}")
+    return found
+
+
+def _checked(
+    tokens: Tensor | None, samples: int, length: int, axis: str, student: LayerAttention
+) -> Tensor | None:
+    if tokens is None:
+        return None
+    if tokens.shape != (samples, length):
+        raise ValueError(
+            f"tokens must be boolean [batch, {axis}] = [{samples}, {length}] for "
+            f"{student.path!r}; got shape {list(tokens.shape)}: give queries and keys apart, "
+            "tokens=(queries, keys), where their numbers differ"
+        )
+    return tokens.bool()
+
+
+def _both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other.to(one.device)

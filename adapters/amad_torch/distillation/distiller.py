@@ -1,0 +1,326 @@
+"""The distiller: teacher and student in, the loss to train the student with out."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amad_core.arguments.maps import check_temperature
+from amad_core.arguments.words import check_choice
+from amad_core.training.schedule import check_weight
+from amad_torch.capture.capturing import CapturedAttention, capture_attention
+from amad_torch.distillation.attention import INPUTS, matched_loss
+from amad_torch.distillation.cells import IGNORED, counted_cells
+from amad_torch.distillation.lengths import Lengths
+from amad_torch.distillation.match import (
+    AttentionMatch,
+    GroupedLayers,
+    MatchedLayers,
+    matched_layers,
+)
+from amad_torch.distillation.output import DistillationOutput
+from amad_torch.distillation.tied import without_tied_copies
+from amad_torch.peers import METHODS
+from amad_torch.training.output_losses import output_loss
+
+
+class _Forward:
+    """``forward`` with the student's own signature, by which trainers choose a batch's entries."""
+
+    def __get__(self, distiller: "Distiller | None", owner: type["Distiller"]) -> Any:
+        if distiller is None:
+            return _unbound
+        bound = partial(Distiller.distil, distiller)
+        bound.__signature__ = inspect.signature(distiller.student.forward)  # type: ignore[attr-defined]
+        return bound
+
+
+def _unbound(self: "Distiller", labels: Any = None, **batch: Any) -> DistillationOutput:
+    """``forward`` of the class; ``labels`` is named, as trainers look for it."""
+    return self.distil(**({} if labels is None else {"labels": labels}), **batch)
+
+
+class Distiller(nn.Module):
+    """``L = w_output L_output + w_task L_task + λ Σ_(layer pairs) L_attention``, of any two models.
+
+    The teacher is frozen, in eval mode and without autograd whatever the caller does; it is no part
+    of ``parameters()`` and ``state_dict()``, but moves with ``.to()``. Both models keep their own
+    attention implementation; what they attend to comes from ``capture_attention``.
+
+    Args:
+        teacher, student: any ``nn.Module`` that is called with the entries of a batch.
+        method: a key of ``METHODS`` that compares maps, scores, or queries and keys, without
+            parameters of its own.
+        temperature: τ of the softmax over student heads, for AMAD's variants.
+        layers: which teacher layer teaches which student layer, as in ``layer_pairs``; within
+            self- and cross-attention, and within each part that both models have.
+        attention_weight, output_weight, task_weight: at least 0; what has weight 0 is not
+            computed. A part that a model or batch does not give (no logits, no labels) is left out.
+        output_temperature: τ of the softened outputs.
+        matches: what is compared with what, where everything that both have is not wanted.
+        crop: ``(teacher tokens, student tokens)`` left out at the beginning of both axes.
+        resize: the teacher's patch grid is resized to the student's.
+        options: further keywords of the method (``eps``, ``relation_heads``).
+
+    Raises:
+        TypeError: models that are no ``nn.Module``, an option of the wrong type.
+        ValueError: an unknown method, one that capture cannot feed or that learns parameters, a
+            negative weight, a temperature of 0 or below; in a forward pass: nothing to compare,
+            lengths that differ.
+
+    Source: Zhao et al., "No Head Left Behind", AAAI 2024.
+
+    Examples:
+        >>> from transformers import BertConfig, BertForSequenceClassification
+        >>> sizes = dict(hidden_size=24, intermediate_size=32, vocab_size=50)
+        >>> teacher, student = (
+        ...     BertForSequenceClassification(
+        ...         BertConfig(num_hidden_layers=depth, num_attention_heads=heads, **sizes)
+        ...     )
+        ...     for depth, heads in ((4, 6), (2, 4))
+        ... )
+        >>> distiller = Distiller(teacher=teacher, student=student, method="amad_kl")
+        >>> batch = dict(input_ids=torch.randint(50, (3, 7)), labels=torch.tensor([0, 1, 1]))
+        >>> out = distiller(**batch)
+        >>> list(out)
+        ['loss', 'attention', 'output', 'task', 'logits']
+        >>> out.loss.backward()
+    """
+
+    # A trainer that scales by tokens hands their number to a model's loss; here every part is a
+    # mean of its own, so the trainer divides by the steps it accumulates.
+    accepts_loss_kwargs = False
+
+    forward = _Forward()
+
+    def __init__(
+        self,
+        *,
+        teacher: nn.Module,
+        student: nn.Module,
+        method: str = "amad_kl",
+        temperature: float = 1.0,
+        layers: GroupedLayers = "uniform",
+        attention_weight: float = 1.0,
+        output_weight: float = 1.0,
+        output_temperature: float = 2.0,
+        task_weight: float = 1.0,
+        matches: Sequence[AttentionMatch] | None = None,
+        crop: tuple[int, int] | None = None,
+        resize: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        for argument, model in (("teacher", teacher), ("student", student)):
+            if not isinstance(model, nn.Module):
+                raise TypeError(f"{argument} must be a torch.nn.Module; got {model!r}")
+        self.matches = [AttentionMatch(layers=layers)] if matches is None else list(matches)
+        for name in (method, *(match.method for match in self.matches if match.method)):
+            _check_method(name)
+        check_temperature(temperature)
+        check_temperature(output_temperature)
+        for argument, weight in (
+            ("attention_weight", attention_weight),
+            ("output_weight", output_weight),
+            ("task_weight", task_weight),
+        ):
+            check_weight(argument, weight)
+        self.method, self.temperature = method, temperature
+        self.attention_weight, self.task_weight = attention_weight, task_weight
+        self.output_weight, self.output_temperature = output_weight, output_temperature
+        self.lengths, self.options = Lengths(crop, resize), dict(options or {})
+        self.student = student
+        # In a list, so that nn.Module does not take it for a part of what is trained and saved.
+        self._teacher = [teacher.eval().requires_grad_(False)]
+        without_tied_copies(self)
+
+    @property
+    def teacher(self) -> nn.Module:
+        """The frozen model."""
+        return self._teacher[0]
+
+    def distil(self, *args: Any, **batch: Any) -> DistillationOutput:
+        """Run both models on a batch, and add the losses up."""
+        if args:
+            names = list(inspect.signature(self.student.forward).parameters)
+            batch = dict(zip(names, args, strict=False)) | batch
+        with self._captured(self.student) as attention:
+            student = self.student(**_taken(self.student, batch))
+        self.teacher.eval()
+        with torch.no_grad(), self._captured(self.teacher) as target:
+            teacher = self.teacher(**_taken(self.teacher, batch))
+        parts = {
+            "attention": self._attention(target, attention, batch),
+            "output": self._output(_logits(teacher), _logits(student), batch),
+            "task": _entry(student, "loss") if self.task_weight else None,
+        }
+        weights = {
+            "attention": self.attention_weight,
+            "output": self.output_weight,
+            "task": self.task_weight,
+        }
+        given = {name: part for name, part in parts.items() if part is not None}
+        if not given:
+            raise ValueError(
+                "there is nothing to train with: no attention (attention_weight is 0), no logits "
+                f"and no loss in the student's output, which holds {_keys(student)}; give labels, "
+                "or a weight above 0"
+            )
+        total = torch.stack([weights[name] * part.float() for name, part in given.items()]).sum()
+        logits = _logits(student)
+        return DistillationOutput(
+            loss=total, **given, **({} if logits is None else {"logits": logits})
+        )
+
+    def pairs(self, **batch: Any) -> list[str]:
+        """Who learns from whom, by their paths, found by running both models on a batch."""
+        with torch.no_grad(), capture_attention(self.student) as attention:
+            self.student(**_taken(self.student, batch))
+        with torch.no_grad(), capture_attention(self.teacher) as target:
+            self.teacher(**_taken(self.teacher, batch))
+        return [matched.name for matched in matched_layers(self.matches, target, attention)]
+
+    @contextmanager
+    def _captured(self, model: nn.Module) -> Iterator[CapturedAttention | None]:
+        if not self.attention_weight:
+            yield None
+            return
+        with capture_attention(model) as attention:
+            yield attention
+
+    def _attention(
+        self,
+        teacher: CapturedAttention | None,
+        student: CapturedAttention | None,
+        batch: Mapping[str, Any],
+    ) -> Tensor | None:
+        if teacher is None or student is None:
+            return None
+        has_decoder = any(
+            layer.kind == "cross" and "decoder" in layer.path for layer in student.values()
+        )
+        losses = [
+            matched.match.weight * self._loss_of(matched, batch, has_decoder)
+            for matched in matched_layers(self.matches, teacher, student)
+            if matched.match.weight
+        ]
+        return torch.stack([loss.to(losses[0].device) for loss in losses]).sum() if losses else None
+
+    def _loss_of(
+        self, matched: MatchedLayers, batch: Mapping[str, Any], has_decoder: bool
+    ) -> Tensor:
+        method = matched.match.method or self.method
+        options = {**self.options, **matched.match.options}
+        if method.startswith("amad_"):
+            options = {"temperature": self.temperature, **options}
+        mask = counted_cells(matched.student, matched.match, batch, has_decoder)
+        if mask is not None:
+            mask = mask.to(matched.student.device)
+        try:
+            return matched_loss(matched, method, mask, self.lengths, options)
+        except (TypeError, ValueError) as error:
+            if matched.name in str(error):
+                raise
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{matched.name}: {error}") from error
+
+    def _output(
+        self, teacher: Tensor | None, student: Tensor | None, batch: Mapping[str, Any]
+    ) -> Tensor | None:
+        if not self.output_weight or teacher is None or student is None or student.shape[-1] < 2:
+            return None
+        mask = None
+        labels, padding = batch.get("labels"), batch.get("attention_mask")
+        if isinstance(labels, Tensor) and labels.shape == student.shape[:2] and student.dim() == 3:
+            mask = labels != IGNORED
+        elif isinstance(padding, Tensor) and padding.shape == student.shape[:2]:
+            mask = padding.bool() if student.dim() == 3 else None
+        return output_loss(
+            teacher=teacher, student=student, temperature=self.output_temperature, mask=mask
+        )
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Distiller":
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.teacher._apply(fn)  # type: ignore[no-untyped-call]
+        return self
+
+    # What trainers and users ask a model for is the student's.
+
+    @property
+    def config(self) -> Any:
+        """The student's configuration."""
+        return self.student.config
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> Any:
+        """Save the student alone, as its own class does."""
+        kwargs.pop("state_dict", None)
+        return self.student.save_pretrained(*args, **kwargs)  # type: ignore[operator]
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """The student's ``generate``."""
+        return self.student.generate(*args, **kwargs)  # type: ignore[operator]
+
+    def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
+        """Turn the student's gradient checkpointing on, non-reentrant unless asked otherwise."""
+        if not args and not kwargs.get("gradient_checkpointing_kwargs"):
+            kwargs["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+        self.student.gradient_checkpointing_enable(*args, **kwargs)  # type: ignore[operator]
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Turn it off."""
+        self.student.gradient_checkpointing_disable()  # type: ignore[operator]
+
+    def extra_repr(self) -> str:
+        return f"method={self.method!r}, temperature={self.temperature:g}"
+
+
+_NOT_CAPTURED = {"minilm_value_relation": "values", "squeezing_heads": "values"}
+
+
+def _check_method(name: str) -> None:
+    check_choice("method", name, METHODS)
+    peer = METHODS[name]
+    needed = _NOT_CAPTURED.get(name) or (peer.inputs if peer.inputs not in INPUTS else "")
+    if needed:
+        raise ValueError(
+            f"method must compare maps, scores, or queries and keys; {name!r} needs {needed}, "
+            "which capture does not give"
+            + (" (the output part of the loss compares them)" if needed == "logits" else "")
+        )
+    if peer.learned:
+        raise ValueError(
+            f"method {name!r} has parameters of its own ({', '.join(peer.learned)}), which must be "
+            "trained with the student: use capture_attention and the loss in a loop of your own"
+        )
+
+
+def _taken(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a batch that a model's forward pass takes."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        return dict(batch)
+    names = {one.name for one in parameters}
+    return {name: value for name, value in batch.items() if name in names}
+
+
+def _entry(output: Any, name: str) -> Any:
+    if isinstance(output, Mapping):
+        return output.get(name)
+    return getattr(output, name, None)
+
+
+def _logits(output: Any) -> Tensor | None:
+    if isinstance(output, Tensor):
+        return output if output.dim() in (2, 3) else None
+    found = _entry(output, "logits")
+    return found if isinstance(found, Tensor) else None
+
+
+def _keys(output: Any) -> str:
+    if isinstance(output, Mapping):
+        return ", ".join(map(repr, output)) or "nothing"
+    return f"a {type(output).__name__}"
