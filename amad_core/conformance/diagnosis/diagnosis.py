@@ -9,17 +9,17 @@ from amad_core.conformance.diagnosis.evidence import Evidence, Match
 from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect
 from amad_core.conformance.diagnosis.facts import known_facts, precision_mistake
 from amad_core.conformance.diagnosis.mistakes import mistake as mistake_named
-from amad_core.conformance.diagnosis.near_misses import fitted_matches, near_matches
+from amad_core.conformance.diagnosis.near_misses import fitted_matches, near_matches, with_floors
 from amad_core.conformance.diagnosis.ratios import Ratio
 from amad_core.conformance.diagnosis.scaling import gradient_ratio, matches_with_factor, plain_ratio
 from amad_core.conformance.diagnosis.search import all_suspects, pair_matches, single_matches
 from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.reports.explanation import Explanation
 
-_LISTED = 8
+_EXPLANATIONS_LISTED = 8
 """At most so many explanations are listed."""
 
-_FEW = 4
+_ORDINARY_CASES = 4
 """From fewer cases than these nothing is concluded for a part of the cases."""
 
 _EXACT = 1e-9
@@ -82,7 +82,7 @@ def diagnose(judgements: Sequence[Judgement]) -> Diagnosis:
         )
     evidence = Evidence([Exhibit(judgement) for judgement in judgements])
     facts = known_facts(evidence)
-    if evidence.agrees or not evidence.answered:
+    if evidence.agrees or not evidence.answered or evidence.never_finite:
         return Diagnosis(evidence.agrees and bool(evidence.answered), (), None, facts)
     ratio = plain_ratio(evidence) or gradient_ratio(evidence)
     return Diagnosis(False, _explanations(evidence, ratio), ratio, facts)
@@ -97,7 +97,7 @@ def _explanations(evidence: Evidence, ratio: Ratio | None) -> tuple[Explanation,
     if not matches and evidence.unexplained == np.inf:
         matches = pair_matches(evidence, suspects)
     if matches:
-        return _ranked(matches)
+        return _ranked(with_floors(evidence, matches))
     if ratio is not None:
         return ()
     return (
@@ -109,7 +109,9 @@ def _explanations(evidence: Evidence, ratio: Ratio | None) -> tuple[Explanation,
 
 
 def _extended(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
-    return near_matches(evidence, suspects) if evidence.unexplained == np.inf else []
+    if evidence.unexplained < np.inf:
+        return []
+    return with_floors(evidence, near_matches(evidence, suspects))
 
 
 def _ordinary(evidence: Evidence, suspects: list[Suspect]) -> tuple[Explanation, ...]:
@@ -122,7 +124,7 @@ def _ordinary(evidence: Evidence, suspects: list[Suspect]) -> tuple[Explanation,
         and np.allclose(one.case.student.sum(axis=-1), 1)
     ]
     others = tuple(one.case.name for one in evidence.answered if one not in ordinary)
-    if len(ordinary) < _FEW or not others:
+    if len(ordinary) < _ORDINARY_CASES or not others:
         return ()
     fewer = Evidence(ordinary)
     if not fewer.differing:
@@ -146,7 +148,7 @@ def factored_explanations(evidence: Evidence, suspects: list[Suspect]) -> tuple[
     """One mistake and a plain factor on top of it."""
     found = [
         _explanation(match, ratio)
-        for match, ratio in matches_with_factor(evidence, suspects)[:_LISTED]
+        for match, ratio in matches_with_factor(evidence, suspects)[:_EXPLANATIONS_LISTED]
     ]
     return tuple(sorted(found, key=lambda explanation: explanation.error))
 
@@ -185,7 +187,7 @@ def _ranked(matches: list[Match]) -> tuple[Explanation, ...]:
     for match in good:
         names = frozenset(suspect.mistake.name for suspect in match.suspects)
         by_names.setdefault(names, _explanation(match))
-    return tuple(by_names.values())[:_LISTED]
+    return tuple(by_names.values())[:_EXPLANATIONS_LISTED]
 
 
 def _explanation(match: Match, factor: Ratio | None = None) -> Explanation:

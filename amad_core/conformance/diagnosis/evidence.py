@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect, Suspects, stages_of
+from amad_core.conformance.diagnosis.pipeline import Stages
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 
 _FINITE_CASES = 6
-"""From fewer cases with a finite loss no mistake is named."""
+"""From fewer cases with a finite loss no mistake is named where a floor may decide."""
 
 
 @dataclass(frozen=True)
@@ -21,34 +22,46 @@ class Match:
     Attributes:
         error: the largest relative distance over all values and gradients.
         values, gradients: how many of each were compared.
+        limits: how many of the values are those that a floor keeps finite.
     """
 
     suspects: Suspects
     error: float
     values: int
     gradients: int
+    limits: int = 0
 
 
 class Evidence:
-    """Exhibits of one variant, and those of them that tell something."""
+    """Exhibits of one variant, and those of them that tell something.
+
+    Attributes:
+        exhibits: where the exact loss is finite.
+        answered: those with a value; ``differing`` and ``agreeing`` by the slack of a prediction,
+            ``wrong_values`` and ``wrong_gradients`` by the verdict.
+        limits: where the exact loss is infinite and the port's own floor keeps it finite.
+    """
 
     def __init__(self, exhibits: Sequence[Exhibit]) -> None:
-        self.exhibits = list(exhibits)
-        self.variant = self.exhibits[0].case.variant
+        self.variant = exhibits[0].case.variant
+        self.exhibits = [one for one in exhibits if not one.is_limit]
+        self.limits = [one for one in exhibits if one.is_limit and one.is_finite]
         self.answered = [one for one in self.exhibits if one.answer.value is not None]
         self.differing = [one for one in self.answered if one.differs]
         self.agreeing = [one for one in self.answered if not one.differs]
-        self.wrong_gradients = [one for one in self.answered if one.gradient_differs]
+        self.wrong_values = [one for one in self.answered if one.value_is_wrong]
+        self.wrong_gradients = [one for one in self.answered if one.gradient_is_wrong]
         self.teacher_gradient = any(one.teacher_gradient for one in self.exhibits)
 
     @cached_property
     def agrees(self) -> bool:
         """Whether all values and gradients are the specification's, to its own tolerance."""
-        return not self.teacher_gradient and all(
-            one.judgement.value_excess <= 1
-            and (one.answer.grad_student is None or one.judgement.gradient_excess <= 1)
-            for one in self.answered
-        )
+        return not (self.teacher_gradient or self.wrong_values or self.wrong_gradients)
+
+    @cached_property
+    def never_finite(self) -> bool:
+        """Whether every value is NaN or infinite, which fits all too many mistakes."""
+        return not any(one.is_finite for one in self.answered)
 
     @cached_property
     def errors(self) -> list[float]:
@@ -63,7 +76,8 @@ class Evidence:
         Where everything agrees up to the slack of a prediction, a mistake must match clearly better
         than no mistake does.
         """
-        if self.differing or self.wrong_gradients or self.teacher_gradient:
+        gradients_differ = any(one.gradient_differs for one in self.answered)
+        if self.differing or gradients_differ or self.teacher_gradient:
             return np.inf
         return 0.2 * max(self.errors, default=0.0)
 
@@ -97,6 +111,9 @@ class Evidence:
             return None
         if floored and any(self._shown_only_by(suspect, floored) for suspect in suspects):
             return None
+        limits = self._limits_reached(stages)
+        if limits is None:
+            return None
         gradients = 0
         for exhibit in sorted(self.order, key=lambda one: not one.gradient_differs):
             if exhibit in floored:
@@ -106,7 +123,20 @@ class Evidence:
                 return None
             gradients += compared
             error = max(error, distance)
-        return Match(suspects, error, len(self.answered) - len(floored), gradients)
+        values = len(self.answered) - len(floored) + limits
+        return Match(suspects, error, values, gradients, limits)
+
+    def _limits_reached(self, stages: Stages) -> int | None:
+        """How many values of infinite cases are predicted; ``None`` where one is, and wrongly."""
+        reached = 0
+        for exhibit in self.limits:
+            predicted = exhibit.value_with(stages)
+            if predicted is None or not np.isfinite(predicted).all():
+                continue  # any floor of the port's own may keep it finite
+            if not exhibit.value_matches(predicted):
+                return None
+            reached += 1
+        return reached
 
     def _shown_only_by(self, suspect: Suspect, exhibits: Sequence[Exhibit]) -> bool:
         """Whether no other case's value shows the mistake, but one of these does."""

@@ -87,6 +87,21 @@ class Exhibit:
         return self.gradient_error > self.tolerance.gradient
 
     @property
+    def value_is_wrong(self) -> bool:
+        """Whether a value came that the verdict calls wrong, which takes less."""
+        return self.answer.value is not None and bool(self.judgement.value_problem)
+
+    @property
+    def gradient_is_wrong(self) -> bool:
+        """The same of the gradient."""
+        return self.answer.grad_student is not None and bool(self.judgement.gradient_problem)
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether the exact loss is infinite, so that a finite answer shows a floor."""
+        return not np.isfinite(self.right_value).all()
+
+    @property
     def teacher_gradient(self) -> bool:
         """Whether the teacher got a gradient."""
         found = self.answer.grad_teacher

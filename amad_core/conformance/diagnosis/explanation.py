@@ -12,6 +12,9 @@ from amad_core.conformance.judging.checks.result import CheckResult
 from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.reports.explanation import Explanation, Findings
 
+_NAMED = 6
+"""So many inputs are named in a sentence."""
+
 
 def explained(judgements: Sequence[Judgement], failed: Sequence[CheckResult]) -> Findings:
     """Known mistakes that give what the port gives, and plain facts.
@@ -30,28 +33,48 @@ def explained(judgements: Sequence[Judgement], failed: Sequence[CheckResult]) ->
         judged = [one for one in judged if np.isfinite(one.case.student).all()]
     if all(one.answer.value is None for one in judged):
         return Findings(tuple(by_checks))
-    found, facts = _looked_into(judged)
-    if not found and any(one.leak for one in judged):
+    found = _looked_into(judged)
+    if not found.explanations and any(one.leak for one in judged):
         # The leak is plain to see; without it, what else is wrong may be, too.
-        by_checks.append(from_catalogue("gradient-into-the-teacher"))
-        found, facts = _looked_into([_without_leak(one) for one in judged])
-    found = [explanation for explanation in found if explanation.name not in told]
-    return Findings(
-        explanations=(*by_checks, *found),
+        leak = from_catalogue("gradient-into-the-teacher")
+        by_checks += [] if leak.name in told else [leak]
+        found = _looked_into([_without_leak(one) for one in judged])
+    known = [one for one in found.explanations if one.name not in told]
+    finite = [one for one in judged if np.isfinite(np.asarray(one.expected.value)).all()]
+    return replace(
+        found,
+        explanations=(*by_checks, *known),
         hints=tuple(
             f"The port is right with {typed}: is that what it is meant to compute?"
-            for typed in other_terms(judged)
+            for typed in other_terms(finite)
         ),
-        facts=facts,
     )
 
 
-def _looked_into(judged: Sequence[Judgement]) -> tuple[list[Explanation], tuple[str, ...]]:
-    """Explanations, and facts."""
+def _looked_into(judged: Sequence[Judgement]) -> Findings:
+    """Explanations and facts; where not everything is explained, the first fact says what is not.
+
+    A plain factor or a mistake of ordinary cases explains in part, too: its own sentence says so.
+    """
     diagnosis = _diagnosis_of_any(judged)
     whole = bool(diagnosis.explanations) and not diagnosis.explanations[0].except_for
-    found = ([] if whole else _apart_from_nan(judged)) or _from_diagnosis(diagnosis)
-    return found, diagnosis.facts
+    if whole or diagnosis.agrees:
+        return Findings(tuple(diagnosis.explanations[:1]), (), diagnosis.facts)
+    apart = _apart_from_nan(judged)
+    if apart is not None:
+        return replace(apart, facts=(*apart.facts, *diagnosis.facts))
+    known = _from_diagnosis(diagnosis)
+    left = () if known else _unexplained(judged)
+    return Findings(tuple(known), (), (*left, *diagnosis.facts), bool(left))
+
+
+def _unexplained(judged: Sequence[Judgement]) -> tuple[str, ...]:
+    """That values, gradients or both are wrong in a way that no known mistake has."""
+    answered = [one for one in judged if one.answer.value is not None]
+    values = any(one.value_problem for one in answered)
+    gradients = any(one.gradient_problem for one in answered if one.answer.grad_student is not None)
+    what = "Values" if values else "Gradients" if gradients else ""
+    return (f"{what} remain unexplained: no known mistake, nor a pair, gives them.",) * bool(what)
 
 
 def _not_explained(judged: Sequence[Judgement], told: Collection[str]) -> list[Judgement]:
@@ -68,9 +91,9 @@ def _without_leak(judgement: Judgement) -> Judgement:
 
 
 def _tells(judgement: Judgement) -> bool:
-    """Whether a judgement says something about mistakes: with a finite loss."""
+    """Whether a judgement says something about mistakes: by a loss, or by a floor for none."""
     wanted = judgement.expected.value
-    return wanted is not None and bool(np.isfinite(wanted).all())
+    return wanted is not None and not np.isnan(wanted).any()
 
 
 def _diagnosis_of_any(judged: Sequence[Judgement]) -> Diagnosis:
@@ -104,15 +127,25 @@ def _from_diagnosis(diagnosis: Diagnosis) -> list[Explanation]:
     return []
 
 
-def _apart_from_nan(judged: Sequence[Judgement]) -> list[Explanation]:
+def _apart_from_nan(judged: Sequence[Judgement]) -> Findings | None:
     """NaN on a few inputs hides every other mistake: explain it and the rest separately."""
     broken = [one for one in judged if not _is_finite(one)]
     finite = [one for one in judged if _is_finite(one)]
     if not broken or not finite:
-        return []
-    explanations = [from_catalogue(name) for name in _reason_for_nan(broken)]
+        return None
+    reasons = [from_catalogue(name) for name in _reason_for_nan(broken)]
     rest = _diagnosis(finite)
-    return explanations + ([] if rest.agrees else _from_diagnosis(rest))
+    others = [] if rest.agrees else _from_diagnosis(rest)
+    left: tuple[str, ...] = ()
+    if not reasons:
+        named = ", ".join(one.case.name for one in broken[:_NAMED])
+        more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+        left = (f"What is NaN or infinite remains unexplained: {named}{more}.",)
+    if not others and not rest.agrees:
+        left = (*left, *_unexplained(finite))
+    if not reasons and not others:
+        return None
+    return Findings((*reasons, *others), (), left, bool(left))
 
 
 def _reason_for_nan(broken: Sequence[Judgement]) -> list[str]:

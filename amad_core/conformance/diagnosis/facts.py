@@ -9,12 +9,14 @@ from amad_core.conformance.diagnosis.exhibit import Exhibit
 from amad_core.conformance.diagnosis.mistakes import Mistake, mistake
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 from amad_core.conformance.inputs.borders import rounded_array
-from amad_core.conformance.inputs.designed import TWINS
+from amad_core.conformance.inputs.designed import SPLITS, TWINS
 from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, exceeds, tolerance
 
 _ROUNDING_OF_VALUES = 0.05
 """Half precision moves a loss by 0.1 to 2 %; bounds that hold for every input are far wider."""
 
+_NEARLY = 1e-3
+"""What is nearer to 1 is told by its difference from 1."""
 
 _EQUAL_SIZES: Mapping[str, tuple[str, str]] = {
     "teacher and student have equally many heads": ("teacher_heads", "student_heads"),
@@ -25,7 +27,7 @@ _EQUAL_SIZES: Mapping[str, tuple[str, str]] = {
 def known_facts(evidence: Evidence) -> tuple[str, ...]:
     """One sentence a fact: what agrees, scale, direction of gradients, invariances, NaN."""
     facts: list[str] = []
-    for find in (_unanswered, _not_finite, _agreement, _scale, _gradients, _teacher, _invariances):
+    for find in _FACTS:
         facts += find(evidence)
     return tuple(facts)
 
@@ -110,31 +112,46 @@ def _finite_gradient(gradient: object) -> bool:
 
 
 def _agreement(evidence: Evidence) -> Iterator[str]:
-    if not evidence.differing:
-        if evidence.answered:
-            yield f"The values of all {len(evidence.answered)} cases are the specification's."
+    right = [one for one in evidence.answered if one not in evidence.wrong_values]
+    if right and not evidence.wrong_values:
+        yield (
+            f"The values of all {len(right)} inputs kept by name are the specification's, in "
+            f"{evidence.answered[0].judgement.dtype}."
+        )
         return
-    if evidence.agreeing:
-        yield f"Values agree for {_names(evidence.agreeing)}."
-    yield f"Values differ for {_names(evidence.differing)}."
+    if right:
+        yield f"Values agree for {_names(right)}."
+    if evidence.wrong_values:
+        yield f"Values differ for {_names(evidence.wrong_values)}."
 
 
 def _scale(evidence: Evidence) -> Iterator[str]:
     ratios = []
-    for exhibit in evidence.differing:
+    for exhibit in evidence.wrong_values:
         found, expected = np.asarray(exhibit.answer.value), exhibit.right_value
         if found.shape == expected.shape:
             with np.errstate(all="ignore"):
                 each = found / expected
             ratios += [float(ratio) for ratio in np.ravel(each) if np.isfinite(ratio)]
-    if ratios:
-        low, high = min(ratios), max(ratios)
-        yield f"Where values differ they are {low:.4g} to {high:.4g} times the specification's."
+    if not ratios:
+        return
+    low, high = min(ratios), max(ratios)
+    if max(abs(low - 1), abs(high - 1)) < _NEARLY:
+        errors = sorted(abs(ratio - 1) for ratio in ratios)
+        off = f"off by {errors[0]:.1g} to {errors[-1]:.1g}, relatively"
+    else:
+        off = f"{low:.4g} to {high:.4g} times the specification's"
+    yield f"Where values differ they are {off}."
 
 
 def _gradients(evidence: Evidence) -> Iterator[str]:
+    wrong = evidence.wrong_gradients
+    if not wrong:
+        if any(not np.isnan(one.gradient_error) for one in evidence.answered):
+            yield "All gradients that came are the specification's."
+        return
     cosines, norms = [], []
-    for exhibit in evidence.wrong_gradients:
+    for exhibit in wrong:
         gradient, expected = exhibit.answer.grad_student, exhibit.right_gradient
         if gradient is None or gradient.shape != expected.shape:
             continue
@@ -144,16 +161,15 @@ def _gradients(evidence: Evidence) -> Iterator[str]:
         norms.append(length / right)
         if length > 0:
             cosines.append(float(np.sum(gradient * expected)) / (length * right))
-    if norms:
+    said = f"Gradients differ in {len(wrong)} case{'' if len(wrong) == 1 else 's'}"
+    if not norms:
+        yield f"{said}."
+    elif max(abs(norm - 1) for norm in norms) < _NEARLY and min(cosines) > 1 - _NEARLY:
+        largest = max(one.gradient_error for one in wrong if np.isfinite(one.gradient_error))
+        yield f"{said}, by {largest:.1g} of the largest cell at most."
+    else:
         direction = f", cosine {min(cosines):.3f} to {max(cosines):.3f}" if cosines else ""
-        yield (
-            f"Gradients differ in {len(evidence.wrong_gradients)} cases: norm {min(norms):.3g} to "
-            f"{max(norms):.3g} of the right one{direction}."
-        )
-    elif not evidence.wrong_gradients and any(
-        not np.isnan(one.gradient_error) for one in evidence.answered
-    ):
-        yield "All gradients that came are the specification's."
+        yield f"{said}: norm {min(norms):.3g} to {max(norms):.3g} of the right one{direction}."
 
 
 def _teacher(evidence: Evidence) -> Iterator[str]:
@@ -164,7 +180,7 @@ def _teacher(evidence: Evidence) -> Iterator[str]:
 def _invariances(evidence: Evidence) -> Iterator[str]:
     by_name = {one.case.name: one for one in evidence.exhibits}
     base = by_name.get("twin/base")
-    if base is None or not evidence.differing:
+    if base is None or not base.is_finite or not evidence.wrong_values:
         return
     kept: list[str] = []
     changed: list[str] = []
@@ -185,7 +201,57 @@ def _invariances(evidence: Evidence) -> Iterator[str]:
         yield f"The value changes by {', '.join(changed)}; it must not."
 
 
+def _independence(evidence: Evidence) -> Iterator[str]:
+    """Whether a batch gives what its samples give apart: their mean, their sum, or each its own."""
+    by_name = {one.case.name: one for one in evidence.exhibits if one.is_finite}
+    mixed = [
+        whole
+        for whole, pieces in SPLITS.items()
+        if {whole, *pieces} <= by_name.keys()
+        and not _made_of(by_name[whole], *(by_name[piece] for piece in pieces))
+    ]
+    if mixed:
+        yield (
+            "The loss of a sample changes when the others do: a batch does not give what its "
+            f"samples give apart ({', '.join(mixed)}); it must."
+        )
+
+
+def _made_of(whole: Exhibit, first: Exhibit, others: Exhibit) -> bool:
+    """To rounding; the power of the batch size that a port divides by does not matter."""
+    pieces = [np.asarray(one.answer.value) for one in (first, others)]
+    found = np.asarray(whole.answer.value)
+    allowed = 2 * whole.tolerance.value
+    if found.ndim:
+        together = np.concatenate([np.atleast_1d(piece) for piece in pieces])
+        return relative_distance(found, together) <= allowed
+    batch = len(whole.case.teacher)
+    return any(
+        relative_distance(found, (pieces[0] + pieces[1] * (batch - 1) ** power) / batch**power)
+        <= allowed
+        for power in (0, 1, 2)
+    )
+
+
+def _infinite(evidence: Evidence) -> Iterator[str]:
+    if evidence.never_finite and len(evidence.answered) > 1:
+        yield "No input gives a finite value, which tells too little to name a mistake."
+
+
 def _names(exhibits: Sequence[Exhibit]) -> str:
     names = [one.case.name for one in exhibits]
     shown = ", ".join(names[:6])
     return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"
+
+
+_FACTS = (
+    _unanswered,
+    _infinite,
+    _not_finite,
+    _agreement,
+    _scale,
+    _gradients,
+    _teacher,
+    _independence,
+    _invariances,
+)

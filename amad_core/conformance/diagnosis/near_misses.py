@@ -11,9 +11,10 @@ import numpy as np
 from scipy.optimize import brentq
 
 from amad_core.conformance.diagnosis.evidence import Evidence, Match
-from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect, Suspects
-from amad_core.conformance.diagnosis.mistakes import MISTAKES, FittedForm, Form, Mistake
-from amad_core.conformance.diagnosis.pipeline import ConflictError, stages_with
+from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect, Suspects, stages_of
+from amad_core.conformance.diagnosis.mistakes import MISTAKES, FittedForm, Mistake
+from amad_core.conformance.diagnosis.pipeline import ConflictError, observe, stages_with
+from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 from amad_core.conformance.diagnosis.search import finite_cases, pair_candidates, pair_distances
 
 _NEAR = 0.05
@@ -27,6 +28,12 @@ _LOOKED_AT = 200
 
 _GRID = 25
 """Points at which a number to fit is tried before its roots are sought."""
+
+_GRID_OF_FLOORS = 5
+"""The same where a floor decides alone: the loss falls steadily with its logarithm."""
+
+_WITH_FLOOR = 3
+"""So many of the matches are tried with a floor."""
 
 
 def near_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
@@ -92,6 +99,36 @@ def _with_third(
             yield match
 
 
+def with_floors(evidence: Evidence, matches: list[Match]) -> list[Match]:
+    """The same, with the floor that keeps the port finite where the exact loss is infinite.
+
+    Such a floor may be too small for any other case to show it.
+    """
+    if not evidence.limits or any(match.limits for match in matches):
+        return matches
+    nearest = sorted(matches, key=lambda match: match.error)[:_WITH_FLOOR]
+    found = [
+        fitted
+        for match in nearest
+        for fitted in _matches_of_fitted_forms(evidence, match.suspects, evidence.limits[0], False)
+        if fitted.limits
+    ]
+    if not found:
+        return matches
+    # Where only an infinite case shows a floor, its gradient tells a floor from a summand.
+    distances = [_gradient_at_limit(evidence.limits[0], match.suspects) for match in found]
+    allowed = min(distances) + evidence.limits[0].tolerance.gradient
+    like = [match for match, far in zip(found, distances, strict=True) if far <= allowed]
+    return [min(like, key=lambda match: match.error)]
+
+
+def _gradient_at_limit(exhibit: Exhibit, suspects: Suspects) -> float:
+    found = exhibit.answer.grad_student
+    if found is None or not np.isfinite(found).all():
+        return 0.0
+    return relative_distance(found, observe(exhibit.case, stages_of(suspects)).grad_student)
+
+
 def fitted_matches(evidence: Evidence, base: Suspects = (), broad: bool = False) -> list[Match]:
     """``base`` and one more mistake whose number (a temperature, an eps) is fitted.
 
@@ -99,13 +136,24 @@ def fitted_matches(evidence: Evidence, base: Suspects = (), broad: bool = False)
     that roots can be missed on one case; another is tried where nothing comes of the first. With
     ``broad`` only the families are tried that change the loss a lot.
     """
-    finite = [one for one in evidence.answered if np.isfinite(one.value_error)]
-    clearest = sorted(finite, key=lambda one: -float(one.value_error))
-    for exhibit in dict.fromkeys([*clearest[:1], *finite[:1]]):
+    for exhibit in _sensitive(evidence, base):
         matches = list(_matches_of_fitted_forms(evidence, base, exhibit, broad))
         if matches:
             return matches
     return []
+
+
+def _sensitive(evidence: Evidence, base: Suspects) -> list[Exhibit]:
+    """Cases to fit a number on: where a floor decides alone, and where ``base`` is farthest off."""
+    finite = [one for one in evidence.answered if np.isfinite(one.value_error)]
+    farthest = max(finite, key=lambda one: _over_tolerance(one, base), default=None)
+    chosen = [*evidence.limits[:1], *([farthest] if farthest else []), *finite[:1]]
+    return list(dict.fromkeys(chosen))
+
+
+def _over_tolerance(exhibit: Exhibit, base: Suspects) -> float:
+    distance = exhibit.distance(base) / exhibit.tolerance.value
+    return distance if np.isfinite(distance) else 0.0
 
 
 def _matches_of_fitted_forms(
@@ -131,13 +179,16 @@ def _fitted_form_matches(
         value = exhibit.value_with(stages)
         return np.nan if value is None else float(np.sum(value)) - target
 
-    points = np.linspace(np.log(fitted_form.low), np.log(fitted_form.high), _GRID)
+    low, high = np.log(fitted_form.low), np.log(fitted_form.high)
     try:
+        if exhibit.is_limit and not np.isfinite(difference((low + high) / 2)):
+            return []  # no floor: this number decides nothing here
+        points = np.linspace(low, high, _GRID_OF_FLOORS if exhibit.is_limit else _GRID)
         values = np.array([difference(point) for point in points])
     except ConflictError:
         return []
     matches = []
-    for i in range(_GRID - 1):
+    for i in range(len(points) - 1):
         if np.isfinite(values[i : i + 2]).all() and values[i] * values[i + 1] < 0:
             number = float(np.exp(brentq(difference, points[i], points[i + 1], xtol=1e-12)))
             matches += _rounded_match(evidence, base, mistake, fitted_form, number)
@@ -150,8 +201,7 @@ def _rounded_match(
     """The fit with the roundest number that reproduces everything."""
     for digits in (1, 2, 3, 12):
         rounded = float(f"{number:.{digits}g}")
-        form = Form(fitted_form.label.format(rounded), fitted_form.mutation(rounded))
-        match = evidence.match((*base, Suspect(mistake, form)))
+        match = evidence.match((*base, Suspect(mistake, fitted_form.form(rounded))))
         if match is not None:
             return [match]
     return []

@@ -9,14 +9,15 @@ from amad_core.conformance.judging.judgement import Judgement, specified
 from amad_core.conformance.judging.tolerance import tolerance, within
 
 _WITHOUT_PROJECTION = tuple(name for name in VARIANTS if name != "projected")
-_ENOUGH = 6
+_CASES_COMPARED = 6
+"""So many without a mask tell one set of options from another."""
 
 
 def other_terms(judgements: Iterable[Judgement]) -> list[str]:
     """Options under which every value judged is right, as they are typed: ``--variant kl``."""
     answered = [
         one for one in judgements if one.answer.value is not None and one.case.mask is None
-    ][:_ENOUGH]
+    ][:_CASES_COMPARED]
     if not answered or answered[0].case.variant not in _WITHOUT_PROJECTION:
         return []
     return [
@@ -43,9 +44,9 @@ def _fits(judgement: Judgement, variant: str, reduction: str) -> bool:
 
 
 def _typed(variant: str, reduction: str, judgement: Judgement) -> str:
-    suspects = []
+    options = []
     if variant != judgement.case.variant:
-        suspects.append(f"--variant {variant}")
+        options.append(f"--variant {variant}")
     if reduction != judgement.case.reduction:
-        suspects.append(f"--reduction {reduction}")
-    return " ".join(suspects)
+        options.append(f"--reduction {reduction}")
+    return " ".join(options)

@@ -9,6 +9,7 @@ import numpy as np
 from amad_core.attention.inputs import BoolArray, broadcast_mask
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.judgement import Judgement
+from amad_core.conformance.judging.tolerance import relative_error
 
 SLACK = 4.0
 """Mistakes round a little differently from the specification that tolerances are derived for."""
@@ -16,6 +17,9 @@ SLACK = 4.0
 SMALL = 1e-3
 """What is smaller counts as of this size where distances are relative: a loss of 0 is a difference
 of numbers of size 1, and what rounding leaves of it is no number to compare with."""
+
+_TERMS_OF_A_FLOOR = 3.0
+"""The magnitude of a loss that a floor keeps finite, over the loss: p, p log p and p log eps."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class RelativeTolerance:
 def relative_tolerance(judgement: Judgement) -> RelativeTolerance:
     """The specification's tolerance of one case, made relative."""
     case, allowed = judgement.case, judgement.tolerance
+    if not np.isfinite(np.asarray(judgement.expected.value)).all():
+        error = SLACK * _TERMS_OF_A_FLOOR * relative_error(case, judgement.dtype)
+        return RelativeTolerance(error, error, SMALL)
     cells = allowed.gradient[np.isfinite(allowed.gradient)]
     counted = case.student[_over_heads(case)]
     small = SMALL / float(np.max(counted, initial=SMALL))

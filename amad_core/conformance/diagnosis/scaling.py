@@ -14,7 +14,7 @@ from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 _NOTHING = 1e-10
 """A loss is a difference of numbers of size 1; below this it is 0."""
 
-_FEW = 4
+_FIRST_CASES = 4
 """So many cases are looked at first."""
 
 
@@ -54,14 +54,14 @@ def matches_with_factor(evidence: Evidence, suspects: list[Suspect]) -> list[tup
     """
     if (
         max(one.tolerance.value for one in evidence.exhibits) > 1e-3
-        or len(evidence.answered) < _FEW
+        or len(evidence.answered) < _FIRST_CASES
     ):
         return []
-    few = Formulas([one.case for one in evidence.answered[:_FEW]])
+    few = Formulas([one.case for one in evidence.answered[:_FIRST_CASES]])
     found = []
     for suspect in suspects:
-        factors = _factors(_values(suspect, evidence.answered[:_FEW]))
-        if len(factors) == _FEW and few.ratio_of(*_ratios(factors)) is not None:
+        factors = _factors(_values(suspect, evidence.answered[:_FIRST_CASES]))
+        if len(factors) == _FIRST_CASES and few.ratio_of(*_ratios(factors)) is not None:
             found += _verified(evidence, suspect)
     return found
 

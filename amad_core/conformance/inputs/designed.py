@@ -91,8 +91,11 @@ def discriminating_cases(
         Small cases (at most 5 samples, 6 heads, 72 cells), the plainest first.
     """
     rng = np.random.default_rng([seed, 17])
-    cases = [Case(name, teacher, student) for name, (teacher, student) in _plain_maps(rng)]
-    cases += _twins(*_random_maps(rng, (3, 3, 4, 2, 5)))
+    cases = [
+        Case(name, _without_ties(teacher), student) for name, (teacher, student) in _plain_maps(rng)
+    ]
+    teacher, student = _random_maps(rng, (3, 3, 4, 2, 5))
+    cases += _twins(_without_ties(teacher), student)
     if masks:
         cases += [_masked(name, sizes, rng) for name, sizes in _MASK_SIZES]
     cases += [piece for case in cases if case.name in SPLITS for piece in _split(case)]
@@ -229,6 +232,36 @@ def _twins(teacher: FloatArray, student: FloatArray) -> list[Case]:
     ]
 
 
+def _without_ties(maps: FloatArray) -> FloatArray:
+    """Where a head has mass enough, no two cells of it equal: all agree which are its largest.
+
+    Row sums and zeros stay: what other cells gain, the largest of the row gives up.
+    """
+    untied = [[_head_without_ties(head) for head in sample] for sample in maps]
+    return np.array(untied)
+
+
+def _head_without_ties(head: FloatArray) -> FloatArray:
+    counts = np.round(head * STEPS).astype(int)
+    taken = {0}
+    for row in counts:
+        *others, largest = np.argsort(row, kind="stable")
+        total = row.sum()
+        for cell in others:
+            while row[cell] and row[cell] in taken:
+                row[cell] += 1
+            taken.add(row[cell])
+        row[largest] = total - row[others].sum()
+        while row[largest] in taken and row[largest] > 0:
+            row[others[-1]] += 1
+            row[largest] -= 1
+            taken.add(row[others[-1]])
+        if row[largest] <= 0:
+            return head
+        taken.add(row[largest])
+    return counts / STEPS
+
+
 def _split(case: Case) -> Iterator[Case]:
     """The first sample on its own, and the others."""
     for name, kept in zip(SPLITS[case.name], (slice(0, 1), slice(1, None)), strict=True):
@@ -256,7 +289,7 @@ def _masked(name: str, sizes: Sizes, rng: np.random.Generator) -> Case:
     mask = _never_empty(mask)
     if name == "mask/empty-sample":
         mask[1] = False
-    return Case(name, teacher, student, mask=mask)
+    return Case(name, _without_ties(teacher), student, mask=mask)
 
 
 def _within(maps: FloatArray, present: BoolArray) -> FloatArray:

@@ -46,11 +46,14 @@ class Findings:
             reading; empty where nothing matches.
         hints: questions to the user, one sentence each: "is it meant to compute kl?"
         facts: what else was found out, one sentence each.
+        partial: the explanations leave something of what is wrong unexplained; the first of the
+            facts says what.
     """
 
     explanations: tuple[Explanation, ...] = ()
     hints: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    partial: bool = False
 
     @property
     def points(self) -> tuple[str, ...]:

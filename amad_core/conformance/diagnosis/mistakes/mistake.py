@@ -43,7 +43,7 @@ class FittedForm:
     """Ways to make the mistake that differ by one positive number, which a diagnosis fits.
 
     ``broad``: the number changes the loss by more than a few per cent, so that a further mistake
-    has to be guessed before the number is fitted.
+    has to be guessed before the number is fitted. ``origins`` says where some numbers come from.
     """
 
     label: str
@@ -52,6 +52,13 @@ class FittedForm:
     high: float
     variants: tuple[str, ...] = ALL
     broad: bool = False
+    origins: tuple[tuple[float, str], ...] = ()
+
+    def form(self, number: float, in_pairs: bool = True) -> Form:
+        """The form with this number."""
+        origin = next((told for size, told in self.origins if size == number), "")
+        label = self.label.format(number) + (f": {origin}" if origin else "")
+        return Form(label, self.mutation(number), self.variants, in_pairs)
 
 
 @dataclass(frozen=True)

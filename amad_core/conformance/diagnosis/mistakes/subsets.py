@@ -1,5 +1,7 @@
 """Mistakes that leave out cells by their size."""
 
+from typing import Any
+
 import numpy as np
 
 from amad_core.conformance.diagnosis.arrays import Array
@@ -13,7 +15,7 @@ from amad_core.conformance.diagnosis.pipeline import (
     l1_normalise,
 )
 
-_COUNTS = (8, 5, 10, 1, 2, 3, 4, 6, 7, 12, 16, 20, 24, 32)
+_COUNTS = (*range(1, 21), 24, 25, 30, 32)
 _OFTEN = (8, 5)
 _THRESHOLDS = (1e-2, 1e-3, 2e-2, 5e-2, 1e-1)
 
@@ -25,29 +27,34 @@ def _cut(threshold: float) -> Mutation:
     return {"teacher_mask": after(masked), "student_mask": after(masked)}
 
 
-def _largest(problem: Problem, heads: Array, count: int, rows: bool) -> np.ndarray:
-    """Where the ``count`` largest cells of every head (or of its every row) are, first ones win."""
+def _largest(problem: Problem, heads: Array, count: int, rows: bool) -> tuple[Any, bool]:
+    """Where the ``count`` largest cells of every head (or row) are, and whether equal ones decide.
+
+    Libraries differ in which of equal cells they take.
+    """
     values = problem.arrays.values(heads)
     shape = values.shape
     if rows and not problem.by_row:
         values = values.reshape(*shape[:-1], problem.queries, problem.keys)
-    places = np.argsort(-values, axis=-1, kind="stable")[..., :count]
-    kept = np.zeros(values.shape, dtype=bool)
-    np.put_along_axis(kept, places, True, axis=-1)
-    return kept.reshape(shape)
+    if count >= values.shape[-1]:
+        return np.ones(shape, dtype=bool), False
+    ordered = -np.sort(-values, axis=-1)
+    last, next_one = ordered[..., count - 1 : count], ordered[..., count : count + 1]
+    return (values >= last).reshape(shape), bool(np.any((last == next_one) & (last > 0)))
 
 
 def _largest_only(count: int, rows: bool, renormalised: str) -> Mutation:
     """The terms of the teacher's largest cells; who is ``renormalised`` over them first."""
 
     def terms(inner: Stage, problem: Problem, target: Array, mixture: Array) -> Array:
-        kept = _largest(problem, target, count, rows)
+        kept, ties = _largest(problem, target, count, rows)
         cut = [problem.arrays.where(kept, heads, 0.0) for heads in (target, mixture)]
         if renormalised:
             cut[0] = l1_normalise(problem, cut[0])
         if renormalised == "both":
             cut[1] = l1_normalise(problem, cut[1])
-        return problem.arrays.where(kept, inner(problem, *cut), 0.0)
+        left = problem.arrays.where(kept, inner(problem, *cut), 0.0)
+        return left * float("nan") if ties else left
 
     return {"terms": Wrap(terms)}
 
