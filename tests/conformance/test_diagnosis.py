@@ -14,8 +14,10 @@ from amad_core.conformance.diagnosis.mistakes import mistake
 from amad_core.conformance.diagnosis.mistakes.temperature import _temperature as temperature
 from amad_core.conformance.diagnosis.pipeline import Mutation, after, observe, stages_with
 from amad_core.conformance.diagnosis.search import all_suspects
+from amad_core.conformance.inputs.borders import infinite_cases
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.judging.judgement import judge
 from amad_core.conformance.ports.answer import Answer
 
@@ -25,6 +27,10 @@ HELLINGER: Mutation = {
     "terms": after(lambda problem, terms: problem.arrays.sqrt(terms**2 + 0.3) + terms**2)
 }
 """Something that is no mistake anybody has made, and no combination of two."""
+
+
+NOTHING_BUT_NAN = ("log-softmax-for-softmax", "log-target-without-flag")
+"""What gives NaN for every input fits too much to be named."""
 
 
 def planted(cases: Sequence[Case], *mutations: Mutation) -> list[Answer]:
@@ -76,15 +82,15 @@ def in_float32(found: Answer) -> Answer:
 
 
 def _sample(variant: str) -> list[Suspect]:
-    """Every 15th way to make a mistake, of those that are large enough to be seen."""
+    """Every 40th way to make a mistake, of those that show, and not by NaN alone."""
     suspects = [
         suspect
         for suspect in all_suspects(variant)
         if "eps" not in suspect.mistake.name
-        and suspect.mistake.name != "reduction-ignored"
+        and suspect.mistake.name not in ("reduction-ignored", *NOTHING_BUT_NAN)
         and not suspect.form.label.startswith("1e-")
     ]
-    return suspects[sorted(VARIANTS).index(variant) :: 15]
+    return suspects[7 * sorted(VARIANTS).index(variant) :: 40]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,52 @@ def test_what_explains_ordinary_inputs_only_says_for_which_it_fails() -> None:
     assert "mean-over-heads" in first.name
     assert "cropped" in first.except_for
     assert "all cases but cropped" in first.sentence
+
+
+@pytest.mark.parametrize("eps", [1e-12, 1e-10, 3e-8, 1e-7, 2e-6, 1e-3])
+@pytest.mark.parametrize("further", [(), ("mean-over-heads",)])
+@pytest.mark.parametrize("label", ["on the mixture", "on both maps, as a floor"])
+def test_a_floor_of_any_size_is_named_with_its_size(
+    eps: float, further: tuple[str, ...], label: str
+) -> None:
+    cases = [*discriminating_cases("kl", masks=False), *infinite_cases(Terms(variant="kl"), 0)]
+    (floor,) = [
+        fitted_form
+        for fitted_form in mistake("eps-in-the-logarithm").fitted_forms
+        if fitted_form.label == label + ", {:.3g}"
+    ]
+    answers = planted(cases, *map(way, further), floor.mutation(eps))
+    diagnosis = diagnose(cases, [in_float32(found) for found in answers])
+    if diagnosis.agrees:  # rounding hides it, unless the exact loss is infinite
+        assert not further
+        assert eps < 1e-7
+        return
+    assert set(diagnosis.explanations[0].mistakes) == {*further, "eps-in-the-logarithm"}
+    assert f", {eps:.1g}" in diagnosis.explanations[0].details[-1]
+
+
+def test_keras_is_named_as_the_origin_of_its_floor() -> None:
+    cases = discriminating_cases("kl", masks=False)
+    (label,) = [one.label for one in mistake("eps-in-the-logarithm").forms if "keras" in one.label]
+    diagnosis = diagnose(cases, planted(cases, way("eps-in-the-logarithm", label)))
+    assert "1e-07: keras.losses.KLDivergence" in diagnosis.explanations[0].sentence
+
+
+@pytest.mark.parametrize("count", [2, 8, 11])
+@pytest.mark.parametrize("ending", ["", ", the teacher renormalised", ", both renormalised"])
+def test_how_many_of_the_largest_cells_are_kept_is_told(count: int, ending: str) -> None:
+    cases = discriminating_cases("kl", masks=False)
+    label = f"{count} of the map{ending}"
+    diagnosis = diagnose(cases, planted(cases, way("largest-cells-only", label)))
+    assert diagnosis.explanations[0].details == (label,)
+
+
+def test_nan_for_every_input_is_no_evidence_for_any_mistake() -> None:
+    cases = discriminating_cases("kl", masks=False)
+    diagnosis = diagnose(cases, planted(cases, way(NOTHING_BUT_NAN[0])))
+    assert not diagnosis.agrees
+    assert diagnosis.explanations == ()
+    assert "No input gives a finite value" in " ".join(diagnosis.facts)
 
 
 def test_a_temperature_is_fitted() -> None:

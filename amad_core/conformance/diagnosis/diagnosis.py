@@ -7,11 +7,11 @@ import numpy as np
 
 from amad_core.conformance.diagnosis.evidence import Evidence, Match
 from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect
+from amad_core.conformance.diagnosis.factors import gradient_ratio, matches_with_factor, plain_ratio
 from amad_core.conformance.diagnosis.facts import known_facts, precision_mistake
+from amad_core.conformance.diagnosis.formulas import Ratio
 from amad_core.conformance.diagnosis.mistakes import mistake as mistake_named
 from amad_core.conformance.diagnosis.near_misses import fitted_matches, near_matches, with_floors
-from amad_core.conformance.diagnosis.ratios import Ratio
-from amad_core.conformance.diagnosis.scaling import gradient_ratio, matches_with_factor, plain_ratio
 from amad_core.conformance.diagnosis.search import all_suspects, pair_matches, single_matches
 from amad_core.conformance.judging.judgement import Judgement
 from amad_core.conformance.reports.explanation import Explanation

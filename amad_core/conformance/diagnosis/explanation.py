@@ -40,7 +40,7 @@ def explained(judgements: Sequence[Judgement], failed: Sequence[CheckResult]) ->
         by_checks += [] if leak.name in told else [leak]
         found = _looked_into([_without_leak(one) for one in judged])
     known = [one for one in found.explanations if one.name not in told]
-    finite = [one for one in judged if np.isfinite(np.asarray(one.expected.value)).all()]
+    finite = [one for one in judged if _should_be_finite(one)]
     return replace(
         found,
         explanations=(*by_checks, *known),
@@ -129,7 +129,7 @@ def _from_diagnosis(diagnosis: Diagnosis) -> list[Explanation]:
 
 def _apart_from_nan(judged: Sequence[Judgement]) -> Findings | None:
     """NaN on a few inputs hides every other mistake: explain it and the rest separately."""
-    broken = [one for one in judged if not _is_finite(one)]
+    broken = [one for one in judged if not _is_finite(one) and _should_be_finite(one)]
     finite = [one for one in judged if _is_finite(one)]
     if not broken or not finite:
         return None
@@ -163,6 +163,10 @@ def _is_finite(judgement: Judgement) -> bool:
     found = judgement.answer
     arrays = (found.value, found.grad_student, found.grad_teacher)
     return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _should_be_finite(judgement: Judgement) -> bool:
+    return bool(np.isfinite(np.asarray(judgement.expected.value)).all())
 
 
 def _shared_zeros(case: Case) -> bool:

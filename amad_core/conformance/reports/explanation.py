@@ -57,8 +57,9 @@ class Findings:
 
     @property
     def points(self) -> tuple[str, ...]:
-        """What to tell besides the mistakes: where they are known, plain facts only distract."""
-        return self.hints if self.explanations else (*self.hints, *self.facts)
+        """What to tell besides the mistakes: where all are known, plain facts only distract."""
+        whole = self.explanations and not self.partial
+        return self.hints if whole else (*self.hints, *self.facts)
 
     @property
     def names(self) -> str:

@@ -219,8 +219,7 @@ _START_LESS_OFTEN = (
 MISTAKES = (
     Mistake(
         name="eps-in-the-logarithm",
-        sentence="A small number is added to (or is a floor of) the maps inside the logarithm, "
-        "large enough to be seen.",
+        sentence="A small number is added to the maps inside the logarithm, or is their floor.",
         symptom="Absolute numbers do not fit maps that sum to 1 over n cells: 1e-8 moves the "
         "loss by 0.04 % at n = 128^2 and 2 % at 1024^2.",
         mend="Use the smallest positive number of the dtype as floor, or none.",
@@ -231,7 +230,7 @@ MISTAKES = (
     ),
     Mistake(
         name="eps-in-the-norms",
-        sentence="A small number is added to the norms, large enough to be seen.",
+        sentence="A small number is added to the norms.",
         symptom="Heads of small norm shrink; 0.1 moves the loss by 8 to 13 %.",
         mend="Guard only against a norm of 0, or use the dtype's smallest positive number.",
         evidence="Measured.",

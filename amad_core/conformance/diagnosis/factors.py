@@ -8,7 +8,7 @@ import numpy as np
 
 from amad_core.conformance.diagnosis.evidence import Evidence, Match
 from amad_core.conformance.diagnosis.exhibit import Exhibit, Suspect
-from amad_core.conformance.diagnosis.ratios import Formulas, Ratio
+from amad_core.conformance.diagnosis.formulas import Formulas, Ratio
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 
 _NOTHING = 1e-10
