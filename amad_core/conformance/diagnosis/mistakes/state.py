@@ -51,6 +51,17 @@ MISTAKES = (
         found_by=LAYERS,
     ),
     Mistake(
+        name="layers-chosen-inside",
+        sentence="The port chooses among the layers by itself; lists of layers that are paired "
+        "already do not fit it.",
+        symptom="Only some layers of the teacher, or of the student, count; none where the lists "
+        "are short.",
+        mend="If that is meant, judge the function that it calls for one pair of layers; else pair "
+        "the lists as they come, and leave the choice to the caller.",
+        evidence="Ports that take every n-th teacher layer.",
+        found_by=LAYERS,
+    ),
+    Mistake(
         name="layers-paired-wrongly",
         sentence="The layers are paired in another order than given: the first of the teacher with "
         "the last of the student.",

@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from amad_core.conformance.judging.checks import drawn, masks, options, precision, state, values
+from amad_core.conformance.judging.checks import (
+    drawn,
+    layers,
+    masks,
+    options,
+    precision,
+    samples,
+    state,
+    values,
+)
 from amad_core.conformance.judging.checks.result import CheckResult
 from amad_core.conformance.judging.examinee import Examinee
 
@@ -23,12 +32,13 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "teacher": Check("gradient of the teacher's maps", values.check_teacher),
         "edges": Check("one head, one query, one key, exact zeros", values.check_edges),
         "options": Check("other temperatures and reductions", options.check_options),
-        "layers": Check("losses of several layers add up", options.check_layers),
+        "layers": Check("losses of several layers add up", layers.check_layers),
         "mask": Check("masked cells do not count", masks.check_masks),
         "garbage": Check("NaN and inf under the mask do not matter", masks.check_garbage),
         "padding": Check("padding changes nothing", masks.check_padding),
         "inputs": Check("arguments are left as they were", state.check_inputs),
         "repeat": Check("the same call gives the same result", state.check_repeated),
+        "samples": Check("no sample changes what another gives", samples.check_samples),
         "infinite": Check("infinite divergences", values.check_infinite),
         "drawn": Check("inputs drawn by Hypothesis", drawn.check_drawn),
         "float32": Check("single precision", precision.check_float32),
