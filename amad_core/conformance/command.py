@@ -95,6 +95,15 @@ def verify(
             rich_help_panel=_CALLING,
         ),
     ] = None,
+    mask_form: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXES:VALUES",
+            help="How it wants its mask: BQK, B1QK, BK or B11K, and bool, int, float, inverted, "
+            "additive, additive-inf or additive-1e4. Default: BQK:bool, or found out.",
+            rich_help_panel=_CALLING,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, rich_help_panel=_SEARCH)] = 0,
     max_examples: Annotated[
         int, typer.Option(min=1, help="Inputs drawn by Hypothesis.", rich_help_panel=_SEARCH)
@@ -149,6 +158,7 @@ def verify(
                 layers=layers,
                 detached_teacher=detached_teacher,
                 output=output,
+                mask_form=mask_form,
                 progress=progress,
             )
     except (TypeError, ValueError) as error:

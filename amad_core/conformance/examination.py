@@ -13,7 +13,8 @@ from amad_core.conformance.judging.checks.result import FAILED, skipped
 from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.ports.answer import PortError
 from amad_core.conformance.ports.call_style import CallStyle
-from amad_core.conformance.ports.port import Description, Port, name_of, open_port, plainest_case
+from amad_core.conformance.ports.opening import name_of, open_port, plainest_case
+from amad_core.conformance.ports.port import Description, Port
 from amad_core.conformance.ports.process import TIME_LIMIT, IsolatedPort
 from amad_core.conformance.reports.explanation import NOTHING_FOUND, Findings
 from amad_core.conformance.reports.report import Report
@@ -46,6 +47,7 @@ def check_port(
     layers: bool = False,
     output: str | None = None,
     detached_teacher: bool = False,
+    mask_form: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Tell whether a port of the loss is right, and if not, which mistake it makes.
@@ -69,6 +71,10 @@ def check_port(
         output: key, index or attribute of the loss in what the port returns.
         detached_teacher: a gradient that reaches the teacher's maps is a fault; else a note, for
             the caller may detach.
+        mask_form: ``"AXES:VALUES"``, how the port wants its mask. ``AXES`` is ``BQK``, ``B1QK``, or
+            for masks of tokens ``BK`` or ``B11K``; ``VALUES`` is ``bool``, ``int`` or ``float``
+            (1 for what counts), ``inverted`` (true for what does not), ``additive`` (0, else the
+            dtype's smallest number), ``additive-inf`` or ``additive-1e4``. ``None`` finds out.
         progress: called with the title of each check before it runs.
 
     Returns:
@@ -79,7 +85,7 @@ def check_port(
             is never raised: it is in the report.
     """
     terms = Terms(variant, temperature, reduction, eps, mask, gradients, layers, detached_teacher)
-    call_style = CallStyle(tuple(positional), names or {}, layers, output)
+    call_style = CallStyle(tuple(positional), names or {}, layers, output, mask_form)
     start = time.perf_counter()
     description: Description | None = None
     error: PortError | None = None

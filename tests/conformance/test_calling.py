@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from amad_core.conformance import check_port, load_port
 from amad_core.conformance.command import verify
 from amad_core.conformance.ports.answer import PortError
-from amad_core.conformance.ports.call_style import CallStyle, fit
+from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.detection import candidates
 from amad_core.conformance.ports.loading import load_function
-from amad_core.conformance.ports.port import open_port, plainest_case
+from amad_core.conformance.ports.opening import open_port, plainest_case
+from amad_core.conformance.ports.signature import fit
 from tests.support.port_sources import RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 APP = Typer()

@@ -45,7 +45,7 @@ UNUSABLE = {
     "asks for more": ("def loss(teacher, student, model):\n    return 1.0\n", "'model'"),
     "returns several things": (source("return 1.0, 2.0"), "--output 0"),
     "returns a dictionary": (source("return {'amad': 1.0, 'log': 2.0}"), "--output amad"),
-    "names arguments otherwise": ("def loss(a, b):\n    return 1.0\n", "--teacher-name a"),
+    "names arguments otherwise": ("def loss(a, b):\n    return 1.0\n", "--teacher-name a|b"),
     "writes to the pipe of the kit": (
         source(
             "import os; [os.write(fd, b'x' * 64) for fd in range(3, 20)]",

@@ -74,7 +74,7 @@ def test_jax_port_passes_the_checks_of_values():
     from amad_core.conformance.inputs.terms import Terms
     from amad_core.conformance.judging.checks import CHECKS
     from amad_core.conformance.judging.examinee import Examinee
-    from amad_core.conformance.ports.port import open_port
+    from amad_core.conformance.ports.opening import open_port
 
     port = open_port(right_in_jax, framework="jax")
     examinee = Examinee(port, Terms())

@@ -15,7 +15,7 @@ from typing import Any
 from amad_core import VARIANTS
 from amad_core.conformance.ports.call_style import CallStyle
 from amad_core.conformance.ports.frameworks import load_framework
-from amad_core.conformance.ports.port import open_port, plainest_case
+from amad_core.conformance.ports.opening import open_port, plainest_case
 from amad_core.conformance.vectors.documents import as_json
 from amad_core.conformance.vectors.files import shipped_vectors
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from amad_core.conformance.inputs.borders import rounded
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.terms import Terms
+from amad_core.conformance.inputs.token_masks import of_tokens
 from amad_core.conformance.judging.judgement import Judgement, judge
 from amad_core.conformance.ports.port import Port
 
@@ -52,6 +53,13 @@ class Examinee:
         """Every answer so far in the dtype that correctness is judged in."""
         return [one for one in self.judged.values() if one.asked_in == self.dtype]
 
+    def fitting(self, case: Case) -> Case:
+        """The case as the port can be asked it: one that takes masks of tokens wants such cases."""
+        description = self.port.description
+        if description.square_maps or (description.token_masks and case.mask is not None):
+            return of_tokens(case, self.seed)
+        return case
+
     def judge(self, case: Case, dtype: str | None = None, *, again: bool = False) -> Judgement:
         """Ask the port, once for each case and dtype unless ``again``."""
         asked_in = dtype or self.dtype
@@ -65,7 +73,7 @@ class Examinee:
     ) -> Judgement:
         """Ask the port and remember nothing: for cases that are drawn by the hundred."""
         asked_in = dtype or self.dtype
-        case = rounded(case, asked_in)
+        case = rounded(self.fitting(case), asked_in)
         answer = self.port.answer(case, asked_in, gradients and self.terms.gradients)
         if answer.value is not None and not self.terms.gradients:
             answer = replace(answer, grad_student=None, grad_teacher=None)

@@ -48,6 +48,7 @@ class Answer:
         trouble: why there is no value; ``None`` where there is one.
         no_gradient: why there is no gradient though one was asked for; empty where there is.
         changed: names of the arguments that the port changed in place.
+        came_in: framework of the array that the loss came in; empty for a plain number.
     """
 
     value: NDArray[np.float64] | None
@@ -57,3 +58,4 @@ class Answer:
     trouble: PortError | None = None
     no_gradient: str = ""
     changed: tuple[str, ...] = ()
+    came_in: str = ""

@@ -1,5 +1,6 @@
 """Find out by itself which framework a port computes in."""
 
+import dis
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -49,10 +50,11 @@ def _frameworks_named(value: Any, seen: set[int], depth: int) -> Iterator[str]:
     if id(value) in seen or depth > _DEEPEST:
         return
     seen.add(id(value))
-    framework = _framework_of(value)
+    framework = framework_of(value)
     if framework:
         yield framework
     elif isinstance(value, FunctionType):
+        yield from _imported_inside(value.__code__)
         for name in _names(value.__code__):
             if name in value.__globals__:
                 yield from _frameworks_named(value.__globals__[name], seen, depth + 1)
@@ -60,7 +62,7 @@ def _frameworks_named(value: Any, seen: set[int], depth: int) -> Iterator[str]:
             yield from _frameworks_named(_content(cell), seen, depth + 1)
     elif inspect.isclass(value):
         for base in value.__mro__[1:]:
-            if found := _framework_of(base):
+            if found := framework_of(base):
                 yield found
         for member in vars(value).values():
             yield from _frameworks_named(_plain(member), seen, depth + 1)
@@ -71,13 +73,18 @@ def _frameworks_named(value: Any, seen: set[int], depth: int) -> Iterator[str]:
         yield from _frameworks_named(_plain(value), seen, depth + 1)
 
 
-def _framework_of(value: Any) -> str:
-    """The framework whose own module, class or function this is; empty for anything else."""
+def framework_of(value: Any) -> str:
+    """The framework whose own module, class, function or array this is; empty for all else."""
     if isinstance(value, ModuleType):
         module = value.__name__
     else:
         module = getattr(value, "__module__", None) or type(value).__module__
-    root = str(module).partition(".")[0]
+    return _framework_named(str(module))
+
+
+def _framework_named(module: str) -> str:
+    """The framework that a module belongs to; empty for any other module."""
+    root = module.partition(".")[0]
     if root == "keras":
         return _keras_backend()
     aliases = {"jaxlib": "jax", "flax": "jax", "optax": "jax", "amad_core": "numpy"}
@@ -95,6 +102,16 @@ def _keras_backend() -> str:
 def _is_of_the_user(module: ModuleType) -> bool:
     root = module.__name__.partition(".")[0]
     return root not in sys.stdlib_module_names and root not in ("scipy", _OWN_MODULE)
+
+
+def _imported_inside(code: CodeType) -> Iterator[str]:
+    """Frameworks that a function imports when it is called."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME" and (found := _framework_named(instruction.argval)):
+            yield found
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _imported_inside(constant)
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -1,8 +1,7 @@
-"""Find the port that ``PATH_OR_MODULE:FUNCTION`` names, and make classes callable as functions."""
+"""Find the port that ``PATH_OR_MODULE:FUNCTION`` names."""
 
 import importlib
 import importlib.util
-import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -11,8 +10,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from amad_core.conformance.ports.answer import PortError, in_short
-
-_CALL_METHODS = ("forward", "call")
+from amad_core.conformance.ports.constructed import as_function
 
 
 def load_function(target: str) -> Callable[..., Any]:
@@ -31,67 +29,6 @@ def load_function(target: str) -> Callable[..., Any]:
     if not callable(found):
         raise PortError("function", f"{target} is a {type(found).__name__}, which cannot be called")
     return as_function(cast(Callable[..., Any], found))
-
-
-def as_function(port: Callable[..., Any]) -> Callable[..., Any]:
-    """A function as it is; a class as a function that makes an instance of it and calls that.
-
-    A loss class takes its options (``variant``, ``temperature``...) when it is made, and the maps
-    when it is called: the function takes both.
-    """
-    if not isinstance(port, type):
-        return _with_signature_of_call(port)
-    made_with = inspect.signature(port).parameters
-    called_with = inspect.signature(_call_of(port)).parameters
-    own = {name: made_with[name] for name in made_with if name not in called_with}
-
-    def construct_and_call(*args: Any, **kwargs: Any) -> Any:
-        options = {name: kwargs.pop(name) for name in list(kwargs) if name in own}
-        return port(**options)(*args, **kwargs)
-
-    merged = [parameter for name, parameter in called_with.items() if name != "self"]
-    options = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in own.values()
-        if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    ]
-    last = [p for p in merged if p.kind is inspect.Parameter.VAR_KEYWORD]
-    first = [p for p in merged if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    construct_and_call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [*first, *options, *last]
-    )
-    construct_and_call.__module__ = port.__module__
-    construct_and_call.__qualname__ = port.__qualname__
-    construct_and_call.__wrapped_class__ = port  # type: ignore[attr-defined]
-    return construct_and_call
-
-
-def _with_signature_of_call(port: Callable[..., Any]) -> Callable[..., Any]:
-    """Instances of loss classes say what they take in ``forward`` or ``call``."""
-    if inspect.isroutine(port) or hasattr(port, "__wrapped__"):
-        return port
-    method = next((getattr(port, name) for name in _CALL_METHODS if hasattr(port, name)), None)
-    if method is None or not callable(method):
-        return port
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return port(*args, **kwargs)
-
-    call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
-    call.__module__ = type(port).__module__
-    call.__qualname__ = type(port).__qualname__
-    call.__wrapped_class__ = type(port)  # type: ignore[attr-defined]
-    return call
-
-
-def _call_of(port: type) -> Callable[..., Any]:
-    for name in (*_CALL_METHODS, "__call__"):
-        # Not getattr: every class itself has a __call__, that of its metaclass. What is found need
-        # not be a plain function: tf.function and jax.jit leave objects that are bound like one.
-        method = next((vars(base)[name] for base in port.__mro__ if name in vars(base)), None)
-        if callable(method):
-            return cast(Callable[..., Any], method)
-    raise PortError("function", f"instances of {port.__qualname__} cannot be called")
 
 
 def _split(target: str) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.ports.call_style import CallStyle
-from amad_core.conformance.ports.port import LocalPort, open_port
+from amad_core.conformance.ports.opening import open_port
+from amad_core.conformance.ports.port import LocalPort
 
 
 class NumpyPort:
@@ -26,14 +27,14 @@ class NumpyPort:
         variant: str = "mse",
         temperature: float = 1.0,
         reduction: str = "mean",
-        mask: ArrayLike | None = None,
         eps: float = 0.0,
-        weight: ArrayLike | None = None,
-        bias: ArrayLike | None = None,
+        **others: ArrayLike | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """The loss, and its gradient with respect to the student.
 
-        Options that the port does not take are not passed to it.
+        Args:
+            teacher, student, variant, temperature, reduction, eps: as in ``amad_loss``.
+            others: ``mask``, ``weight`` and ``bias``. What the port does not take is not passed.
 
         Returns:
             The loss, and the gradient or ``None`` where the port gives none.
@@ -41,15 +42,15 @@ class NumpyPort:
         Raises:
             RuntimeError: the port raised, or gave something that is no loss.
         """
-        terms = Terms(variant, temperature, reduction, eps)
         maps = [np.asarray(array, dtype=np.float64) for array in (teacher, student)]
-        parameters = [
-            None if array is None else np.asarray(array, dtype=np.float64)
-            for array in (weight, bias)
-        ]
-        valid = None if mask is None else np.asarray(mask, dtype=bool)
-        case = terms.applied_to(Case("call", maps[0], maps[1], "mse", 1.0, "mean", 0.0, valid))
-        case = Case(**{**vars(case), "weight": parameters[0], "bias": parameters[1]})
+        arrays: dict[str, Any] = {
+            name: np.asarray(array, dtype=bool if name == "mask" else np.float64)
+            for name, array in others.items()
+            if array is not None
+        }
+        case = Terms(variant, temperature, reduction, eps).applied_to(
+            Case("call", maps[0], maps[1], **arrays)
+        )
         answer = self._port.answer(case, self._port.description.dtypes[0], gradients=True)
         if answer.trouble is not None or answer.value is None:
             raise RuntimeError(answer.trouble.message if answer.trouble else "no loss came")
@@ -64,15 +65,16 @@ def load_port(
     names: dict[str, str] | None = None,
     layers: bool = False,
     output: str | None = None,
+    mask_form: str | None = None,
 ) -> NumpyPort:
     """Load a port in this process, to call it with NumPy arrays.
 
     Args:
-        port, framework, positional, names, layers, output: as in
+        port, framework, positional, names, layers, output, mask_form: as in
             :func:`amad_core.conformance.check_port`.
 
     Raises:
         PortError: it cannot be loaded, or fails on the plainest input.
     """
-    call_style = CallStyle(tuple(positional), names or {}, layers, output)
+    call_style = CallStyle(tuple(positional), names or {}, layers, output, mask_form)
     return NumpyPort(open_port(port, framework=framework, call_style=call_style))

@@ -1,22 +1,23 @@
 """A port that can be asked: NumPy arrays in, an answer out, whatever framework is between."""
 
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amad_core.arguments.extras import install_hint
 from amad_core.attention.inputs import broadcast_mask
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.ports.answer import Answer, PortError, in_short
-from amad_core.conformance.ports.call_style import CallStyle, FittedCall, fit
-from amad_core.conformance.ports.detection import candidates
-from amad_core.conformance.ports.frameworks import Framework, RawAnswer, Request, load_framework
-from amad_core.conformance.ports.loading import as_function, gpu_hint, load_function
+from amad_core.conformance.ports.call_style import FittedCall, described, which_output
+from amad_core.conformance.ports.detection import framework_of
+from amad_core.conformance.ports.frameworks import Call, Framework, RawAnswer, dtype_of
+from amad_core.conformance.ports.loading import gpu_hint
+from amad_core.conformance.ports.mask_forms import PLAIN, MaskForm
 
 _OWN_FOLDER = str(Path(__file__).resolve().parent)
 
@@ -33,6 +34,10 @@ class Description:
         accepts: the options of the loss that the port takes as arguments, sorted.
         dtypes: the dtypes to try; the first is the one that correctness is judged in.
         remark: how arguments were matched where it is not obvious; may be empty.
+        mask_form: the form in which the port gets its masks; empty where it takes none.
+        token_masks: the port can only be asked about masks of tokens.
+        square_maps: the port can only be asked about as many queries as keys: it needs a mask, and
+            one of tokens.
     """
 
     name: str
@@ -42,6 +47,9 @@ class Description:
     accepts: tuple[str, ...]
     dtypes: tuple[str, ...]
     remark: str = ""
+    mask_form: str = ""
+    token_masks: bool = False
+    square_maps: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -51,7 +59,9 @@ class Description:
 class Port(Protocol):
     """Anything that answers cases: in this process, or in another."""
 
-    description: Description
+    @property
+    def description(self) -> Description:
+        """What is known of it."""
 
     def answer(self, case: Case, dtype: str, gradients: bool) -> Answer:
         """Call the port once, with the maps of ``case`` cast to ``dtype``."""
@@ -60,91 +70,53 @@ class Port(Protocol):
         """Let go of what the port holds; it answers no more."""
 
 
+@dataclass(frozen=True)
 class LocalPort:
     """A port called in this process."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        framework: Framework,
-        fitted: FittedCall,
-        description: Description,
-    ) -> None:
-        self.description = description
-        self._function, self._framework, self._fitted = function, framework, fitted
+    fitted: FittedCall
+    framework: Framework
+    description: Description
+    mask_form: MaskForm = PLAIN
+    _calls: dict[tuple[str, float, str, float], Call] = field(default_factory=dict, init=False)
 
     def answer(self, case: Case, dtype: str, gradients: bool) -> Answer:
         """Call the port once; whatever it raises is an answer too."""
-        request, passed = self._request(case, dtype)
-        evaluate = self._framework.differentiate if gradients else self._framework.evaluate
+        tensors = self._tensors(case, dtype)
         try:
-            raw = evaluate(request)
-            return self._answer(raw, case, dtype, self._changed(passed, case, dtype))
+            raw = self._ask(case, tensors, gradients)
+            return self._checked(raw, case, dtype, self._changed(tensors, case, dtype))
         except PortError as error:
             return Answer(None, dtype=dtype, trouble=error)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a port may raise SystemExit and worse
-            return Answer(None, dtype=dtype, trouble=_trouble(error))
 
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _request(self, case: Case, dtype: str) -> tuple[Request, dict[str, Any]]:
-        """The call to make, and a place where it leaves the tensors that it passed."""
-        tensors = self._tensors(case, dtype)
-        options = (case.variant, case.temperature, case.reduction, case.eps)
-        passed: dict[str, Any] = {}
-
-        def call(teacher: Any, student: Any, others: Mapping[str, Any]) -> Any:
-            given = {**others, "teacher": teacher, "student": student}
-            if self._framework.mutable:
-                passed.update(given)
-            return self._call(given, options)
-
-        maps = tensors.pop("teacher"), tensors.pop("student")
-        return Request(call, *maps, tensors, options), passed
-
     def _tensors(self, case: Case, dtype: str) -> dict[str, Any]:
-        tensor = self._framework.tensor
+        """All tensors of one call, in memory of their own."""
         arrays = {name: getattr(case, name) for name in ("teacher", "student", "weight", "bias")}
-        tensors = {
-            name: tensor(array, dtype) for name, array in arrays.items() if array is not None
-        }
-        if case.mask is not None or self._fitted.needs_mask:
-            tensors["mask"] = tensor(broadcast_mask(case.mask, _one_layer(case)), "bool")
-        return tensors
+        given = {name: (array, dtype) for name, array in arrays.items() if array is not None}
+        if case.mask is not None or self.fitted.needs_mask:
+            # Maps of several layers are stacked; they share a mask.
+            cells = broadcast_mask(case.mask, case.teacher.shape[-4:])
+            given["mask"] = self.mask_form.array(cells, dtype)
+        return {name: self.framework.tensor(*one) for name, one in given.items()}
 
-    def _call(self, tensors: Mapping[str, Any], options: tuple[str, float, str, float]) -> Any:
-        given = dict(tensors)
-        if self._fitted.call_style.layers:
-            # Maps of several layers come stacked along a first, fifth axis.
-            given |= {
-                name: list(given[name]) if len(given[name].shape) == 5 else [given[name]]
-                for name in ("teacher", "student")
-            }
-        *named, eps = options
-        given |= dict(zip(("variant", "temperature", "reduction"), named, strict=True))
-        if eps:
-            given["eps"] = eps
-        positional, by_name = self._fitted.arguments(given)
-        returned = self._function(*positional, **by_name)
+    def _ask(self, case: Case, tensors: dict[str, Any], gradients: bool) -> RawAnswer:
+        """One call, gradients included; whatever the port raises becomes a ``PortError``."""
+        options = (case.variant, case.temperature, case.reduction, case.eps)
+        call = self._calls.setdefault(options, partial(_loss, self.fitted, options))
+        ask = self.framework.differentiate if gradients else self.framework.evaluate
         try:
-            return self._fitted.loss_in(returned)
-        except (LookupError, TypeError) as error:
-            raise PortError(
-                "signature",
-                f"the port returned {_described(returned)}, which has no output "
-                f"{self._fitted.call_style.output!r}",
-                _which(returned),
-            ) from error
+            return ask(call, tensors)
+        except (PortError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a port may raise SystemExit and worse
+            raise _trouble(error) from error
 
-    def _answer(self, raw: RawAnswer, case: Case, dtype: str, changed: tuple[str, ...]) -> Answer:
+    def _checked(self, raw: RawAnswer, case: Case, dtype: str, changed: tuple[str, ...]) -> Answer:
         value = self._value(raw.loss)
-        for gradient, maps in (
-            (raw.grad_student, case.student),
-            (raw.grad_teacher, case.teacher),
-        ):
+        for gradient, maps in ((raw.grad_student, case.student), (raw.grad_teacher, case.teacher)):
             if gradient is not None and gradient.shape != maps.shape:
                 raise PortError(
                     "output", f"a gradient has shape {gradient.shape}, not {maps.shape}"
@@ -153,146 +125,50 @@ class LocalPort:
             value,
             raw.grad_student,
             raw.grad_teacher,
-            self._framework.dtype(raw.loss) or dtype,
+            dtype_of(raw.loss) or dtype,
             no_gradient=raw.no_gradient,
             changed=changed,
+            came_in=framework_of(raw.loss),
         )
 
     def _value(self, loss: Any) -> NDArray[np.float64]:
         if isinstance(loss, Mapping | tuple | list):
-            said = f"the port returned {_described(loss)}, not one number"
-            raise PortError("signature", said, _which(loss))
+            said = f"the port returned {described(loss)}, not one number"
+            raise PortError("signature", said, which_output(loss))
         if loss is None or isinstance(loss, str | bytes | bool):
-            raise PortError("output", f"the port returned {_described(loss)}, not a number")
+            raise PortError("output", f"the port returned {described(loss)}, not a number")
         try:
-            array = self._framework.array(loss)
+            array = self.framework.array(loss)
         except Exception as error:
-            raise PortError("output", f"the port returned {_described(loss)}") from error
+            raise PortError("output", f"the port returned {described(loss)}") from error
         if not np.issubdtype(array.dtype, np.floating):
             raise PortError(
                 "output",
-                f"the port returned {_described(loss)} of dtype {array.dtype}, "
+                f"the port returned {described(loss)} of dtype {array.dtype}, "
                 "not a floating-point number",
             )
         return np.asarray(array, dtype=np.float64)
 
-    def _changed(self, passed: Mapping[str, Any], case: Case, dtype: str) -> tuple[str, ...]:
+    def _changed(self, tensors: Mapping[str, Any], case: Case, dtype: str) -> tuple[str, ...]:
         """Which arguments no longer hold what was put in."""
-        if not self._framework.mutable:
+        if not self.framework.mutable:
             return ()
         original = self._tensors(case, dtype)
-        return tuple(
-            name
-            for name, tensor in original.items()
-            if name in passed and not self._same(passed[name], tensor)
-        )
+        return tuple(name for name in original if not self._same(tensors[name], original[name]))
 
     def _same(self, tensor: Any, original: Any) -> bool:
-        found, put_in = self._framework.array(tensor), self._framework.array(original)
+        found, put_in = self.framework.array(tensor), self.framework.array(original)
         return found.shape == put_in.shape and bool(
             np.array_equal(found, put_in, equal_nan=found.dtype.kind == "f")
         )
 
 
-def _one_layer(case: Case) -> tuple[int, ...]:
-    """The shape of the teacher's maps; of several layers, stacked, that of one."""
-    return case.teacher.shape[-4:]
-
-
-def open_port(
-    port: str | Callable[..., Any],
-    *,
-    framework: str | None = None,
-    call_style: CallStyle | None = None,
-    probe: Case | None = None,
-    own_process: bool = False,
-    loaded: Callable[[], None] = lambda: None,
-) -> LocalPort:
-    """Load a port, find its framework and its way of being called, and call it once.
-
-    Args:
-        port: a callable, or ``"PATH_OR_MODULE:FUNCTION"``.
-        framework: its framework; ``None`` finds out.
-        convention: how it wants to be called, where that is not ``port(*, teacher, student)``.
-        probe: the case to call it with; ``None``: ``plainest_case``.
-        own_process: this process is there for the port alone, and may be set up for it.
-        loaded: called when the port is loaded, before it is first called.
-
-    Raises:
-        PortError: it cannot be loaded, or fails on the plainest input.
-    """
-    if own_process and framework:
-        _framework(framework).prepare()
-    function = load_function(port) if isinstance(port, str) else as_function(port)
-    fitted = fit(function, call_style or CallStyle())
-    loaded()
-    tried: list[PortError] = []
-    choices = {framework: "as told"} if framework else candidates(function)
-    for candidate, reason in choices.items():
-        try:
-            record = _framework(candidate)
-        except PortError as error:
-            tried.append(error)
-            continue
-        if own_process:
-            record.prepare()
-        description = Description(
-            name=name_of(port),
-            framework=candidate,
-            reason=reason,
-            versions=record.version,
-            accepts=tuple(sorted(fitted.accepts)),
-            dtypes=record.dtypes,
-            remark=fitted.remark,
-        )
-        opened = LocalPort(function, record, fitted, description)
-        try:
-            return _with_first_dtype(opened, probe or plainest_case())
-        except PortError as error:
-            tried.append(error)
-    raise tried[0]
-
-
-def plainest_case() -> Case:
-    """What every port must be able to take: one sample, two heads, two queries, three keys."""
-    rows = np.array([[[[6, 1, 1], [2, 4, 2]], [[1, 1, 6], [1, 5, 2]]]]) / 8
-    return Case("plainest", rows, np.flip(rows, axis=-1).copy())
-
-
-def _with_first_dtype(port: LocalPort, probe: Case) -> LocalPort:
-    """The port with its dtypes cut to begin with the widest that it computes in."""
-    troubles: list[PortError] = []
-    dtypes = port.description.dtypes
-    for index, dtype in enumerate(dtypes[:2]):
-        answer = port.answer(probe, dtype, gradients=False)
-        if answer.trouble is None or answer.trouble.kind == "output":
-            port.description = replace(port.description, dtypes=dtypes[index:])
-            return port
-        if answer.trouble.kind == "signature":
-            raise answer.trouble
-        troubles.append(answer.trouble)
-    raise PortError(
-        "call", f"the port fails on the plainest input: {troubles[0].message}", troubles[0].hint
-    )
-
-
-def _framework(name: str) -> Framework:
-    try:
-        return load_framework(name)
-    except ImportError as error:
-        raise PortError(
-            "framework", f"{name} is not installed here ({error})", install_hint(name)
-        ) from error
-    except ValueError as error:
-        raise PortError("framework", str(error)) from error
-
-
-def name_of(port: str | Callable[..., Any]) -> str:
-    """What reports call a port: the target as given, or the module and name of a function."""
-    if isinstance(port, str):
-        return port
-    module, name = getattr(port, "__module__", ""), getattr(port, "__qualname__", "")
-    return f"{module}:{name}" if module and name else type(port).__name__
+def _loss(
+    fitted: FittedCall, options: tuple[str, float, str, float], tensors: Mapping[str, Any]
+) -> Any:
+    *named, eps = options
+    given = {**tensors, **dict(zip(("variant", "temperature", "reduction"), named, strict=True))}
+    return fitted.loss({**given, "eps": eps} if eps else given)
 
 
 def _trouble(error: BaseException) -> PortError:
@@ -311,28 +187,3 @@ def _where(error: BaseException) -> str:
     own = [frame for frame in foreign if "site-packages" not in frame.filename]
     last = own[-1] if own else foreign[0]
     return f" ({Path(last.filename).name}, line {last.lineno})"
-
-
-def _which(returned: Any) -> str:
-    """How to say which part of it is the loss."""
-    if isinstance(returned, Mapping):
-        return f"say which is the loss: --output {str(next(iter(returned), 'KEY'))[:30]}"
-    if isinstance(returned, tuple | list):
-        return "say which is the loss, counted from 0: --output 0"
-    return "leave --output out"
-
-
-def _described(value: Any) -> str:
-    """A value in a few words, safe for whatever its ``__repr__`` does."""
-    kind = type(value).__name__
-    if value is None:
-        return "None"
-    if isinstance(value, tuple | list):
-        return f"a {kind} of {len(value)}"
-    if isinstance(value, Mapping):
-        keys = ", ".join(str(key)[:30] for key in list(value)[:6])
-        return f"a {kind} with {keys or 'nothing in it'}"
-    if isinstance(value, str | bytes | bool):
-        return f"a {kind}"
-    shape = getattr(value, "shape", None)
-    return f"a {kind}" + (f" of shape {tuple(shape)}" if isinstance(shape, tuple) else "")

@@ -13,19 +13,14 @@ from typing import BinaryIO, cast
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.ports.answer import Answer, PortError
 from amad_core.conformance.ports.call_style import CallStyle
-from amad_core.conformance.ports.messages import (
-    Arrays,
+from amad_core.conformance.ports.opening import plainest_case
+from amad_core.conformance.ports.port import Description
+from amad_core.conformance.ports.wire import (
     Fields,
     MessageError,
-    read_message,
-    write_message,
-)
-from amad_core.conformance.ports.port import Description, plainest_case
-from amad_core.conformance.ports.wire import (
-    pack_call_style,
-    pack_case,
+    receive,
+    send,
     unpack_answer,
-    unpack_description,
     unpack_error,
 )
 
@@ -33,7 +28,7 @@ TIME_LIMIT = 60.0
 """Seconds that one call of a port may take."""
 
 LOADING = 60.0
-"""Seconds more for loading it: TensorFlow alone takes 10 to 40."""
+"""Seconds for loading it, or a framework: TensorFlow alone takes 10 to 40."""
 
 # The maps are tiny: more threads than one only get in each other's way.
 _ENVIRONMENT = {
@@ -75,7 +70,7 @@ class IsolatedPort:
             env=_ENVIRONMENT | dict(os.environ),
             start_new_session=True,
         )
-        self._replies: queue.Queue[tuple[Fields, Arrays] | MessageError] = queue.Queue()
+        self._replies: queue.Queue[Fields | MessageError] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
         try:
             self.description = self._open(
@@ -87,14 +82,13 @@ class IsolatedPort:
 
     def answer(self, case: Case, dtype: str, gradients: bool) -> Answer:
         """Call the port once; after it has died or hung, every answer says so."""
-        fields, arrays = pack_case(case)
-        reply = self._ask(fields | {"dtype": dtype, "gradients": gradients}, arrays)
-        if isinstance(reply, PortError):
-            return Answer(None, dtype=dtype, trouble=reply)
         try:
-            return unpack_answer(*reply)
+            self._send({**vars(case), "dtype": dtype, "gradients": gradients})
+            return unpack_answer(self._reply(self._limit), case)
         except MessageError as error:
             return Answer(None, dtype=dtype, trouble=self._end("died", str(error)))
+        except PortError as error:
+            return Answer(None, dtype=dtype, trouble=error)
 
     def close(self) -> None:
         """End the process, and whatever it started."""
@@ -107,49 +101,48 @@ class IsolatedPort:
     def _open(
         self, target: str, framework: str | None, call_style: CallStyle, probe: Case
     ) -> Description:
-        probe_fields, arrays = pack_case(probe)
-        request = {
-            "target": target,
-            "framework": framework,
-            "convention": pack_call_style(call_style),
-            "probe": probe_fields,
-            "path": [folder for folder in sys.path if folder],
-        }
-        reply = self._ask(request, arrays, self._limit + LOADING)
-        if not isinstance(reply, PortError) and "loaded" in reply[0]:
-            reply = self._reply(self._limit)
-        if isinstance(reply, PortError):
-            raise reply
-        fields, _ = reply
-        if "error" in fields and isinstance(fields["error"], dict):
-            raise unpack_error(fields["error"])
-        try:
-            return unpack_description(fields.get("description", {}))
-        except MessageError as error:
-            raise PortError("died", str(error)) from error
+        path = [folder for folder in sys.path if folder]
+        request = {"target": target, "framework": framework, "path": path}
+        self._send({**vars(probe), **request, "call_style": vars(call_style)})
+        limits = {"loading": LOADING, "calling": self._limit}
+        limit = LOADING
+        while True:
+            reply = self._reply(limit)
+            try:
+                if "phase" in reply:
+                    limit = limits[reply["phase"]]
+                elif "error" in reply:
+                    raise unpack_error(reply["error"])
+                else:
+                    return _description(reply["description"])
+            except (LookupError, TypeError) as error:
+                said = f"the port's process sent what is no answer ({error})"
+                raise self._end("died", said) from error
 
-    def _ask(
-        self, fields: Fields, arrays: Arrays, limit: float | None = None
-    ) -> tuple[Fields, Arrays] | PortError:
+    def _send(self, fields: Fields) -> None:
         if self._gone is not None:
-            return self._gone
+            raise self._gone
         try:
-            write_message(cast(BinaryIO, self._process.stdin), fields, arrays)
-        except OSError:
-            return self._end("died", self._ending())
-        return self._reply(self._limit if limit is None else limit)
+            send(cast(BinaryIO, self._process.stdin), fields)
+        except OSError as error:
+            raise self._end("died", self._ending()) from error
 
-    def _reply(self, limit: float) -> tuple[Fields, Arrays] | PortError:
+    def _reply(self, limit: float) -> Fields:
+        """The next message.
+
+        Raises:
+            PortError: none came in time, or the process has ended.
+        """
         try:
             reply = self._replies.get(timeout=limit)
         except queue.Empty:
-            return self._end(
+            raise self._end(
                 "time",
                 f"no answer within {limit:g} seconds",
                 "if it only is slow, allow more: --time-limit SECONDS",
-            )
+            ) from None
         if isinstance(reply, MessageError):
-            return self._end("died", self._ending())
+            raise self._end("died", self._ending()) from reply
         return reply
 
     def _end(self, kind: str, message: str, hint: str = "") -> PortError:
@@ -189,10 +182,18 @@ class IsolatedPort:
     def _listen(self) -> None:
         while True:
             try:
-                self._replies.put(read_message(cast(BinaryIO, self._process.stdout)))
+                self._replies.put(receive(cast(BinaryIO, self._process.stdout)))
             except MessageError as error:
                 self._replies.put(error)
                 return
             except (OSError, ValueError) as error:
                 self._replies.put(MessageError(str(error)))
                 return
+
+
+def _description(fields: Fields) -> Description:
+    """The description of :meth:`Description.as_json`, after JSON has made lists of its tuples."""
+    plain: Fields = {
+        name: tuple(part) if isinstance(part, list) else part for name, part in fields.items()
+    }
+    return Description(**plain)

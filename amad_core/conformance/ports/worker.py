@@ -7,12 +7,21 @@ import os
 import sys
 import threading
 import time
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.ports.answer import PortError
-from amad_core.conformance.ports.messages import Fields, MessageError, read_message, write_message
-from amad_core.conformance.ports.port import LocalPort, open_port
-from amad_core.conformance.ports.wire import pack_answer, pack_error, unpack_call_style, unpack_case
+from amad_core.conformance.ports.call_style import CallStyle
+from amad_core.conformance.ports.opening import open_port
+from amad_core.conformance.ports.port import LocalPort
+from amad_core.conformance.ports.wire import (
+    Fields,
+    MessageError,
+    pack_answer,
+    pack_error,
+    receive,
+    send,
+)
 
 
 def main() -> None:
@@ -20,19 +29,29 @@ def main() -> None:
     requests, replies = _private_streams()
     faulthandler.enable()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    port: LocalPort | None = None
-    while True:
-        try:
-            fields, arrays = read_message(requests)
-        except MessageError:
-            return
-        if port is None:
-            port = _opened(replies, fields, unpack_case(fields["probe"], arrays))
-            if port is None:
-                return
-            continue
-        answer = port.answer(unpack_case(fields, arrays), fields["dtype"], fields["gradients"])
-        write_message(replies, *pack_answer(answer))
+    try:
+        port = _opened(receive(requests), replies)
+        send(replies, {"description": port.description.as_json()})
+        while True:
+            request = receive(requests)
+            dtype, gradients = request.pop("dtype"), request.pop("gradients")
+            send(replies, pack_answer(port.answer(Case(**request), dtype, gradients)))
+    except PortError as error:
+        send(replies, {"error": pack_error(error)})
+    except MessageError:
+        return
+
+
+def _opened(request: Fields, replies: BinaryIO) -> LocalPort:
+    sys.path += [folder for folder in request.pop("path") if folder not in sys.path]
+    return open_port(
+        request.pop("target"),
+        framework=request.pop("framework"),
+        call_style=CallStyle(**request.pop("call_style")),
+        probe=Case(**request),
+        own_process=True,
+        phase=lambda name: send(replies, {"phase": name}),
+    )
 
 
 def _end_with(parent: int) -> None:
@@ -52,26 +71,6 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     return requests, replies
-
-
-def _opened(replies: BinaryIO, request: Fields, probe: Any) -> LocalPort | None:
-    for folder in request["path"]:
-        if folder not in sys.path:
-            sys.path.append(folder)
-    try:
-        port = open_port(
-            request["target"],
-            framework=request["framework"],
-            call_style=unpack_call_style(request["convention"]),
-            probe=probe,
-            own_process=True,
-            loaded=lambda: write_message(replies, {"loaded": True}),
-        )
-    except PortError as error:
-        write_message(replies, {"error": pack_error(error)})
-        return None
-    write_message(replies, {"description": port.description.as_json()})
-    return port
 
 
 if __name__ == "__main__":

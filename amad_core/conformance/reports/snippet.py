@@ -16,7 +16,7 @@ def snippet(target: str, framework: str, case: Case, call_style: CallStyle) -> s
         options["eps"] = case.eps
     how = "".join(
         f", {name}={getattr(call_style, name)!r}"
-        for name in ("positional", "names", "layers", "output")
+        for name in ("positional", "names", "layers", "output", "mask_form")
         if getattr(call_style, name) not in ((), {}, False, None)
     )
     arrays = {name: getattr(case, name) for name in ("mask", "weight", "bias")}

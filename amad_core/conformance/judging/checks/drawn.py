@@ -96,7 +96,8 @@ def _same(case: Case, other: Case) -> bool:
 
 def _case(examinee: Examinee, inputs: "AmadInputs") -> Case:
     teacher, student, mask = inputs
-    return prepared(Case("drawn", teacher, student, mask=mask), examinee.terms, examinee.seed)
+    case = Case("drawn", teacher, student, mask=mask)
+    return examinee.fitting(prepared(case, examinee.terms, examinee.seed))
 
 
 def _strategy(examinee: Examinee) -> "SearchStrategy[AmadInputs]":

@@ -23,7 +23,7 @@ def check_layers(examinee: Examinee) -> CheckResult:
     """Two layers, given as lists, must give the sum of the losses of each."""
     if not examinee.terms.layers:
         return skipped("the port takes one layer")
-    case = designed_cases(examinee, masked=False)[0]
+    case = examinee.fitting(designed_cases(examinee, masked=False)[0])
     single = examinee.judge(case)
     # The other way round in all but the batch, which a mean would not notice.
     turned = replace(case, teacher=case.teacher[..., ::-1], student=case.student[:, :, ::-1])

@@ -1,6 +1,6 @@
 """One small record a framework: NumPy in, NumPy out, gradients where the framework has them."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
@@ -11,31 +11,18 @@ from amad_core.attention.inputs import FloatArray
 MODULES = {
     "numpy": "numpy_arrays",
     "torch": "torch_tensors",
-    "tensorflow": "tensorflow_tensors",
     "jax": "jax_arrays",
+    "tensorflow": "tensorflow_tensors",
 }
-"""Frameworks by the name of their package, and the module here that knows each."""
+"""Frameworks by the name of their package, and the module here that knows each; those that are
+imported soonest come first."""
 
+Tensors = Mapping[str, Any]
+"""``teacher``, ``student`` and what else the port gets, by our names."""
 
-class Request(NamedTuple):
-    """One call of a port.
-
-    Attributes:
-        call: the port, called with teacher, student and the other tensors (mask...); its options
-            are bound.
-        teacher, student, others: the tensors.
-        options: what is bound: requests of equal options call the same function.
-    """
-
-    call: Callable[[Any, Any, Mapping[str, Any]], Any]
-    teacher: Any
-    student: Any
-    others: Mapping[str, Any]
-    options: Hashable
-
-    def run(self) -> Any:
-        """Call the port with the tensors as they are."""
-        return self.call(self.teacher, self.student, self.others)
+Call = Callable[[Tensors], Any]
+"""A port with its options: tensors in, the loss out. One object for equal options, so that what
+is compiled can be kept."""
 
 
 class RawAnswer(NamedTuple):
@@ -69,18 +56,15 @@ class Framework(Protocol):
         """Set the framework up in a process of its own, before the port is loaded."""
 
     def tensor(self, array: NDArray[Any], dtype: str) -> Any:
-        """A tensor of its own memory, cast to ``dtype``; ``"bool"`` for masks."""
+        """A tensor of its own memory, cast to ``dtype``; ``"bool"`` or ``"int64"`` for masks."""
 
     def array(self, tensor: Any) -> NDArray[Any]:
         """A NumPy copy: float64 of any floating-point tensor, other dtypes as they are."""
 
-    def dtype(self, tensor: Any) -> str:
-        """The name of a tensor's dtype; empty where it is no tensor."""
-
-    def evaluate(self, request: Request) -> RawAnswer:
+    def evaluate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """The loss alone."""
 
-    def differentiate(self, request: Request) -> RawAnswer:
+    def differentiate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """The loss and its gradients with respect to both maps."""
 
 
@@ -96,3 +80,9 @@ def load_framework(name: str) -> Framework:
     module = import_module(f"{__name__}.{MODULES[name]}")
     framework: Framework = module.FRAMEWORK
     return framework
+
+
+def dtype_of(value: Any) -> str:
+    """The name of a tensor's dtype in any framework (``"float32"``); empty for plain numbers."""
+    dtype = getattr(value, "dtype", None)
+    return str(getattr(dtype, "name", dtype or "")).removeprefix("torch.")

@@ -1,7 +1,7 @@
 """JAX, through ``jax.vjp``."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from amad_core.conformance.ports.frameworks import RawAnswer, Request
+from amad_core.conformance.ports.frameworks import Call, RawAnswer, Tensors
 
 _COMPILE_FAST = {
     "xla_backend_optimization_level": 0,
@@ -34,7 +34,7 @@ class Jax:
     mutable = False
 
     def __init__(self) -> None:
-        self._functions: dict[Any, Any] = {}
+        self._compiled: dict[Call, Any] = {}
 
     @property
     def version(self) -> str:
@@ -53,7 +53,7 @@ class Jax:
 
     def tensor(self, array: NDArray[Any], dtype: str) -> Any:
         """A copy."""
-        return jnp.asarray(np.asarray(array), dtype=dtype)
+        return jnp.asarray(np.asarray(array), dtype=jax.dtypes.canonicalize_dtype(dtype))
 
     def array(self, tensor: Any) -> NDArray[Any]:
         """Floating point as float64, all else as it is."""
@@ -61,53 +61,35 @@ class Jax:
         found = np.asarray(tensor)
         return found.astype(np.float64) if floating else found
 
-    def dtype(self, tensor: Any) -> str:
-        """The dtype's name; empty for plain numbers."""
-        return str(tensor.dtype) if isinstance(tensor, jax.Array) else ""
-
-    def evaluate(self, request: Request) -> RawAnswer:
+    def evaluate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """The loss alone."""
-        return RawAnswer(request.run())
+        return RawAnswer(port(tensors))
 
-    def differentiate(self, request: Request) -> RawAnswer:
+    def differentiate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """Gradients by reverse mode; a port that cannot be traced has none.
 
-        Compiled as a whole where it can be: op by op, each new shape costs a second.
+        Compiled as a whole where it can be: op by op, each new shape costs a second. A port that
+        cannot be compiled may still be differentiated op by op: there Python may branch on values.
         """
+        if port not in self._compiled:
+            self._compiled[port] = jax.jit(
+                _with_gradients(port), compiler_options=_compiler_options()
+            )
         try:
-            loss, teachers, students = self._compiled(request)(
-                request.teacher, request.student, request.others
-            )
-        except _UNTRACEABLE:
-            return self._differentiate_untraced(request)
+            try:
+                loss, gradients = self._compiled[port](dict(tensors))
+            except _UNTRACEABLE:
+                loss, gradients = _with_gradients(port)(dict(tensors))
         except _NoLossError:
-            return RawAnswer(request.run(), no_gradient=_CUT_OFF)
-        return RawAnswer(loss, self.array(students), self.array(teachers))
-
-    def _compiled(self, request: Request) -> Any:
-        if request.options not in self._functions:
-            self._functions[request.options] = jax.jit(
-                _loss_and_gradients(request.call), compiler_options=_compiler_options()
-            )
-        return self._functions[request.options]
-
-    def _differentiate_untraced(self, request: Request) -> RawAnswer:
-        """Op by op: only what gradients need is traced; Python may branch on values."""
-        differentiate = _loss_and_gradients(request.call)
-        try:
-            loss, teachers, students = differentiate(
-                request.teacher, request.student, request.others
-            )
-        except _NoLossError:
-            return RawAnswer(request.run(), no_gradient=_CUT_OFF)
+            return RawAnswer(port(tensors), no_gradient=_CUT_OFF)
         except _UNTRACEABLE as error:
             first = str(error).strip().splitlines()[0]
             return RawAnswer(
-                request.run(),
+                port(tensors),
                 no_gradient="jax cannot trace the port "
                 f"(float(), .item(), NumPy functions or branches on values): {first}",
             )
-        return RawAnswer(loss, self.array(students), self.array(teachers))
+        return RawAnswer(loss, self.array(gradients["student"]), self.array(gradients["teacher"]))
 
 
 @functools.cache
@@ -120,16 +102,18 @@ def _compiler_options() -> dict[str, Any] | None:
     return _COMPILE_FAST
 
 
-def _loss_and_gradients(call: Callable[..., Any]) -> Callable[..., Any]:
-    def loss_and_gradients(teacher: Any, student: Any, others: Any) -> tuple[Any, Any, Any]:
-        def loss_of(teacher: Any, student: Any) -> Any:
-            loss = call(teacher, student, others)
+def _with_gradients(port: Call) -> Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]]:
+    """The loss, and the gradients of its sum with respect to both maps."""
+
+    def loss_and_gradients(tensors: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        def loss_of(maps: Mapping[str, Any]) -> Any:
+            loss = port({**tensors, **maps})
             if not isinstance(loss, jax.Array) or not jnp.issubdtype(loss.dtype, jnp.floating):
                 raise _NoLossError
             return loss
 
-        loss, pull_back = jax.vjp(loss_of, teacher, student)
-        return (loss, *pull_back(jnp.ones_like(loss)))
+        loss, pull_back = jax.vjp(loss_of, {name: tensors[name] for name in ("teacher", "student")})
+        return loss, pull_back(jnp.ones_like(loss))[0]
 
     return loss_and_gradients
 

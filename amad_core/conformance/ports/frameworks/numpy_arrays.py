@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amad_core.conformance.ports.frameworks import RawAnswer, Request
+from amad_core.conformance.ports.frameworks import Call, RawAnswer, Tensors
 
 
 class NumPy:
@@ -33,18 +33,13 @@ class NumPy:
         found = np.asarray(tensor)
         return found.astype(np.float64) if np.issubdtype(found.dtype, np.floating) else found
 
-    def dtype(self, tensor: Any) -> str:
-        """The dtype's name; empty for plain numbers."""
-        return str(tensor.dtype) if isinstance(tensor, np.ndarray | np.generic) else ""
-
-    def evaluate(self, request: Request) -> RawAnswer:
+    def evaluate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """The loss, or the two parts of ``(loss, gradient)``."""
-        found = request.run()
+        found = port(tensors)
         if isinstance(found, tuple | list) and len(found) == 2:
             gradient = np.asarray(found[1])
-            if gradient.shape == request.student.shape and np.issubdtype(
-                gradient.dtype, np.floating
-            ):
+            floating = np.issubdtype(gradient.dtype, np.floating)
+            if floating and gradient.shape == tensors["student"].shape:
                 return RawAnswer(found[0], gradient.astype(np.float64))
         return RawAnswer(
             found, no_gradient="NumPy has no gradients; return (loss, gradient) to have one checked"

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from amad_core.conformance.ports.frameworks import RawAnswer, Request
+from amad_core.conformance.ports.frameworks import Call, RawAnswer, Tensors
 
 
 class TensorFlow:
@@ -35,30 +35,25 @@ class TensorFlow:
         dense = tf.convert_to_tensor(tensor)
         return np.array((tf.cast(dense, tf.float64) if dense.dtype.is_floating else dense).numpy())
 
-    def dtype(self, tensor: Any) -> str:
-        """The dtype's name; empty for plain numbers."""
-        return str(tensor.dtype.name) if tf.is_tensor(tensor) else ""
-
-    def evaluate(self, request: Request) -> RawAnswer:
+    def evaluate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """The loss alone."""
-        return RawAnswer(request.run())
+        return RawAnswer(port(tensors))
 
-    def differentiate(self, request: Request) -> RawAnswer:
+    def differentiate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """Gradients by a tape that watches both maps."""
+        maps = [tensors["teacher"], tensors["student"]]
         with tf.GradientTape() as tape:
-            tape.watch([request.teacher, request.student])
-            loss = request.run()
+            tape.watch(maps)
+            loss = port(tensors)
         if not tf.is_tensor(loss):
             return RawAnswer(
                 loss, no_gradient="the loss is cut off from its inputs (a plain number or .numpy())"
             )
         try:
-            teachers, students = tape.gradient(loss, [request.teacher, request.student])
+            teachers, students = tape.gradient(loss, maps)
         except (LookupError, RuntimeError, ValueError, tf.errors.OpError) as error:
             return RawAnswer(loss, no_gradient=f"GradientTape raised: {error}")
-        leaked = (
-            np.zeros(tuple(request.teacher.shape)) if teachers is None else self.array(teachers)
-        )
+        leaked = np.zeros(tuple(maps[0].shape)) if teachers is None else self.array(teachers)
         if students is None:
             cut = (
                 "no gradient reaches the student "

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from amad_core.conformance.ports.frameworks import RawAnswer, Request
+from amad_core.conformance.ports.frameworks import Call, RawAnswer, Tensors
 
 
 class Torch:
@@ -35,22 +35,21 @@ class Torch:
         plain = tensor.detach().cpu()
         return np.array((plain.double() if plain.is_floating_point() else plain).numpy())
 
-    def dtype(self, tensor: Any) -> str:
-        """The dtype's name; empty for plain numbers."""
-        return str(tensor.dtype).removeprefix("torch.") if isinstance(tensor, torch.Tensor) else ""
-
-    def evaluate(self, request: Request) -> RawAnswer:
+    def evaluate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """The loss alone."""
-        return RawAnswer(request.run())
+        return RawAnswer(port(tensors))
 
-    def differentiate(self, request: Request) -> RawAnswer:
+    def differentiate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """Gradients by ``torch.autograd.grad``.
 
         The port gets results of an operation, not leaves, as a model's maps are: a change in place
         is then seen as such, and is no error of autograd.
         """
-        leaves = [maps.requires_grad_() for maps in (request.teacher, request.student)]
-        loss = request.call(leaves[0] * 1, leaves[1] * 1, request.others)
+        maps = [tensors["teacher"], tensors["student"]]
+        leaves = [one.clone().requires_grad_() for one in maps]
+        for one, leaf in zip(maps, leaves, strict=True):
+            one.copy_(leaf)
+        loss = port(tensors)
         if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
             return RawAnswer(
                 loss,
@@ -61,9 +60,7 @@ class Torch:
             teachers, students = torch.autograd.grad(loss.sum(), leaves, allow_unused=True)
         except RuntimeError as error:
             return RawAnswer(loss, no_gradient=f"the backward pass raised: {error}")
-        leaked = (
-            np.zeros(tuple(request.teacher.shape)) if teachers is None else self.array(teachers)
-        )
+        leaked = np.zeros(tuple(leaves[0].shape)) if teachers is None else self.array(teachers)
         if students is None:
             cut = "the loss does not depend on the student's maps"
             return RawAnswer(loss, grad_teacher=leaked, no_gradient=cut)

@@ -1,0 +1,65 @@
+"""Masks of tokens, as tokenizers give them: what a port can be asked that takes no mask of cells.
+
+In self-attention a cell counts where both its query and its key are real tokens, and there are as
+many queries as keys.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amad_core.attention.inputs import BoolArray
+from amad_core.conformance.inputs.case import Case
+from amad_core.conformance.inputs.designed import quantised
+from amad_core.conformance.inputs.projections import positive_projection
+
+
+def of_tokens(case: Case, seed: int) -> Case:
+    """The case with square maps, and with a mask that is one of tokens where it has a mask.
+
+    Rows are repeated, or the last ones left out, until there are as many as keys. A token counts
+    where its own cell does, that of its query and its key. Of a case that is so already, the same.
+    """
+    keys = case.student.shape[-1]
+    rows = np.arange(keys) % case.student.shape[-2]
+    mask = None if case.mask is None else cells_of(tokens_of(case.mask[:, rows]))
+    if len(rows) == case.student.shape[-2] and _same(mask, case.mask):
+        return case
+    fitted = replace(
+        case, teacher=case.teacher[..., rows, :], student=case.student[..., rows, :], mask=mask
+    )
+    if case.weight is None:
+        return fitted
+    weight, bias = positive_projection(fitted, seed, cut=True)
+    return replace(fitted, weight=weight, bias=bias)
+
+
+def cells_of(tokens: BoolArray) -> BoolArray:
+    """``[B, L]`` to ``[B, L, L]``: the cells of real queries and real keys."""
+    return tokens[:, :, np.newaxis] & tokens[:, np.newaxis, :]
+
+
+def tokens_of(cells: BoolArray) -> BoolArray:
+    """``[B, L, L]`` to ``[B, L]``, the inverse of :func:`cells_of`."""
+    return np.asarray(np.diagonal(cells, axis1=1, axis2=2))
+
+
+def telling_case(plainest: Case, *, masked: bool) -> Case:
+    """Unlike sizes but for square maps, with the options of the plainest case; padded on demand."""
+    rng = np.random.default_rng(5)
+    shapes = ((2, heads, 5, 5) for heads in (3, 4))
+    teacher, student = (quantised(np.exp(1.5 * rng.normal(size=shape))) for shape in shapes)
+    tokens = np.arange(5) < np.array([[4], [2]])
+    mask = cells_of(tokens) if masked else None
+    case = replace(plainest, name="telling", teacher=teacher, student=student, mask=mask)
+    if case.weight is None:
+        return case
+    weight, bias = positive_projection(case, 0, cut=True)
+    return replace(case, weight=weight, bias=bias)
+
+
+def _same(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
