@@ -16,7 +16,7 @@ from amad_core.conformance.examination import check_port
 from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.judging.checks import CHECKS
 from amad_core.conformance.judging.checks.result import FAILED, SKIPPED
-from amad_core.conformance.ports.port import name_of
+from amad_core.conformance.ports.opening import name_of
 from amad_core.conformance.reports.report import Report
 from amad_core.conformance.reports.rows import counted
 

@@ -1,12 +1,12 @@
 """Cases at the borders: sizes of one, exact zeros, garbage and padding under a mask, infinities."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from amad_core.attention.inputs import BoolArray, FloatArray
+from amad_core.attention.inputs import BoolArray, FloatArray, broadcast_mask
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import STEPS, quantised
 from amad_core.conformance.inputs.projections import positive_projection
@@ -14,6 +14,9 @@ from amad_core.conformance.inputs.terms import Terms
 
 Sizes = tuple[int, int, int, int, int]
 """Batch, teacher heads, student heads, queries, keys."""
+
+Fitting = Callable[[Case], Case]
+"""Makes of a case with a mask one that a port can be asked, see ``token_masks.of_tokens``."""
 
 GARBAGE = (float("nan"), float("inf"), 1e30)
 """What cells that a mask takes out may hold without any influence."""
@@ -92,37 +95,38 @@ def long_maps(terms: Terms, seed: int) -> list[Case]:
     return [terms.applied_to(Case("long", maps[0], maps[1][:, ::-1].copy()))]
 
 
-def garbage_cases(terms: Terms, seed: int) -> list[Case]:
+def garbage_cases(terms: Terms, seed: int, fitting: Fitting) -> list[Case]:
     """Masked cells that hold NaN, infinity and huge numbers, on both sides."""
     rng = np.random.default_rng([seed, 2])
     teacher, student = _maps(rng, _MIDDLE)
     mask = np.ones((2, 4, 5), dtype=bool)
     mask[0, :, 4], mask[1, 2, :] = False, False
-    clean = prepared(Case("garbage", teacher, student, mask=mask), terms, seed)
+    clean = fitting(prepared(Case("garbage", teacher, student, mask=mask), terms, seed))
+    valid = broadcast_mask(clean.mask, clean.student.shape)[:, np.newaxis]
     cases = []
     for filling in GARBAGE:
-        dirty = [np.where(mask[:, np.newaxis], maps, filling) for maps in (teacher, student)]
+        dirty = [np.where(valid, maps, filling) for maps in (clean.teacher, clean.student)]
         cases.append(
             replace(clean, name=f"garbage/{filling:g}", teacher=dirty[0], student=dirty[1])
         )
     return cases
 
 
-def padding_pair(terms: Terms, seed: int) -> tuple[Case, Case]:
+def padding_pair(terms: Terms, seed: int, fitting: Fitting) -> tuple[Case, Case]:
     """Maps without padding, and the same with two padded queries and two padded keys."""
     rng = np.random.default_rng([seed, 3])
     bare = Case("padding/without", *_maps(rng, _SMALL), mask=np.ones((2, 2, 3), dtype=bool))
+    bare = fitting(prepared(bare, terms, seed))
     padded_maps = [
         np.pad(maps, ((0, 0), (0, 0), (0, 2), (0, 2)), constant_values=0.25)
         for maps in (bare.teacher, bare.student)
     ]
-    mask = np.zeros((2, 4, 5), dtype=bool)
-    mask[:, :2, :3] = True
-    bare = prepared(bare, terms, seed)
+    mask = np.pad(broadcast_mask(bare.mask, bare.student.shape), ((0, 0), (0, 2), (0, 2)))
     padded = Case("padding/with", padded_maps[0], padded_maps[1], mask=mask)
     if bare.weight is None or bare.bias is None:
         return bare, prepared(padded, terms, seed)
-    weight, bias = np.zeros((20, 20)), np.zeros(20)
+    cells = mask[0].size
+    weight, bias = np.zeros((cells, cells)), np.zeros(cells)
     inside = np.flatnonzero(mask[0])
     weight[np.ix_(inside, inside)], bias[inside] = bare.weight, bare.bias
     return bare, terms.applied_to(replace(padded, weight=weight, bias=bias))

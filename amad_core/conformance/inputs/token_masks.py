@@ -7,7 +7,6 @@ many queries as keys.
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from amad_core.attention.inputs import BoolArray
 from amad_core.conformance.inputs.case import Case
@@ -19,16 +18,19 @@ def of_tokens(case: Case, seed: int) -> Case:
     """The case with square maps, and with a mask that is one of tokens where it has a mask.
 
     Rows are repeated, or the last ones left out, until there are as many as keys. A token counts
-    where its own cell does, that of its query and its key. Of a case that is so already, the same.
+    where its own cell does, that of its query and its key. A case that is so already stays as it
+    is; garbage in cells that count now gives way to a small number.
     """
-    keys = case.student.shape[-1]
-    rows = np.arange(keys) % case.student.shape[-2]
+    queries, keys = case.student.shape[-2:]
+    rows = np.arange(keys) % queries
     mask = None if case.mask is None else cells_of(tokens_of(case.mask[:, rows]))
-    if len(rows) == case.student.shape[-2] and _same(mask, case.mask):
+    if queries == keys and (case.mask is None or np.array_equal(case.mask, np.asarray(mask))):
         return case
-    fitted = replace(
-        case, teacher=case.teacher[..., rows, :], student=case.student[..., rows, :], mask=mask
-    )
+    maps = [one[..., rows, :] for one in (case.teacher, case.student)]
+    if mask is not None:
+        counts = mask[:, np.newaxis]
+        maps = [np.where(counts & ~((one >= 0) & (one <= 1)), 0.125, one) for one in maps]
+    fitted = replace(case, teacher=maps[0], student=maps[1], mask=mask)
     if case.weight is None:
         return fitted
     weight, bias = positive_projection(fitted, seed, cut=True)
@@ -57,9 +59,3 @@ def telling_case(plainest: Case, *, masked: bool) -> Case:
         return case
     weight, bias = positive_projection(case, 0, cut=True)
     return replace(case, weight=weight, bias=bias)
-
-
-def _same(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one, other)

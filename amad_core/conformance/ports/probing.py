@@ -45,7 +45,7 @@ def called(port: LocalPort, plainest: Case) -> Called:
     for index, _ in enumerate(port.description.dtypes[:2]):
         dtypes = port.description.dtypes[index:]
         fitted = _with_layers(_described(port, dtypes=dtypes), plainest)
-        case = of_tokens(plainest, 0) if fitted.description.square_maps else plainest
+        case = _askable(plainest, fitted)
         answer = fitted.answer(case, dtypes[0], gradients=False)
         if answer.trouble is None or answer.trouble.kind == "output":
             return Called(fitted, case, answer)
@@ -77,6 +77,10 @@ def in_its_precision(one: Called) -> LocalPort:
     return port
 
 
+def _askable(case: Case, port: LocalPort) -> Case:
+    return of_tokens(case, 0) if port.description.square_maps else case
+
+
 def _with_layers(port: LocalPort, probe: Case) -> LocalPort:
     """With as many teacher layers as it takes for the student's maps to matter."""
     if not port.fitted.call_style.layers:
@@ -85,7 +89,7 @@ def _with_layers(port: LocalPort, probe: Case) -> LocalPort:
     for copies in _COPIES:
         fitted = replace(port.fitted, copies=copies)
         one = _with_mask_form(replace(port, fitted=fitted), probe)
-        case = telling_case(probe, masked=False)
+        case = _askable(probe, one)
         before, after = _value(one, case), _value(one, _nudged(case, 0.25))
         if before is not None and not np.array_equal(before, after, equal_nan=True):
             said = f"it chooses layers: lists hold {copies} copies of each of the teacher's"

@@ -93,10 +93,11 @@ def _recognised_names(
 def _recognised(ours: str, parameters: _Parameters) -> str | None:
     if ours in MAPS and all(name in parameters for name in _KERAS_NAMES.values()):
         return _KERAS_NAMES[ours]
+    sizes = named_sizes(parameters)
     alike = [
         name
         for name, parameter in parameters.items()
-        if ours in name.lower() and parameter.kind in _BY_NAME
+        if ours in name.lower() and parameter.kind in _BY_NAME and name not in sizes
     ]
     return alike[0] if len(alike) == 1 else None
 

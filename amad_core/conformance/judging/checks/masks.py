@@ -26,7 +26,10 @@ def check_garbage(examinee: Examinee) -> CheckResult:
     """NaN, infinity and huge numbers in masked cells."""
     if not examinee.takes_masks:
         return skipped(_NO_MASK if examinee.terms.masks is None else "not asked for")
-    judged = [examinee.judge(case) for case in garbage_cases(examinee.terms, examinee.seed)]
+    judged = [
+        examinee.judge(case)
+        for case in garbage_cases(examinee.terms, examinee.seed, examinee.fitting)
+    ]
     problems = [value_or_gradient(examinee, judgement) for judgement in judged]
     outcome = summed_up(zip(judged, problems, strict=True))
     spoiled = [not np.isfinite(filling) for filling in GARBAGE]
@@ -41,7 +44,10 @@ def check_padding(examinee: Examinee) -> CheckResult:
     """The same maps with padded queries and keys: the port agrees with itself."""
     if not examinee.takes_masks:
         return skipped(_NO_MASK if examinee.terms.masks is None else "not asked for")
-    bare, padded = (examinee.judge(case) for case in padding_pair(examinee.terms, examinee.seed))
+    bare, padded = (
+        examinee.judge(case)
+        for case in padding_pair(examinee.terms, examinee.seed, examinee.fitting)
+    )
     return summed_up([(padded, _padding_problem(bare, padded))])
 
 
