@@ -5,7 +5,7 @@ import pytest
 from amad_core.conformance.inputs.terms import Terms
 from amad_core.conformance.judging.checks import CHECKS
 from amad_core.conformance.judging.examinee import Examinee
-from amad_core.conformance.ports.port import open_port
+from amad_core.conformance.ports.opening import open_port
 
 torch = pytest.importorskip("torch")
 
