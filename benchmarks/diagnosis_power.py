@@ -164,7 +164,7 @@ def _hidden(
     if not suspects:
         return False
     if all(one.value is None or not np.isfinite(one.value).any() for one in observed):
-        return len(suspects) > 1
+        return True  # nothing but NaN, which the diagnosis names nothing for
     fewer = [suspects[:i] + suspects[i + 1 :] for i in range(len(suspects))]
     return any(
         _alike(_observations(planted, cases, _stages(rest)), observed, planted.dtype)
@@ -248,7 +248,8 @@ def _planted(framework: str, dtype: str, variant: str, *suspects: Suspect) -> Pl
 
 def _random_pair(suspects: Sequence[Suspect], variant: str, rng: np.random.Generator) -> Planted:
     """Two different mistakes, each as likely as any other, that can be made together."""
-    names = sorted({suspect.mistake.name for suspect in suspects} - {"reduction-ignored"})
+    names = {suspect.mistake.name for suspect in suspects if suspect.form.in_pairs}
+    names = sorted(names - {"reduction-ignored"})
     while True:
         chosen = []
         for name in rng.choice(names, size=2, replace=False):

@@ -144,6 +144,10 @@ class Exhibit:
             return np.inf
         return relative_distance(found, predicted)
 
+    def runs(self, suspect: Suspect) -> bool:
+        """Whether a port with this mistake answers the case."""
+        return self.value(suspect) is not None
+
     def silent(self, suspect: Suspect) -> bool:
         """Whether the value of this case does not show the mistake."""
         predicted = self.value(suspect)

@@ -68,7 +68,8 @@ def pair_distances(exhibit: Exhibit, suspects: list[Suspect]) -> list[tuple[floa
     """Every pair that one case shows, and how far from the observed value it is there."""
     key = tuple(map(id, suspects))
     if key not in exhibit.pair_distances:
-        loud = [suspect for suspect in suspects if not exhibit.silent(suspect)]
+        loud = [suspect for suspect in suspects if exhibit.runs(suspect)]
+        loud = [suspect for suspect in loud if not exhibit.silent(suspect)]
         exhibit.pair_distances[key] = [(exhibit.distance(pair), pair) for pair in _all_pairs(loud)]
     return exhibit.pair_distances[key]
 

@@ -62,8 +62,14 @@ def _in_both_or_one(first: int, second: int) -> tuple[Form, ...]:
     """Axes exchanged in both maps, or in one of them, where sizes are equal and nothing crashes."""
     return (
         Form("", both_layouts(swapped(first, second))),
-        Form("student only", {"student_layout": Wrap(_swapped_unnoticed(first, second))}),
-        Form("teacher only", {"teacher_layout": Wrap(_swapped_unnoticed(first, second))}),
+        *(
+            Form(
+                f"{who} only",
+                {f"{who}_layout": Wrap(_swapped_unnoticed(first, second))},
+                in_pairs=False,
+            )
+            for who in ("student", "teacher")
+        ),
     )
 
 

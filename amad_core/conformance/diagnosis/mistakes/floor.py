@@ -26,7 +26,7 @@ from amad_core.conformance.diagnosis.pipeline import (
 )
 
 _SIZES = (1e-8, 1e-7, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
-_OFTEN = (1e-8, 1e-7, 1e-6, 1e-3)
+_OFTEN = (1e-7, 1e-3)
 _SMALLEST, _LARGEST = 1e-13, 1.0
 """Where a number is sought; what is smaller, nobody can tell from rounding."""
 

@@ -183,8 +183,8 @@ MISTAKES = (
                 "in the student, up to the teacher's number",
                 {"student_layout": Wrap(_uniform_heads(_of_the_teacher))},
             ),
-            Form("in both, up to a multiple of 4", _padded(_multiple_of(4))),
-            Form("in both, up to a multiple of 8", _padded(_multiple_of(8))),
+            Form("in both, up to a multiple of 4", _padded(_multiple_of(4)), in_pairs=False),
+            Form("in both, up to a multiple of 8", _padded(_multiple_of(8)), in_pairs=False),
         ),
     ),
 )

@@ -269,7 +269,11 @@ MISTAKES = (
             Form("the teacher's", _over_norms(_row, _row)),
             Form("the student's", _over_norms(_column, _column)),
             Form("both", _over_norms(_row, _column)),
-            Form("both, in a whole batch", _over_norms(_without_axis, _without_axis)),
+            Form(
+                "both, in a whole batch",
+                _over_norms(_without_axis, _without_axis),
+                in_pairs=False,
+            ),
         ),
     ),
 )

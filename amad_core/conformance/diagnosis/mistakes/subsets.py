@@ -17,6 +17,9 @@ from amad_core.conformance.diagnosis.pipeline import (
 
 _COUNTS = (*range(1, 21), 24, 25, 30, 32)
 _OFTEN = (8, 5)
+_OF_A_ROW = 6
+"""Rows of the designed inputs have few cells: more of them would be all."""
+_WHOLE = ("mse", "kl", "js", "projected")
 _THRESHOLDS = (1e-2, 1e-3, 2e-2, 5e-2, 1e-1)
 
 
@@ -65,13 +68,13 @@ def _ways() -> tuple[Form, ...]:
         Form(
             f"{count} of {'every row' if rows else 'the map'}{ending}",
             _largest_only(count, rows, renormalised),
-            ALL if rows is False else ("mse", "kl", "js", "projected"),
+            _WHOLE if rows or count > _OF_A_ROW else ALL,
             in_pairs=count in _OFTEN and not rows,
         )
         for rows in (False, True)
         for renormalised, ending in endings.items()
         for count in _COUNTS
-        if not (rows and count > 8)
+        if not (rows and count > _OF_A_ROW)
     )
 
 
