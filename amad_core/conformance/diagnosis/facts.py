@@ -9,7 +9,7 @@ from amad_core.conformance.diagnosis.exhibit import Exhibit
 from amad_core.conformance.diagnosis.mistakes import Mistake, mistake
 from amad_core.conformance.diagnosis.relative_tolerance import relative_distance
 from amad_core.conformance.inputs.borders import rounded_array
-from amad_core.conformance.inputs.designed import SPLITS, TWINS
+from amad_core.conformance.inputs.designed import ALONE, TWINS
 from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF, exceeds, tolerance
 
 _ROUNDING_OF_VALUES = 0.05
@@ -202,35 +202,27 @@ def _invariances(evidence: Evidence) -> Iterator[str]:
 
 
 def _independence(evidence: Evidence) -> Iterator[str]:
-    """Whether a batch gives what its samples give apart: their mean, their sum, or each its own."""
+    """Whether a batch gives the mean of what its samples give that fill a batch alone."""
     by_name = {one.case.name: one for one in evidence.exhibits if one.is_finite}
     mixed = [
         whole
-        for whole, pieces in SPLITS.items()
-        if {whole, *pieces} <= by_name.keys()
-        and not _made_of(by_name[whole], *(by_name[piece] for piece in pieces))
+        for whole, alone in ALONE.items()
+        if {whole, *alone} <= by_name.keys()
+        and not _is_mean(by_name[whole], [by_name[name] for name in alone])
     ]
     if mixed:
         yield (
             "The loss of a sample changes when the others do: a batch does not give what its "
-            f"samples give apart ({', '.join(mixed)}); it must."
+            f"samples give that fill a batch alone ({', '.join(mixed)}); it must."
         )
 
 
-def _made_of(whole: Exhibit, first: Exhibit, others: Exhibit) -> bool:
-    """To rounding; the power of the batch size that a port divides by does not matter."""
-    pieces = [np.asarray(one.answer.value) for one in (first, others)]
+def _is_mean(whole: Exhibit, alone: Sequence[Exhibit]) -> bool:
+    values = np.array([np.asarray(one.answer.value) for one in alone])
+    unreduced = whole.case.reduction == "none" and values.ndim > 1
+    expected = np.diagonal(values) if unreduced else values.mean(axis=0)
     found = np.asarray(whole.answer.value)
-    allowed = 2 * whole.tolerance.value
-    if found.ndim:
-        together = np.concatenate([np.atleast_1d(piece) for piece in pieces])
-        return relative_distance(found, together) <= allowed
-    batch = len(whole.case.teacher)
-    return any(
-        relative_distance(found, (pieces[0] + pieces[1] * (batch - 1) ** power) / batch**power)
-        <= allowed
-        for power in (0, 1, 2)
-    )
+    return relative_distance(found, expected) <= 2 * whole.tolerance.value
 
 
 def _infinite(evidence: Evidence) -> Iterator[str]:

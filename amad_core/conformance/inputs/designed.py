@@ -14,8 +14,8 @@ Random maps hardly show mistakes in the alignment: uniform weights change the lo
   another head. ``peaked``: cells down to 2^-18 under teacher mass. ``sparse``: many cells of
   exactly 0 in the teacher, where the student has mass. ``causal``: zeros that all heads share.
   ``cropped``: rows and heads of unequal mass.
-- ``twin``: one input and what must not change it, see :data:`TWINS`. ``split``: an input in two
-  pieces, see :data:`SPLITS`.
+- ``twin``: one input and what must not change it, see :data:`TWINS`. ``alone``: the samples of
+  an input apart, see :data:`ALONE`.
 - ``mask``: padding, causal and odd masks over cells with mass, a sample without any cell.
 
 Cells are multiples of 1/256 (``peaked``: eight significant bits), which bfloat16, float16 and
@@ -49,20 +49,21 @@ TWINS: Mapping[str, str] = MappingProxyType(
 )
 """Cases whose loss must equal that of ``twin/base``, and what was done to its inputs."""
 
-SPLITS: Mapping[str, tuple[str, str]] = MappingProxyType(
+ALONE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "twin/base": ("split/first", "split/others"),
-        "mask/any-cells": ("split/masked-first", "split/masked-others"),
+        "rect/1": ("alone/first", "alone/second"),
+        "mask/padding": ("alone/padded-first", "alone/padded-second", "alone/padded-third"),
     }
 )
-"""Cases, each with the two that its first sample and its other samples make on their own."""
+"""Cases, and for each sample of them the batch of the same size that holds nothing else: of the
+same shape, so that a batch's loss is the mean of theirs, whatever depends on its size."""
 
 _CUT_BY_RELU = ("rect/1", "disjoint", "cropped", "mixed-norms", "causal", "mask/any-cells")
 """Where the variant ``projected`` has cells below the kink of ReLU."""
 
 _MASK_SIZES = (
     ("mask/padding", (3, 4, 3, 6, 6)),
-    ("mask/any-cells", (3, 3, 4, 5, 7)),
+    ("mask/any-cells", (2, 3, 4, 5, 7)),
     ("mask/keys", (4, 2, 3, 5, 6)),
     ("mask/causal", (2, 3, 2, 7, 7)),
     ("mask/empty-sample", (3, 3, 2, 4, 5)),
@@ -98,7 +99,7 @@ def discriminating_cases(
     cases += _twins(_without_ties(teacher), student)
     if masks:
         cases += [_masked(name, sizes, rng) for name, sizes in _MASK_SIZES]
-    cases += [piece for case in cases if case.name in SPLITS for piece in _split(case)]
+    cases += [one for case in cases if case.name in ALONE for one in _samples_alone(case)]
     cases = [
         replace(case, variant=variant, temperature=temperature, reduction=reduction)
         for case in cases
@@ -262,11 +263,11 @@ def _head_without_ties(head: FloatArray) -> FloatArray:
     return counts / STEPS
 
 
-def _split(case: Case) -> Iterator[Case]:
-    """The first sample on its own, and the others."""
-    for name, kept in zip(SPLITS[case.name], (slice(0, 1), slice(1, None)), strict=True):
-        mask = None if case.mask is None else case.mask[kept]
-        yield Case(name, case.teacher[kept], case.student[kept], mask=mask)
+def _samples_alone(case: Case) -> Iterator[Case]:
+    for sample, name in enumerate(ALONE[case.name]):
+        repeated = [sample] * len(case.teacher)
+        mask = None if case.mask is None else case.mask[repeated]
+        yield Case(name, case.teacher[repeated], case.student[repeated], mask=mask)
 
 
 def _masked(name: str, sizes: Sizes, rng: np.random.Generator) -> Case:

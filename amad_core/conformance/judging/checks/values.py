@@ -16,7 +16,7 @@ from amad_core.conformance.judging.checks.result import (
     summed_up,
 )
 from amad_core.conformance.judging.examinee import Examinee
-from amad_core.conformance.judging.judgement import Judgement
+from amad_core.conformance.judging.judgement import Judgement, specified
 
 
 def designed_cases(examinee: Examinee, *, masked: bool) -> list[Case]:
@@ -113,12 +113,24 @@ def check_infinite(examinee: Examinee) -> CheckResult:
             return CheckResult(FAILED, detail, len(judged), 1, judgement)
     if all(np.isposinf(value).all() for value in values if value is not None):
         return CheckResult(PASSED, "infinite, as the exact divergence is", len(judged))
-    finite = next(value for value in values if value is not None)
+    found = float(next(value for value in values if value is not None).ravel()[0])
+    floor = _floor_that_gives(found, judged[0].case)
     return CheckResult(
         DECISION,
-        f"finite ({float(finite.ravel()[0]):.4g}) by a floor; the exact divergence is infinite",
+        f"finite ({found:.4g}), as by a floor of {floor:.1g}; the exact divergence is infinite",
         len(judged),
     )
+
+
+def _floor_that_gives(found: float, case: Case) -> float:
+    """``eps`` of the specification with which an infinite loss is ``found``: linear in its log."""
+    logarithms = np.log([1e-10, 1e-20])
+    losses = [
+        float(np.ravel(np.asarray(specified(replace(case, eps=float(eps))).value))[0])
+        for eps in np.exp(logarithms)
+    ]
+    slope = (logarithms[1] - logarithms[0]) / (losses[1] - losses[0])
+    return float(np.exp(logarithms[0] + slope * (found - losses[0])))
 
 
 def value_or_gradient(examinee: Examinee, judgement: Judgement) -> str:

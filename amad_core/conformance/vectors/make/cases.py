@@ -14,7 +14,7 @@ _COMMENTS = {
     "disjoint": "Heads look at different places, and every sample orders them differently.",
     "cropped": "Rows and heads of unequal mass.",
     "equal": "Sizes are equal on purpose: an exchange of axes runs here in silence.",
-    "split": "The first sample of another case, or its other samples, on their own.",
+    "alone": "One sample of another case fills a batch: the mean of such batches is that case's.",
     "sparse": "Teacher cells of exactly 0 where the student has mass.",
     "mixed-norms": "One sharp student head among flat ones.",
     "mixed-rows": "Every query row follows another head.",
