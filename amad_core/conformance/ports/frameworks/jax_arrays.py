@@ -62,8 +62,15 @@ class Jax:
         return found.astype(np.float64) if floating else found
 
     def evaluate(self, port: Call, tensors: Tensors) -> RawAnswer:
-        """The loss alone."""
-        return RawAnswer(port(tensors))
+        """The loss alone: traced anew each time, so that randomness and state show.
+
+        A port that cannot be compiled as a whole runs op by op, which takes far longer.
+        """
+        try:
+            compiled = jax.jit(lambda given: port(given), compiler_options=_compiler_options())
+            return RawAnswer(compiled(dict(tensors)))
+        except Exception:  # of the port or of tracing: what the port itself raises counts
+            return RawAnswer(port(tensors))
 
     def differentiate(self, port: Call, tensors: Tensors) -> RawAnswer:
         """Gradients by reverse mode; a port that cannot be traced has none.

@@ -1,0 +1,137 @@
+"""Masks in the forms that people's ports take: asked for, or found out by name and by calling."""
+
+import re
+
+import numpy as np
+import pytest
+
+from amad_core.attention.inputs import broadcast_mask
+from amad_core.conformance import check_port
+from amad_core.conformance.inputs.designed import discriminating_cases
+from amad_core.conformance.inputs.token_masks import cells_of, of_tokens, tokens_of
+from amad_core.conformance.ports.mask_forms import AXES, VALUES, MaskForm, forms_to_try
+from tests.support.port_sources import RIGHT_TORCH_KL, spoilt
+
+KEPT = {
+    "bool": "mask",
+    "int": "mask == 1",
+    "float": "mask > 0.5",
+    "inverted": "~mask",
+    "additive": "mask == 0",
+    "additive-inf": "torch.isfinite(mask)",
+    "additive-1e4": "(mask / 1e4 + 1).round().bool()",
+}
+CELLS = {
+    "BQK": "real",
+    "B1QK": "real[:, 0]",
+    "BK": "real[:, :, None] & real[:, None]",
+    "B11K": "real[:, 0, 0, :, None] & real[:, 0]",
+}
+TYPES = {"bool": "bool", "inverted": "bool", "int": "int64"}
+
+
+def port(axes, values, argument="mask", default="=None"):
+    """A right port that takes one form of mask and refuses the others."""
+    dtype = TYPES.get(values)
+    expected = f"torch.{dtype}" if dtype else "teacher.dtype"
+    taken = (
+        f"        assert mask.ndim == {len(axes)} and mask.dtype == {expected}\n"
+        f"        real = {KEPT[values]}\n        mask = {CELLS[axes]}\n"
+    )
+    source = spoilt(RIGHT_TORCH_KL, "        teacher, student", f"{taken}        teacher, student")
+    source = spoilt(source, "mask=None", f"mask{default}")
+    return re.sub(r"\bmask\b", argument, source)
+
+
+def judged(target, **options):
+    pytest.importorskip("torch")
+    return check_port(target, isolate=False, variant="kl", max_examples=5, **options)
+
+
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("axes", AXES)
+def test_every_form_can_be_asked_for(port_file, axes, values):
+    report = judged(port_file(port(axes, values)), mask_form=f"{axes}:{values}")
+    report.raise_if_failed()
+    assert {check.name: check.status for check in report.checks}["padding"] == "passed"
+
+
+FOUND = {
+    ("BK:int", "attention_mask"): "=None",
+    ("BK:bool", "padding_mask"): "",
+    ("BK:inverted", "key_padding_mask"): "=None",
+    ("B11K:additive", "attention_mask"): "",
+    ("B11K:additive-inf", "additive_mask"): "",
+    ("B1QK:additive-1e4", "extended_attention_mask"): "=None",
+    ("BQK:bool", "attention_mask"): "=None",
+    ("BQK:float", "mask"): "",
+}
+
+
+@pytest.mark.parametrize(("form", "argument"), FOUND)
+def test_forms_are_found_and_told(port_file, form, argument):
+    source = port(*form.split(":"), argument, FOUND[form, argument])
+    report = judged(port_file(source))
+    report.raise_if_failed()
+    assert report.description.mask_form == form
+    assert {check.name: check.status for check in report.checks}["mask"] == "passed"
+    if form != "BQK:bool":
+        assert f"{argument} is passed as {form}" in report.description.remark
+
+
+def test_a_wrong_port_of_another_form_is_wrong(port_file):
+    source = port("BK", "int", "attention_mask")
+    for old, new in (
+        ("real[:, :, None] & real[:, None]", "real[:, None] & real[:, None]"),
+        ("attention_mask == 1", "attention_mask == 0"),
+    ):
+        report = judged(port_file(spoilt(source, old, new)))
+        assert "mask" in [check.name for check in report.failed]
+
+
+def test_a_mask_taken_for_its_contrary_is_wrong(port_file):
+    """A mask whose name does not say so is not inverted until the port is right."""
+    source = spoilt(RIGHT_TORCH_KL, "masked_fill(~mask", "masked_fill(mask")
+    report = judged(port_file(source))
+    assert report.description.mask_form == "BQK:bool"
+    assert "mask" in [check.name for check in report.failed]
+
+
+def test_an_optional_argument_that_is_no_mask_of_ours_is_left_out(port_file):
+    """Recognised by its name alone, and nothing that the kit passes works."""
+    report = judged(port_file(port("BQK", "bool", "head_mask").replace("ndim == 3", "ndim == 1")))
+    report.raise_if_failed()
+    assert "head_mask: masks are left out" in report.description.remark
+
+
+def test_no_such_form(port_file):
+    report = judged(port_file(RIGHT_TORCH_KL), mask_form="BK:tokens")
+    assert report.exit_code == 2
+    assert "BQK, B1QK, BK, B11K" in report.error.hint
+
+
+def test_cases_for_masks_of_tokens():
+    """Square, with every cell real, and fitted once for all."""
+    for case in discriminating_cases("projected", seed=1):
+        fitted = of_tokens(case, 1)
+        shape = fitted.student.shape
+        assert shape[2] == shape[3] == case.student.shape[3]
+        assert fitted.weight.shape == (shape[2] ** 2,) * 2
+        assert of_tokens(fitted, 1) is fitted
+        if case.mask is not None:
+            np.testing.assert_array_equal(fitted.mask, cells_of(tokens_of(fitted.mask)))
+
+
+def test_numbers_in_masks():
+    cells = broadcast_mask(np.tri(2, dtype=bool), (1, 1, 2, 2))
+    for values, masked_out in (("additive", -65504.0), ("additive-inf", -np.inf), ("float", 0.0)):
+        array, dtype = MaskForm("B1QK", values).array(cells, "float16")
+        assert dtype == "float16"
+        assert array.shape == (1, 1, 2, 2)
+        assert array[0, 0, 0, 1] == masked_out
+
+
+def test_inverted_masks_are_likely_only_where_the_name_says_so():
+    likely, *_ = forms_to_try("attention_mask")
+    assert all(form.values != "inverted" for form in likely)
+    assert forms_to_try("key_padding_mask")[0][0] == MaskForm("BK", "inverted")
