@@ -113,7 +113,7 @@ def verify(
         typer.Option(
             min=0.1,
             max=86400,
-            help="Seconds that one call may take; loading may take 60 more.",
+            help="Seconds that one call may take; importing has 60 of its own.",
             rich_help_panel=_SEARCH,
         ),
     ] = 60.0,

@@ -179,8 +179,9 @@ def test_messages_are_answers_or_errors():
     for broken in (
         content[:-1],
         content[:8] + b"x" * (len(content) - 8),
-        struct.pack("<Q", 1 << 60) + content[8:],
         struct.pack("<Q", len(objects.getvalue())) + objects.getvalue(),
     ):
         with pytest.raises(MessageError):
             receive(io.BytesIO(broken))
+    with pytest.raises(MessageError, match="a message of"):
+        receive(io.BytesIO(struct.pack("<Q", 1 << 60) + content[8:]))
