@@ -5,6 +5,7 @@ import pytest
 
 import amad_core
 from amad_core.conformance import check_port
+from tests.conformance.right_styles import BUILT, STYLES
 from tests.support.port_sources import FLOOR, RIGHT_MSE, RIGHT_TORCH_KL, spoilt
 
 VARIANTS = tuple(amad_core.VARIANTS)
@@ -57,31 +58,6 @@ def test_tensorflow_adapter_and_keras_loss_pass():
         report.raise_if_failed()
 
 
-def right_in_jax(teacher, student):
-    import jax
-    import jax.numpy as jnp
-
-    teacher = jax.lax.stop_gradient(teacher)
-    t, s = (maps.reshape(*maps.shape[:2], -1) for maps in (teacher, student))
-    t = t / jnp.linalg.norm(t, axis=-1, keepdims=True)
-    s = s / jnp.linalg.norm(s, axis=-1, keepdims=True)
-    return ((t - jax.nn.softmax(t @ s.mT, axis=-1) @ s) ** 2).sum((1, 2)).mean()
-
-
-def test_jax_port_passes_the_checks_of_values():
-    """In this process JAX stays in single precision; few checks, for every shape is compiled."""
-    pytest.importorskip("jax")
-    from amad_core.conformance.inputs.terms import Terms
-    from amad_core.conformance.judging.checks import CHECKS
-    from amad_core.conformance.judging.examinee import Examinee
-    from amad_core.conformance.ports.opening import open_port
-
-    port = open_port(right_in_jax, framework="jax")
-    examinee = Examinee(port, Terms())
-    for name in ("value", "gradient", "teacher"):
-        assert CHECKS[name].run(examinee).status == "passed", name
-
-
 @pytest.mark.parametrize("floor", ["1e-12", "1e-30"])
 def test_small_floors_are_no_mistake_where_they_are_numbers(port_file, floor):
     """Where the exact divergence is infinite, a floor is a decision; in float16 they are none."""
@@ -129,3 +105,19 @@ def test_reports_are_reproducible():
 
 def np_half(teacher, student):
     return 0.5 * np.float64(amad_core.amad_loss(teacher=teacher, student=student))
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        pytest.param(style, id=name, marks=pytest.mark.xdist_group(style.framework))
+        for name, style in STYLES.items()
+    ],
+)
+def test_ports_in_the_styles_of_others_are_right(style):
+    """No style of writing the loss, and no framework's rounding, makes a right port wrong."""
+    pytest.importorskip("keras" if style.port.__name__ == "keras_loss" else style.framework)
+    port = style.port() if style.port in BUILT else style.port
+    report = check_port(port, framework=style.framework, max_examples=2, **style.options)
+    report.raise_if_failed()
+    assert not any("does not take it" in check.detail for check in report.checks)

@@ -92,6 +92,46 @@ def test_a_leak_explains_no_wrong_value(port_file):
         assert ("gradient-into-the-teacher" in named) == insists
 
 
+HALF_PRECISION_MISTAKES = {
+    "a floor below float32": (f".clamp_min({FLOOR})", ".clamp_min(1e-60)", "float32"),
+    "a floor below float16": (f".clamp_min({FLOOR})", ".clamp_min(1e-8)", "float16"),
+    "a filling beyond float16": (
+        "    divergence",
+        "    logarithm = logarithm.where(mixture > 0, torch.tensor(-1e9).to(t.dtype))\n"
+        "    divergence",
+        "float16",
+    ),
+    "NaN in the gradient alone": (
+        "divergence.sum",
+        "torch.where(target > 0, target * (target.log() - mixture.clamp_min(1e-8).log()), 0).sum",
+        "float16",
+    ),
+    "squares that overflow": (
+        "t, s = teacher.flatten(2), student.flatten(2)",
+        "t, s = (m / m.mul(999).square().sum(2, keepdim=True) for m in "
+        "(teacher.flatten(2), student.flatten(2)))",
+        "float16",
+    ),
+    "a sum that loses cells": (
+        "target = F.normalize(t, p=1, dim=-1)",
+        "target = t / sum(t.split(1, dim=2))",
+        "float16",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", HALF_PRECISION_MISTAKES)
+def test_mistakes_in_one_precision_alone(port_file, mistake):
+    """Exact zeros, values out of range, thousands of cells."""
+    pytest.importorskip("torch")
+    old, new, dtype = HALF_PRECISION_MISTAKES[mistake]
+    source = spoilt(RIGHT_TORCH_KL, old, new)
+    report = check_port(port_file(source), isolate=False, variant="kl", mask=False, max_examples=2)
+    failed = [check.name for check in report.failed]
+    assert dtype in failed
+    assert set(failed) <= {"float32", "bfloat16", "float16"}
+
+
 def test_changed_inputs_and_randomness_are_explained(port_file):
     pytest.importorskip("torch")
     for check, mistake in (("inputs", "inputs-changed-in-place"), ("repeat", "random-result")):

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.inputs.borders import long_maps, maps_with_zeros
 from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.judging.checks.result import (
+    DECISION,
     PASSED,
     CheckResult,
     skipped,
@@ -15,6 +17,10 @@ from amad_core.conformance.judging.checks.result import (
 from amad_core.conformance.judging.checks.values import designed_cases, value_or_gradient
 from amad_core.conformance.judging.examinee import Examinee
 from amad_core.conformance.judging.judgement import Judgement
+
+_NOTABLE = 0.05
+"""On long maps less is a note: frameworks have sums of their own that lose cells, such as that in
+TensorFlow's ``einsum`` of float16 on the CPU (2.21): a loss written with it is 2 % off."""
 
 _ONLY_ZEROS = (
     "only where cells are exactly 0: a floor (1e-12 in float16) or a filling (-1e9) that {dtype} "
@@ -56,8 +62,12 @@ def _check(examinee: Examinee, dtype: str) -> CheckResult:
     problems = [value_or_gradient(examinee, judgement) for judgement in judged]
     outcome = summed_up(zip(judged, problems, strict=True))
     if outcome.worst is None:
-        error = _largest_error(judged)
+        error = max(_relative(one.answer.value, one.expected.value) for one in judged)
         return CheckResult(PASSED, f"loss off by {error:.1g} at most (relative)", len(judged))
+    wrong = [judgement for judgement, problem in zip(judged, problems, strict=True) if problem]
+    if all(one.case.name == "long" and _error(one) <= _NOTABLE for one in wrong):
+        said = f"long maps: off by {_error(wrong[0]):.1g} (relative), a sum loses cells in {dtype}"
+        return CheckResult(DECISION, f"{said}: it is safer in float32", len(judged))
     broken = [judgement for judgement in judged if not _is_finite(judgement)]
     if broken and all(_has_zeros(judgement.case) for judgement in broken):
         return replace(outcome, detail=f"{outcome.detail}; {_ONLY_ZEROS.format(dtype=dtype)}")
@@ -84,12 +94,19 @@ def _raised(judgement: Judgement) -> bool:
     return judgement.answer.trouble is not None and judgement.answer.trouble.kind == "raised"
 
 
-def _largest_error(judged: list[Judgement]) -> float:
-    """The largest relative error of a loss."""
-    errors = []
-    for judgement in judged:
-        found, wanted = judgement.answer.value, judgement.expected.value
-        assert found is not None
-        assert wanted is not None
-        errors.append(float(abs(found - wanted).max() / abs(wanted).max()))
-    return max(errors)
+def _error(judgement: Judgement) -> float:
+    """The relative error of the loss, or that of the gradient if it is larger."""
+    answer, right = judgement.answer, judgement.expected
+    if answer.grad_student is None:
+        return _relative(answer.value, right.value)
+    return max(
+        _relative(answer.value, right.value), _relative(answer.grad_student, right.grad_student)
+    )
+
+
+def _relative(found: FloatArray | None, right: FloatArray | None) -> float:
+    """The length of the difference over that of what is right; infinite where nothing came."""
+    if found is None or right is None or found.shape != right.shape:
+        return float("inf")
+    error = float(np.linalg.norm(found - right) / np.linalg.norm(right))
+    return error if np.isfinite(error) else float("inf")
