@@ -181,10 +181,8 @@ def _stages(suspects: Suspects) -> Stages:
 def _alike(found: Sequence[Answer], others: Sequence[Answer], dtype: str) -> bool:
     allowed = 1e-6 if dtype == "float64" else 1e-4
     for one, other in zip(found, others, strict=True):
-        if (one.value is None) != (other.value is None):
-            return False
-        if one.value is None:
-            continue
+        if one.value is None or other.value is None:
+            continue  # which inputs a port crashes on is no evidence to the diagnosis
         for first, second in (
             (one.value, other.value),
             (one.grad_student, other.grad_student),

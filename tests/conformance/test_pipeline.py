@@ -62,7 +62,10 @@ def test_the_undisturbed_pipeline_is_the_specification(case: Case) -> None:
     if np.isfinite(value).all():
         # What cancels in a gradient is of the order of 1 / (norm of a head * temperature).
         smallest = float(np.min(np.max(case.student, axis=(2, 3))))
-        assert _close(observed.grad_student, gradient, 1 / (smallest * case.temperature))
+        # A projected cell is a difference of larger numbers, and may be as small as eps.
+        cancelling = 1e3 if case.weight is not None else 1.0
+        magnitude = cancelling / (smallest * case.temperature)
+        assert _close(observed.grad_student, gradient, magnitude)
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))

@@ -154,7 +154,8 @@ def test_tolerances_grow_as_precision_falls(exported: Path) -> None:
                 case["tolerance"][dtype] for dtype in ("float64", "float32", "float16", "bfloat16")
             ]
             values = [allowed["value"] for allowed in by_dtype]
-            assert values == sorted(values), case["id"]
+            # float16 has more digits than bfloat16, and less range: either may allow more.
+            assert values[0] <= values[1] <= min(values[2:]), case["id"]
             if case["expected"]["value"] not in (0.0, "inf"):
                 assert 0 < values[0] < 1e-4, case["id"]
 
