@@ -106,7 +106,7 @@ def contradictions(judgements: Sequence[Judgement], told: Findings) -> Iterator[
             if (name in values) is not wrong:
                 yield f"{start}{name}"
     for fact in told.facts:
-        if re.search(r"\b1 to 1\b", fact):
+        if re.search(r" 1 to .* times| to 1 times", fact):
             yield fact
     kept = set(_names(told.facts, "As it must be, the value does not change by "))
     if kept & set(_names(told.facts, "The value changes by ")):

@@ -136,7 +136,7 @@ def _scale(evidence: Evidence) -> Iterator[str]:
     if not ratios:
         return
     low, high = min(ratios), max(ratios)
-    if max(abs(low - 1), abs(high - 1)) < _NEARLY:
+    if "1" in (f"{low:.4g}", f"{high:.4g}"):
         errors = sorted(abs(ratio - 1) for ratio in ratios)
         off = f"off by {errors[0]:.1g} to {errors[-1]:.1g}, relatively"
     else:
