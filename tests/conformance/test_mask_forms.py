@@ -80,6 +80,7 @@ def test_forms_are_found_and_told(port_file, form, argument):
 
 
 def test_a_wrong_port_of_another_form_is_wrong(port_file):
+    """And the script that shows it passes the mask in the form that was found."""
     source = port("BK", "int", "attention_mask")
     for old, new in (
         ("real[:, :, None] & real[:, None]", "real[:, None] & real[:, None]"),
@@ -87,6 +88,7 @@ def test_a_wrong_port_of_another_form_is_wrong(port_file):
     ):
         report = judged(port_file(spoilt(source, old, new)))
         assert "mask" in [check.name for check in report.failed]
+        assert report.worst.case.mask is None or "mask_form='BK:int'" in report.snippet
 
 
 def test_a_mask_taken_for_its_contrary_is_wrong(port_file):

@@ -112,6 +112,14 @@ def test_port_that_rounds_to_single_precision_is_judged_in_it(port_file):
     assert "float32 whatever it is given" in report.description.remark
 
 
+def test_importing_is_told_apart_from_calling(port_file):
+    """Each has a limit of its own: a framework may take longer to import than a call."""
+    phases = []
+    open_port(port_file(RIGHT_MSE), phase=phases.append)
+    assert phases[0] == "loading"
+    assert phases[-2:] == ["loading", "calling"]
+
+
 @pytest.mark.parametrize("arguments", ["teacher, student", "student, teacher"])
 def test_lists_get_the_hint_that_fits(port_file, arguments):
     pytest.importorskip("torch")

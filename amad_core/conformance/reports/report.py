@@ -1,7 +1,7 @@
 """The outcome of an examination: for people, for programs, for test suites."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,10 @@ class Report:
         """A script that shows the smallest wrong input; empty where there is none to call."""
         if self.worst is None or self.call_style is None or self.description is None:
             return ""
-        return snippet(self.target, self.description.framework, self.worst.case, self.call_style)
+        known = self.description
+        found = known.mask_form if self.worst.case.mask is not None else None
+        style = replace(self.call_style, mask_form=found)
+        return snippet(self.target, known.framework, self.worst.case, style)
 
     @property
     def sections(self) -> tuple[Section, ...]:

@@ -17,7 +17,7 @@ def snippet(target: str, framework: str, case: Case, call_style: CallStyle) -> s
     how = "".join(
         f", {name}={getattr(call_style, name)!r}"
         for name in ("positional", "names", "layers", "output", "mask_form")
-        if getattr(call_style, name) not in ((), {}, False, None)
+        if getattr(call_style, name) not in ((), {}, False, None, "", "BQK:bool")
     )
     arrays = {name: getattr(case, name) for name in ("mask", "weight", "bias")}
     return "\n".join(
