@@ -137,3 +137,15 @@ def test_inverted_masks_are_likely_only_where_the_name_says_so():
     likely, *_ = forms_to_try("attention_mask")
     assert all(form.values != "inverted" for form in likely)
     assert forms_to_try("key_padding_mask")[0][0] == MaskForm("BK", "inverted")
+
+
+def test_cells_that_count_anew_are_empty_in_neither_map():
+    """What was masked may hold anything, 0 in the student alone too: the loss would be infinite."""
+    maps = np.full((2, 2, 5, 5), 0.2)
+    mask = np.ones((2, 5, 5), dtype=bool)
+    mask[:, 1, 3] = False
+    student = np.where(mask[:, np.newaxis], maps, 0.0)
+    teacher = np.where(mask[:, np.newaxis], maps, np.nan)
+    fitted = of_tokens(Case("drawn", teacher, student, variant="kl", mask=mask), 1)
+    assert np.array_equal(fitted.teacher, fitted.student)
+    assert (fitted.student > 0).all()

@@ -19,17 +19,19 @@ def of_tokens(case: Case, seed: int) -> Case:
 
     Rows are repeated, or the last ones left out, until there are as many as keys. A token counts
     where its own cell does, that of its query and its key. A case that is so already stays as it
-    is; garbage in cells that count now gives way to a small number.
+    is; what was masked and counts now gives way to a small number.
     """
     queries, keys = case.student.shape[-2:]
     rows = np.arange(keys) % queries
-    mask = None if case.mask is None else cells_of(tokens_of(case.mask[:, rows]))
+    given = None if case.mask is None else case.mask[:, rows]
+    mask = None if given is None else cells_of(tokens_of(given))
     if queries == keys and (case.mask is None or np.array_equal(case.mask, np.asarray(mask))):
         return case
     maps = [one[..., rows, :] for one in (case.teacher, case.student)]
-    if mask is not None:
-        counts = mask[:, np.newaxis]
-        maps = [np.where(counts & ~((one >= 0) & (one <= 1)), 0.125, one) for one in maps]
+    if given is not None and mask is not None:
+        # In both maps, so that neither is empty where the other is not.
+        newly = (mask & ~given)[:, np.newaxis]
+        maps = [np.where(newly, 0.125, one) for one in maps]
     fitted = replace(case, teacher=maps[0], student=maps[1], mask=mask)
     if case.weight is None:
         return fitted
