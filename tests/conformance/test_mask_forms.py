@@ -7,6 +7,7 @@ import pytest
 
 from amad_core.attention.inputs import broadcast_mask
 from amad_core.conformance import check_port
+from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.inputs.designed import discriminating_cases
 from amad_core.conformance.inputs.token_masks import cells_of, of_tokens, tokens_of
 from amad_core.conformance.ports.mask_forms import AXES, VALUES, MaskForm, forms_to_try
@@ -144,6 +145,7 @@ def test_cells_that_count_anew_are_empty_in_neither_map():
     maps = np.full((2, 2, 5, 5), 0.2)
     mask = np.ones((2, 5, 5), dtype=bool)
     mask[:, 1, 3] = False
+    # The row and the column of a token are real where its own cell is.
     student = np.where(mask[:, np.newaxis], maps, 0.0)
     teacher = np.where(mask[:, np.newaxis], maps, np.nan)
     fitted = of_tokens(Case("drawn", teacher, student, variant="kl", mask=mask), 1)
