@@ -130,6 +130,8 @@ def test_mistakes_in_one_precision_alone(port_file, mistake):
     failed = [check.name for check in report.failed]
     assert dtype in failed
     assert set(failed) <= {"float32", "bfloat16", "float16"}
+    if report.worst is not None:
+        assert f"dtype={report.worst.asked_in!r}" in report.snippet
 
 
 def test_changed_inputs_and_randomness_are_explained(port_file):

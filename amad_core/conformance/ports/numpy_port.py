@@ -16,8 +16,8 @@ from amad_core.conformance.ports.port import LocalPort
 class NumpyPort:
     """Called like :func:`amad_core.amad_loss_and_grad`, with NumPy arrays."""
 
-    def __init__(self, port: LocalPort) -> None:
-        self._port = port
+    def __init__(self, port: LocalPort, dtype: str | None = None) -> None:
+        self._port, self._dtype = port, dtype or port.description.dtypes[0]
 
     def __call__(
         self,
@@ -51,7 +51,7 @@ class NumpyPort:
         case = Terms(variant, temperature, reduction, eps).applied_to(
             Case("call", maps[0], maps[1], **arrays)
         )
-        answer = self._port.answer(case, self._port.description.dtypes[0], gradients=True)
+        answer = self._port.answer(case, self._dtype, gradients=True)
         if answer.trouble is not None or answer.value is None:
             raise RuntimeError(answer.trouble.message if answer.trouble else "no loss came")
         return answer.value, answer.grad_student
@@ -66,15 +66,17 @@ def load_port(
     layers: bool = False,
     output: str | None = None,
     mask_form: str | None = None,
+    dtype: str | None = None,
 ) -> NumpyPort:
     """Load a port in this process, to call it with NumPy arrays.
 
     Args:
         port, framework, positional, names, layers, output, mask_form: as in
             :func:`amad_core.conformance.check_port`.
+        dtype: what the arrays are cast to; ``None``: the widest that the port computes in.
 
     Raises:
         PortError: it cannot be loaded, or fails on the plainest input.
     """
     call_style = CallStyle(tuple(positional), names or {}, layers, output, mask_form)
-    return NumpyPort(open_port(port, framework=framework, call_style=call_style))
+    return NumpyPort(open_port(port, framework=framework, call_style=call_style), dtype)

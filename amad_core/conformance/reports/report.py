@@ -121,7 +121,8 @@ class Report:
         known = self.description
         found = known.mask_form if self.worst.case.mask is not None else None
         style = replace(self.call_style, mask_form=found)
-        return snippet(self.target, known.framework, self.worst.case, style)
+        dtype = self.worst.asked_in if self.worst.asked_in != known.dtypes[0] else None
+        return snippet(self.target, known.framework, self.worst.case, style, dtype)
 
     @property
     def sections(self) -> tuple[Section, ...]:

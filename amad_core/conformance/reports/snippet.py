@@ -9,8 +9,13 @@ from amad_core.conformance.inputs.case import Case
 from amad_core.conformance.ports.call_style import CallStyle
 
 
-def snippet(target: str, framework: str, case: Case, call_style: CallStyle) -> str:
-    """A runnable script that calls the port and the specification with the maps of ``case``."""
+def snippet(
+    target: str, framework: str, case: Case, call_style: CallStyle, dtype: str | None = None
+) -> str:
+    """A runnable script that calls the port and the specification with the maps of ``case``.
+
+    ``dtype`` is what the maps are cast to, where that is not the widest that the port takes.
+    """
     options = {name: getattr(case, name) for name in ("variant", "temperature", "reduction")}
     if case.eps:
         options["eps"] = case.eps
@@ -19,6 +24,7 @@ def snippet(target: str, framework: str, case: Case, call_style: CallStyle) -> s
         for name in ("positional", "names", "layers", "output", "mask_form")
         if getattr(call_style, name) not in ((), {}, False, None, "", "BQK:bool")
     )
+    how += f", dtype={dtype!r}" if dtype else ""
     arrays = {name: getattr(case, name) for name in ("mask", "weight", "bias")}
     return "\n".join(
         [

@@ -68,9 +68,13 @@ def _check(examinee: Examinee, dtype: str) -> CheckResult:
     if all(one.case.name == "long" and _error(one) <= _NOTABLE for one in wrong):
         said = f"long maps: off by {_error(wrong[0]):.1g} (relative), a sum loses cells in {dtype}"
         return CheckResult(DECISION, f"{said}: it is safer in float32", len(judged))
+    if outcome.worst.case.name == "long":
+        return replace(outcome, worst=None)  # nobody looks at thousands of numbers
     broken = [judgement for judgement in judged if not _is_finite(judgement)]
     if broken and all(_has_zeros(judgement.case) for judgement in broken):
-        return replace(outcome, detail=f"{outcome.detail}; {_ONLY_ZEROS.format(dtype=dtype)}")
+        named = "" if dtype == "float32" else "low-precision-arithmetic"
+        detail = f"{outcome.detail}; {_ONLY_ZEROS.format(dtype=dtype)}"
+        return replace(outcome, detail=detail, mistake=named)
     return outcome
 
 
