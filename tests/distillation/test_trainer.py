@@ -56,14 +56,3 @@ def test_gradient_checkpointing_gives_the_same_student(tmp_path: Path) -> None:
     plain.train()
     checkpointed.train()
     assert torch.allclose(trained(plain), trained(checkpointed), atol=1e-7)
-
-
-def test_accumulated_gradients_are_the_mean_over_the_batches(tmp_path: Path) -> None:
-    """Not 4 times too large, as of a model that takes the scaling by tokens upon itself."""
-    # SGD: a step of Adam is the same whatever the size of the gradient.
-    one_step = {"max_steps": 1, "max_grad_norm": 0.0, "optim": "sgd", "learning_rate": 1.0}
-    wide = trainer(tmp_path / "a", gradient_accumulation_steps=4, **one_step)
-    joined = trainer(tmp_path / "b", per_device_train_batch_size=8, **one_step)
-    wide.train()
-    joined.train()
-    assert torch.allclose(trained(wide), trained(joined), atol=1e-6)

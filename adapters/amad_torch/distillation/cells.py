@@ -8,9 +8,7 @@ from torch import Tensor
 
 from amad_torch.capture.layer_attention import LayerAttention
 from amad_torch.distillation.match import AttentionMatch
-
-IGNORED = -100
-"""The label of a token that does not count, in Transformers and in PyTorch's cross-entropy."""
+from amad_torch.distillation.models import IGNORED
 
 
 def counted_cells(

@@ -1,6 +1,5 @@
 """The distiller: teacher and student in, the loss to train the student with out."""
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +13,7 @@ from amad_core.arguments.words import check_choice
 from amad_core.training.schedule import check_weight
 from amad_torch.capture.capturing import CapturedAttention, capture_attention
 from amad_torch.distillation.attention import INPUTS, matched_loss
-from amad_torch.distillation.cells import IGNORED, counted_cells
+from amad_torch.distillation.cells import counted_cells
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import (
     AttentionMatch,
@@ -22,7 +21,18 @@ from amad_torch.distillation.match import (
     MatchedLayers,
     matched_layers,
 )
+from amad_torch.distillation.models import (
+    counted_labels,
+    entry,
+    keys_of,
+    logits_of,
+    shifts_labels,
+    signature,
+    taken,
+    with_a_label,
+)
 from amad_torch.distillation.output import DistillationOutput
+from amad_torch.distillation.shares import Part, Step
 from amad_torch.distillation.tied import without_tied_copies
 from amad_torch.peers import METHODS
 from amad_torch.training.output_losses import output_loss
@@ -35,7 +45,7 @@ class _Forward:
         if distiller is None:
             return _unbound
         bound = partial(Distiller.distil, distiller)
-        bound.__signature__ = inspect.signature(distiller.student.forward)  # type: ignore[attr-defined]
+        bound.__signature__ = signature(distiller.student)  # type: ignore[attr-defined]
         return bound
 
 
@@ -91,9 +101,8 @@ class Distiller(nn.Module):
         >>> out.loss.backward()
     """
 
-    # A trainer that scales by tokens hands their number to a model's loss; here every part is a
-    # mean of its own, so the trainer divides by the steps it accumulates.
-    accepts_loss_kwargs = False
+    # Trainers then hand over the number of labels in a step, by which each part is scaled.
+    accepts_loss_kwargs = True
 
     forward = _Forward()
 
@@ -146,42 +155,51 @@ class Distiller(nn.Module):
     def distil(self, *args: Any, **batch: Any) -> DistillationOutput:
         """Run both models on a batch, and add the losses up."""
         if args:
-            names = list(inspect.signature(self.student.forward).parameters)
-            batch = dict(zip(names, args, strict=False)) | batch
+            batch = dict(zip(signature(self.student).parameters, args, strict=False)) | batch
+        items, samples = (batch.pop(f"num_{what}_in_batch", None) for what in ("items", "samples"))
+        labels = counted_labels(self.student, batch)
         with self._captured(self.student) as attention:
-            student = self.student(**_taken(self.student, batch))
+            student = self.student(**taken(self.student, with_a_label(batch, labels)))
         self.teacher.eval()
         with torch.no_grad(), self._captured(self.teacher) as target:
-            teacher = self.teacher(**_taken(self.teacher, batch))
-        parts = {
-            "attention": self._attention(target, attention, batch),
-            "output": self._output(_logits(teacher), _logits(student), batch),
-            "task": _entry(student, "loss") if self.task_weight else None,
+            teacher = self.teacher(**taken(self.teacher, batch))
+        logits, here = logits_of(student), _samples(batch)
+        found = {
+            "attention": self._attention(target, attention, batch, here),
+            "output": self._output(logits_of(teacher), logits, labels, batch),
+            "task": self._task(entry(student, "loss"), labels, here),
         }
         weights = {
             "attention": self.attention_weight,
             "output": self.output_weight,
             "task": self.task_weight,
         }
-        given = {name: part for name, part in parts.items() if part is not None}
-        if not given:
+        parts = {name: part for name, part in found.items() if part is not None}
+        if not parts:
             raise ValueError(
                 "there is nothing to train with: no attention (attention_weight is 0), no logits "
-                f"and no loss in the student's output, which holds {_keys(student)}; give labels, "
-                "or a weight above 0"
+                f"and no loss in the student's output, which holds {keys_of(student)}; give "
+                "labels, or a weight above 0"
             )
-        total = torch.stack([weights[name] * part.float() for name, part in given.items()]).sum()
-        logits = _logits(student)
+        shares = Step(items, (here, samples)).shares(parts.values(), self)
+        total = torch.stack(
+            [
+                weights[name] * share * part.mean.float()
+                for (name, part), share in zip(parts.items(), shares, strict=True)
+            ]
+        ).sum()
         return DistillationOutput(
-            loss=total, **given, **({} if logits is None else {"logits": logits})
+            loss=total,
+            **{name: part.mean for name, part in parts.items()},
+            **({} if logits is None else {"logits": logits}),
         )
 
     def pairs(self, **batch: Any) -> list[str]:
         """Who learns from whom, by their paths, found by running both models on a batch."""
         with torch.no_grad(), capture_attention(self.student) as attention:
-            self.student(**_taken(self.student, batch))
+            self.student(**taken(self.student, batch))
         with torch.no_grad(), capture_attention(self.teacher) as target:
-            self.teacher(**_taken(self.teacher, batch))
+            self.teacher(**taken(self.teacher, batch))
         return [matched.name for matched in matched_layers(self.matches, target, attention)]
 
     @contextmanager
@@ -197,7 +215,8 @@ class Distiller(nn.Module):
         teacher: CapturedAttention | None,
         student: CapturedAttention | None,
         batch: Mapping[str, Any],
-    ) -> Tensor | None:
+        samples: int,
+    ) -> Part | None:
         if teacher is None or student is None:
             return None
         has_decoder = any(
@@ -208,7 +227,9 @@ class Distiller(nn.Module):
             for matched in matched_layers(self.matches, teacher, student)
             if matched.match.weight
         ]
-        return torch.stack([loss.to(losses[0].device) for loss in losses]).sum() if losses else None
+        if not losses:
+            return None
+        return Part(torch.stack([loss.to(losses[0].device) for loss in losses]).sum(), samples)
 
     def _loss_of(
         self, matched: MatchedLayers, batch: Mapping[str, Any], has_decoder: bool
@@ -229,19 +250,31 @@ class Distiller(nn.Module):
             raise kind(f"{matched.name}: {error}") from error
 
     def _output(
-        self, teacher: Tensor | None, student: Tensor | None, batch: Mapping[str, Any]
-    ) -> Tensor | None:
+        self,
+        teacher: Tensor | None,
+        student: Tensor | None,
+        labels: Tensor | None,
+        batch: Mapping[str, Any],
+    ) -> Part | None:
         if not self.output_weight or teacher is None or student is None or student.shape[-1] < 2:
             return None
-        mask = None
-        labels, padding = batch.get("labels"), batch.get("attention_mask")
-        if isinstance(labels, Tensor) and labels.shape == student.shape[:2] and student.dim() == 3:
-            mask = labels != IGNORED
-        elif isinstance(padding, Tensor) and padding.shape == student.shape[:2]:
-            mask = padding.bool() if student.dim() == 3 else None
-        return output_loss(
+        tokens = student.shape[:-1]
+        padding = batch.get("attention_mask")
+        of_labels = labels is not None and labels.shape == tokens
+        mask = labels if of_labels and student.dim() == 3 else None
+        if not of_labels and isinstance(padding, Tensor) and padding.shape == tokens:
+            mask = padding.bool()
+        loss = output_loss(
             teacher=teacher, student=student, temperature=self.output_temperature, mask=mask
         )
+        return Part(loss, tokens.numel() if mask is None else mask.sum(), of_labels)
+
+    def _task(self, loss: Tensor | None, labels: Tensor | None, samples: int) -> Part | None:
+        if not self.task_weight or loss is None:
+            return None
+        if labels is None:
+            return Part(loss, samples)
+        return Part(loss.where(labels.any().to(loss.device), 0.0), labels.sum(), of_labels=True)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Distiller":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -249,6 +282,11 @@ class Distiller(nn.Module):
         return self
 
     # What trainers and users ask a model for is the student's.
+
+    @property
+    def loss_type(self) -> str | None:
+        """How trainers of Transformers are to count labels: as the student's loss does."""
+        return "ForCausalLM" if shifts_labels(self.student) else None
 
     @property
     def config(self) -> Any:
@@ -298,29 +336,5 @@ def _check_method(name: str) -> None:
         )
 
 
-def _taken(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a batch that a model's forward pass takes."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
-        return dict(batch)
-    names = {one.name for one in parameters}
-    return {name: value for name, value in batch.items() if name in names}
-
-
-def _entry(output: Any, name: str) -> Any:
-    if isinstance(output, Mapping):
-        return output.get(name)
-    return getattr(output, name, None)
-
-
-def _logits(output: Any) -> Tensor | None:
-    if isinstance(output, Tensor):
-        return output if output.dim() in (2, 3) else None
-    found = _entry(output, "logits")
-    return found if isinstance(found, Tensor) else None
-
-
-def _keys(output: Any) -> str:
-    if isinstance(output, Mapping):
-        return ", ".join(map(repr, output)) or "nothing"
-    return f"a {type(output).__name__}"
+def _samples(batch: Mapping[str, Any]) -> int:
+    return next((len(one) for one in batch.values() if isinstance(one, Tensor) and one.dim()), 1)

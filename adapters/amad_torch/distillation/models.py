@@ -1,0 +1,110 @@
+"""What is asked of any model: what it takes, what it gives, which labels its loss counts."""
+
+import inspect
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+IGNORED = -100
+"""The label of a token that does not count, in Transformers and in PyTorch's cross-entropy."""
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """The model under what PEFT, DDP and ``torch.compile`` put around it."""
+    while True:
+        if isinstance(model, DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        elif callable(base := getattr(model, "get_base_model", None)):
+            model = base()
+        else:
+            return model
+
+
+def signature(model: nn.Module) -> inspect.Signature:
+    """Of the forward pass."""
+    return inspect.signature(unwrapped(model).forward)
+
+
+def taken(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a batch that a model's forward pass takes."""
+    parameters = signature(model).parameters.values()
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        return dict(batch)
+    names = {one.name for one in parameters}
+    return {name: value for name, value in batch.items() if name in names}
+
+
+def entry(output: Any, name: str) -> Any:
+    """An entry of a model's output; ``None`` where it has none of this name."""
+    if isinstance(output, Mapping):
+        return output.get(name)
+    return getattr(output, name, None)
+
+
+def logits_of(output: Any) -> Tensor | None:
+    """A model's logits, or its output where that is a tensor of their rank."""
+    if isinstance(output, Tensor):
+        return output if output.dim() in (2, 3) else None
+    found = entry(output, "logits")
+    return found if isinstance(found, Tensor) else None
+
+
+def keys_of(output: Any) -> str:
+    """What an output holds, for errors."""
+    if isinstance(output, Mapping):
+        return ", ".join(map(repr, output)) or "nothing"
+    return f"a {type(output).__name__}"
+
+
+def shifts_labels(model: nn.Module) -> bool:
+    """Whether position ``t`` predicts the label of ``t + 1``: a causal model of Transformers."""
+    base = unwrapped(model)
+    losses = sys.modules.get("transformers.loss.loss_utils")
+    if losses is None or not hasattr(base, "loss_type"):
+        return False
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    if getattr(getattr(base, "config", None), "is_encoder_decoder", False):
+        return False
+    loss = losses.LOSS_MAPPING.get(base.loss_type)
+    causal = type(base).__name__.removeprefix("FSDP") in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+    return loss is losses.ForCausalLMLoss or (loss is None and causal)
+
+
+def counted_labels(model: nn.Module, batch: Mapping[str, Any]) -> Tensor | None:
+    """True where a label counts, laid out as the positions that predict them; ``None``: no labels.
+
+    ``labels`` that are not -100, moved one position to the left where the model's loss does so; or
+    ``shift_labels``, which are moved already.
+    """
+    moved, labels = batch.get("shift_labels"), batch.get("labels")
+    if isinstance(moved, Tensor):
+        return moved != IGNORED
+    if not isinstance(labels, Tensor):
+        return None
+    counts = labels != IGNORED
+    if not shifts_labels(model):
+        return counts
+    return torch.cat([counts[..., 1:], torch.zeros_like(counts[..., :1])], dim=-1)
+
+
+def with_a_label(batch: Mapping[str, Any], counts: Tensor | None) -> dict[str, Any]:
+    """The batch, with one label where none counts: a mean over none of them would be NaN.
+
+    Whoever asks takes that mean 0 times. Without a branch, which would wait for the device.
+    """
+    given = dict(batch)
+    for name in ("labels", "shift_labels"):
+        labels = batch.get(name)
+        if counts is None or not isinstance(labels, Tensor) or not labels.numel():
+            continue
+        if not labels.is_floating_point():
+            given[name] = labels.clone(memory_format=torch.contiguous_format)
+            given[name].view(-1)[-1:].masked_fill_(~counts.any(), 0)
+    return given
