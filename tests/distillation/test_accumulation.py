@@ -51,10 +51,10 @@ def joined(kind: str, samples: int = 8, **settings: Any) -> dict[str, Tensor]:
     return gradients(found)
 
 
-def close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+def close(found: dict[str, Tensor], expected: dict[str, Tensor], within: float = 2e-6) -> bool:
     assert set(found) == set(expected)
     size = max(float(one.abs().max()) for one in expected.values())
-    return all(torch.allclose(found[name], expected[name], atol=2e-6 * size) for name in expected)
+    return all(torch.allclose(found[name], expected[name], atol=within * size) for name in expected)
 
 
 def by_trainer(folder: Path, kind: str, samples: int, **settings: Any) -> dict[str, Tensor]:
@@ -82,9 +82,7 @@ def test_the_stock_trainer(kind: str, samples: int, tmp_path: Path) -> None:
     found = by_trainer(tmp_path, kind, samples)
     expected = joined(kind, samples)
     moved = {name: one for name, one in found.items() if name in expected}
-    size = max(float(one.abs().max()) for one in expected.values())
-    for name, one in moved.items():  # as differences of weights
-        assert torch.allclose(one, expected[name], atol=1e-5 * size), name
+    assert close(moved, expected, within=1e-5)  # as differences of weights
 
 
 @pytest.mark.parametrize("part", ["attention", "output", "task"])

@@ -28,6 +28,9 @@ _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "hea
 
 KINDS = ("self", "cross")
 
+_WRAPPED = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""How wrappers call the module that they hold."""
+
 
 class CapturedAttention(Mapping[str, LayerAttention]):
     """Module path to what the module attended to, in the order of the calls."""
@@ -309,5 +312,5 @@ def _matches(path: str, pattern: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A path without what torch.compile and DDP put into it."""
-    return ".".join(part for part in name.split(".") if part not in ("_orig_mod", "module"))
+    """A path without what torch.compile, DDP, FSDP and activation checkpointing put into it."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPED)

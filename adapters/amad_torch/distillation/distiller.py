@@ -30,9 +30,10 @@ from amad_torch.distillation.models import (
     signature,
     taken,
     with_a_label,
+    zero_of,
 )
 from amad_torch.distillation.output import DistillationOutput
-from amad_torch.distillation.shares import Part, Step
+from amad_torch.distillation.shares import Part, Step, shares_gradients
 from amad_torch.distillation.tied import without_tied_copies
 from amad_torch.peers import METHODS
 from amad_torch.training.output_losses import output_loss
@@ -188,6 +189,10 @@ class Distiller(nn.Module):
                 for (name, part), share in zip(parts.items(), shares, strict=True)
             ]
         ).sum()
+        if list(parts) == ["attention"] and shares_gradients(self):
+            # DDP waits for the gradient of every parameter, also of those behind the last map.
+            rest = zero_of(student)
+            total = total if rest is None else total + rest
         return DistillationOutput(
             loss=total,
             **{name: part.mean for name, part in parts.items()},

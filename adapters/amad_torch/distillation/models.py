@@ -55,6 +55,17 @@ def logits_of(output: Any) -> Tensor | None:
     return found if isinstance(found, Tensor) else None
 
 
+def zero_of(output: Any) -> Tensor | None:
+    """0, with every tensor of an output in its graph; ``None``: none has one."""
+    values = list(output.values()) if isinstance(output, Mapping) else output
+    zeros = [
+        one.masked_fill(torch.ones_like(one, dtype=torch.bool), 0.0).sum().float()
+        for one in (values if isinstance(values, list | tuple) else [values])
+        if isinstance(one, Tensor) and one.requires_grad
+    ]
+    return torch.stack(zeros).sum() if zeros else None
+
+
 def keys_of(output: Any) -> str:
     """What an output holds, for errors."""
     if isinstance(output, Mapping):

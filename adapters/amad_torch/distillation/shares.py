@@ -60,8 +60,7 @@ class Step:
 
 def _among_processes(parts: list[Part], distiller: nn.Module) -> list[Tensor | float]:
     """1; or under DDP and FSDP, which average gradients, the share times their number."""
-    sharing = torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()
-    if not sharing or not parts or not _shares_gradients(distiller):
+    if not shares_gradients(distiller):
         return [1.0] * len(parts)
     device = parts[0].mean.device
     counts = torch.stack([torch.as_tensor(part.count, device=device).long() for part in parts])
@@ -70,8 +69,10 @@ def _among_processes(parts: list[Part], distiller: nn.Module) -> list[Tensor | f
     return list((counts * dist.get_world_size() / total.clamp(min=1)).unbind())
 
 
-def _shares_gradients(distiller: nn.Module) -> bool:
+def shares_gradients(distiller: nn.Module) -> bool:
     """Whether DDP or FSDP is around the distiller or in it; a process alone must not wait."""
+    if not (torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()):
+        return False
     around = getattr(DistributedDataParallel, "_get_active_ddp_module", lambda: None)()
     if around is not None and any(module is distiller for module in around.modules()):
         return True
