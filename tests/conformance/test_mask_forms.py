@@ -151,3 +151,46 @@ def test_cells_that_count_anew_are_empty_in_neither_map():
     fitted = of_tokens(Case("drawn", teacher, student, variant="kl", mask=mask), 1)
     assert np.array_equal(fitted.teacher, fitted.student)
     assert (fitted.student > 0).all()
+
+
+@pytest.mark.parametrize("argument", ["attention_mask", "mask"])
+def test_without_a_mask_all_tokens_are_real(port_file, argument):
+    """Such a port makes the mask that it was not given, and wants square maps for it, too."""
+    source = spoilt(
+        RIGHT_TORCH_KL,
+        "    if mask is not None:\n",
+        "    keys = torch.ones_like(teacher[:, 0, 0]) if mask is None else mask\n"
+        "    mask = (keys[:, :, None] * keys[:, None]).bool()\n"
+        "    if True:\n",
+    )
+    report = judged(port_file(re.sub(r"\bmask\b", argument, source)))
+    report.raise_if_failed()
+    assert report.description.square_maps
+
+
+def test_a_port_that_reads_the_first_row_takes_masks_of_tokens(port_file):
+    source = spoilt(
+        port("B11K", "additive", default=""),
+        CELLS["B11K"],
+        "real[:, 0, 0, :, None] & real[:, 0, 0, None]",
+    )
+    report = judged(port_file(source))
+    report.raise_if_failed()
+    assert report.description.mask_form == "B11K:additive"
+
+
+@pytest.mark.parametrize("axes", ["BQK", "B1QK"])
+def test_a_form_that_agrees_and_is_not_likely_is_told(port_file, axes):
+    """Booleans work with this port, too, and mean the contrary."""
+    kept = "(mask[:, 0] if mask.ndim == 4 else mask) >= 0"
+    masked = "torch.where(mask[:, None], m, 0.0)"
+    source = spoilt(RIGHT_TORCH_KL, "m.masked_fill(~mask[:, None], 0)", masked)
+    source = spoilt(
+        source, "    if mask is not None:\n", f"    if mask is not None:\n        mask = {kept}\n"
+    )
+    if axes == "B1QK":
+        source = spoilt(source, "mask.ndim == 4 else mask", "mask.ndim == 4 else ~mask.bool()")
+    report = judged(port_file(source))
+    assert "mask" in [check.name for check in report.failed]
+    assert f"say --mask-form {axes}:additive" in report.description.remark
+    judged(port_file(source), mask_form=f"{axes}:additive").raise_if_failed()

@@ -50,11 +50,15 @@ def tokens_of(cells: BoolArray) -> BoolArray:
 
 
 def telling_case(plainest: Case, *, masked: bool) -> Case:
-    """Unlike sizes but for square maps, with the options of the plainest case; padded on demand."""
+    """Unlike sizes but for square maps, with the options of the plainest case; padded on demand.
+
+    One sample is padded at its end, the other at its start: no single row of the cells that count
+    holds the tokens of every sample.
+    """
     rng = np.random.default_rng(5)
     shapes = ((2, heads, 5, 5) for heads in (3, 4))
     teacher, student = (quantised(np.exp(1.5 * rng.normal(size=shape))) for shape in shapes)
-    tokens = np.arange(5) < np.array([[4], [2]])
+    tokens = np.array([[1, 1, 1, 1, 0], [0, 0, 0, 1, 1]], dtype=bool)
     mask = cells_of(tokens) if masked else None
     case = replace(plainest, name="telling", teacher=teacher, student=student, mask=mask)
     if case.weight is None:

@@ -110,7 +110,7 @@ def forms_to_try(argument: str) -> Sequence[Sequence[MaskForm]]:
     likely = _likely(argument.lower())
     rest = [MaskForm(axes, values) for axes in AXES for values in VALUES if values != "inverted"]
     inverted = [MaskForm(axes, "inverted") for axes in AXES]
-    return likely, (PLAIN,), rest, inverted
+    return (*likely, PLAIN), rest, inverted
 
 
 def _likely(argument: str) -> list[MaskForm]:

@@ -47,6 +47,11 @@ def called(port: LocalPort, plainest: Case) -> Called:
         fitted = _with_layers(_described(port, dtypes=dtypes), plainest)
         case = _askable(plainest, fitted)
         answer = fitted.answer(case, dtypes[0], gradients=False)
+        if answer.trouble is not None and fitted.description.token_masks:
+            # Without a mask it makes one of all tokens, which wants square maps as any other.
+            fitted = _described(fitted, square_maps=True)
+            case = _askable(plainest, fitted)
+            answer = fitted.answer(case, dtypes[0], gradients=False)
         if answer.trouble is None or answer.trouble.kind == "output":
             return Called(fitted, case, answer)
         if answer.trouble.kind == "signature":
@@ -99,30 +104,45 @@ def _with_layers(port: LocalPort, probe: Case) -> LocalPort:
 
 
 def _with_mask_form(port: LocalPort, probe: Case) -> LocalPort:
-    """With the form of its mask: as told, or the first under which it agrees or at least runs."""
+    """With the form of its mask: as told, or the first under which it agrees or at least runs.
+
+    Where it runs with a likely form and agrees only with an unlikely one, that is told and not
+    taken: the port may as well be wrong.
+    """
     fitted = port.fitted
     if "mask" not in fitted.accepts:
         return port
     if fitted.call_style.mask_form is not None:
         return _in_form(port, parsed(fitted.call_style.mask_form))
     case = telling_case(probe, masked=True)
+    dtype = port.description.dtypes[0]
+    runs: LocalPort | None = None
     for group in forms_to_try(fitted.names.get("mask", "mask")):
-        running = []
-        for form in group:
-            one = _in_form(port, form)
-            answer = one.answer(case, port.description.dtypes[0], gradients=False)
+        tried = [_in_form(port, form) for form in group]
+        answers = [one.answer(case, dtype, gradients=False) for one in tried]
+        for one, answer in zip(tried, answers, strict=True):
             if _error(answer, case) < CLOSE:
-                return one
-            if answer.value is not None:
-                running.append(one)
-        if running:
-            return running[0]
+                return one if runs is None else _described(runs, _agrees_with(one))
+        running = (
+            one for one, answer in zip(tried, answers, strict=True) if answer.value is not None
+        )
+        runs = runs or next(running, None)
+    if runs is not None:
+        return runs
     if fitted.guessed_mask and not fitted.needs_mask:
         name = fitted.names["mask"]
         without = replace(fitted, accepts=fitted.accepts - {"mask"})
         said = f"no form of mask that the kit knows fits {name}: masks are left out"
         return _described(replace(port, fitted=without), said, accepts=tuple(without.accepts))
     return _in_form(port, PLAIN)
+
+
+def _agrees_with(port: LocalPort) -> str:
+    form = port.mask_form
+    return (
+        f"it agrees with masks that are {form.described}: if it is meant to take those, "
+        f"say --mask-form {form.name}"
+    )
 
 
 def _in_form(port: LocalPort, form: MaskForm) -> LocalPort:
