@@ -13,7 +13,12 @@ from amad_torch.attention.alignment import alignment_weights
 from amad_torch.attention.loss import amad_loss
 from amad_torch.attention.variants import VARIANTS
 from amad_torch.capture import LayerAttention, capture_attention, register_attention
-from amad_torch.distillation import AttentionMatch, DistillationOutput, Distiller
+from amad_torch.distillation import (
+    AttentionMatch,
+    DistillationCallback,
+    DistillationOutput,
+    Distiller,
+)
 from amad_torch.module import AMADLoss, AMADProjection
 from amad_torch.training.layer_losses import LayersLoss, amad_layers_loss
 from amad_torch.training.masks import cell_mask
@@ -25,6 +30,7 @@ __all__ = [
     "AMADLoss",
     "AMADProjection",
     "AttentionMatch",
+    "DistillationCallback",
     "DistillationOutput",
     "Distiller",
     "LayerAttention",

@@ -1,7 +1,8 @@
 """Two models in, one loss out: which layers are compared, over which tokens, by which method."""
 
+from amad_torch.distillation.callback import DistillationCallback
 from amad_torch.distillation.distiller import Distiller
 from amad_torch.distillation.match import AttentionMatch
 from amad_torch.distillation.output import DistillationOutput
 
-__all__ = ["AttentionMatch", "DistillationOutput", "Distiller"]
+__all__ = ["AttentionMatch", "DistillationCallback", "DistillationOutput", "Distiller"]

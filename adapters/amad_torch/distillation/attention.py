@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from amad_torch.attention.alignment import alignment_weights
 from amad_torch.capture.layer_attention import LayerAttention
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import MatchedLayers
@@ -34,10 +35,27 @@ def _maps_loss(
     lengths: Lengths,
     options: Mapping[str, Any],
 ) -> Tensor:
-    teacher = _average([layer.maps.detach() for layer in matched.teacher], matched.name)
-    teacher, student = lengths.fitted(teacher, matched.student.maps, matched.name)
+    teacher, student = _fitted(matched, lengths)
     return distillation_loss(
         name=method, teacher=teacher, student=student, mask=lengths.cut(mask), **options
+    )
+
+
+def _fitted(matched: MatchedLayers, lengths: Lengths) -> tuple[Tensor, Tensor]:
+    teacher = _average([layer.maps.detach() for layer in matched.teacher], matched.name)
+    return lengths.fitted(teacher, matched.student.maps, matched.name)
+
+
+def matched_alignment(
+    matched: MatchedLayers, temperature: float, mask: Tensor | None, lengths: Lengths
+) -> Tensor:
+    """The alignment weights ``[B, Ht, Hs]`` of one student layer (eq. 2), without gradients."""
+    teacher, student = _fitted(matched, lengths)
+    return alignment_weights(
+        teacher=teacher,
+        student=student.detach(),
+        temperature=temperature,
+        mask=lengths.cut(mask),
     )
 
 

@@ -1,6 +1,6 @@
 """The distiller: teacher and student in, the loss to train the student with out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from amad_core.arguments.maps import check_temperature
 from amad_core.arguments.words import check_choice
 from amad_core.training.schedule import check_weight
 from amad_torch.capture.capturing import CapturedAttention, capture_attention
-from amad_torch.distillation.attention import INPUTS, matched_loss
+from amad_torch.distillation.attention import INPUTS, matched_alignment, matched_loss
 from amad_torch.distillation.cells import counted_cells
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import (
@@ -143,6 +143,8 @@ class Distiller(nn.Module):
         self.attention_weight, self.task_weight = attention_weight, task_weight
         self.output_weight, self.output_temperature = output_weight, output_temperature
         self.lengths, self.options = Lengths(crop, resize), dict(options or {})
+        self.watchers: list[Callable[[MatchedLayers, Callable[[], Tensor]], None]] = []
+        """Called with layers that are compared, and a function for their alignment weights."""
         self.student = student
         # In a list, so that nn.Module does not take it for a part of what is trained and saved.
         self._teacher = [teacher.eval().requires_grad_(False)]
@@ -246,6 +248,12 @@ class Distiller(nn.Module):
         mask = counted_cells(matched.student, matched.match, batch, has_decoder)
         if mask is not None:
             mask = mask.to(matched.student.device)
+        if method.startswith("amad_") and method != "amad_token":
+            alignment = partial(
+                matched_alignment, matched, options["temperature"], mask, self.lengths
+            )
+            for watch in self.watchers:
+                watch(matched, alignment)
         try:
             return matched_loss(matched, method, mask, self.lengths, options)
         except (TypeError, ValueError) as error:
