@@ -1,6 +1,9 @@
 """The stock trainer of Transformers takes a distiller for its model."""
 
+import signal
+import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ pytest.importorskip("accelerate")
 
 from amad_torch import Distiller  # noqa: E402
 from tests.distillation.test_distiller import gpt2  # noqa: E402
+from tests.support.processes import running  # noqa: E402
 
 
 def rows() -> list[dict[str, Any]]:
@@ -56,3 +60,50 @@ def test_gradient_checkpointing_gives_the_same_student(tmp_path: Path) -> None:
     plain.train()
     checkpointed.train()
     assert torch.allclose(trained(plain), trained(checkpointed), atol=1e-7)
+
+
+RUN_OF_FOUR_STEPS = """
+import os, signal, sys
+from pathlib import Path
+from transformers import TrainerCallback
+from tests.distillation.test_trainer import with_dropout
+
+class Killed(TrainerCallback):
+    def on_step_end(self, args, state, control, **others):
+        if state.global_step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+found = with_dropout(Path(sys.argv[1]))
+found.add_callback(Killed())
+found.train()
+"""
+
+
+def with_dropout(folder: Path) -> Any:
+    """A trainer whose numbers depend on the generator of random numbers at every step."""
+    found = trainer(folder, logging_steps=1)
+    for module in found.model.student.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.3
+    return found
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a signal that this system lacks")
+def test_a_run_that_is_killed_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
+    whole = with_dropout(tmp_path / "whole")
+    whole.train()
+    killed = tmp_path / "killed"
+    with running([sys.executable, "-c", RUN_OF_FOUR_STEPS, killed], stderr=PIPE) as process:
+        errors = process.communicate(timeout=200)[1]
+    assert process.returncode == -signal.SIGKILL, errors
+    again = with_dropout(killed)
+    again.train(resume_from_checkpoint=True)
+    assert torch.equal(trained(again), trained(whole))
+    losses = [
+        [entry["loss"] for entry in found.state.log_history if "loss" in entry]
+        for found in (again, whole)
+    ]
+    assert losses[0] == losses[1]
+    other = trainer(tmp_path / "other")
+    other.train()
+    assert not torch.equal(trained(other), trained(whole))  # dropout was at work

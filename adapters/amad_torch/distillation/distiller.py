@@ -301,29 +301,25 @@ class Distiller(nn.Module):
         """How trainers of Transformers are to count labels: as the student's loss does."""
         return "ForCausalLM" if shifts_labels(self.student) else None
 
-    @property
-    def config(self) -> Any:
-        """The student's configuration."""
-        return self.student.config
+    def __getattr__(self, name: str) -> Any:
+        """``config``, ``generate``, ``generation_config`` and whatever else the student has."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "student" or name.startswith("__"):
+                raise
+            return getattr(self.student, name)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> Any:
         """Save the student alone, as its own class does."""
         kwargs.pop("state_dict", None)
         return self.student.save_pretrained(*args, **kwargs)  # type: ignore[operator]
 
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """The student's ``generate``."""
-        return self.student.generate(*args, **kwargs)  # type: ignore[operator]
-
     def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
         """Turn the student's gradient checkpointing on, non-reentrant unless asked otherwise."""
         if not args and not kwargs.get("gradient_checkpointing_kwargs"):
             kwargs["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
         self.student.gradient_checkpointing_enable(*args, **kwargs)  # type: ignore[operator]
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Turn it off."""
-        self.student.gradient_checkpointing_disable()  # type: ignore[operator]
 
     def extra_repr(self) -> str:
         return f"method={self.method!r}, temperature={self.temperature:g}"
