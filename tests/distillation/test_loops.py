@@ -19,6 +19,9 @@ from tests.distillation.test_accumulation import (  # noqa: E402
 )
 from tests.distillation.test_distiller import gpt2  # noqa: E402
 from tests.distillation.test_trainer import rows, trainer  # noqa: E402
+from tests.documentation.markdown_blocks import blocks  # noqa: E402
+
+PAGE = Path(__file__).parents[2] / "docs" / "distiller.md"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -85,21 +88,11 @@ def test_accelerate_prepares_a_distiller() -> None:
 
 
 def test_lightning_trains_a_distiller(tmp_path: Path) -> None:
+    """The module of the page on distillers."""
     lightning = pytest.importorskip("lightning")
-
-    class Distillation(lightning.LightningModule):
-        def __init__(self, distiller: Distiller) -> None:
-            super().__init__()
-            self.distiller = distiller
-
-        def training_step(self, batch: Any, index: int) -> Any:
-            out = self.distiller(**batch)
-            self.log_dict({name: out[name].detach() for name in ("attention", "output", "task")})
-            return out.loss
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.AdamW(self.distiller.parameters(), lr=1e-3)
-
+    (block,) = [one for one in blocks(PAGE) if "LightningModule" in one.code]
+    names: dict[str, Any] = {}
+    exec(block.code, names)
     found = distiller("gpt2")
     before = {name: one.clone() for name, one in found.state_dict().items()}
     given = [{name: row[name] for name in ("input_ids", "labels")} for row in rows()]
@@ -107,7 +100,7 @@ def test_lightning_trains_a_distiller(tmp_path: Path) -> None:
         accelerator="cpu", max_steps=2, logger=False, default_root_dir=tmp_path,
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    loop.fit(Distillation(found), torch.utils.data.DataLoader(given, batch_size=4))
+    loop.fit(names["Distillation"](found), torch.utils.data.DataLoader(given, batch_size=4))
     assert set(loop.callback_metrics) == {"attention", "output", "task"}
     after = found.state_dict()
     assert any(not torch.equal(one, before[name]) for name, one in after.items())
