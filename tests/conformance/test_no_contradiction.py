@@ -99,7 +99,7 @@ def contradictions(judgements: Sequence[Judgement], told: Findings) -> Iterator[
     facts = " ".join(told.facts)
     if re.search(r"values of all \d+ inputs .* are the specification's", facts) and values:
         yield "all values agree, but some are wrong"
-    if "All gradients that came are" in facts and gradients:
+    if "All gradients that came for them are" in facts and gradients:
         yield "all gradients agree, but some are wrong"
     for start, wrong in (("Values agree for ", False), ("Values differ for ", True)):
         for name in _names(told.facts, start):

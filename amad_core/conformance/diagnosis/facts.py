@@ -148,7 +148,8 @@ def _gradients(evidence: Evidence) -> Iterator[str]:
     wrong = evidence.wrong_gradients
     if not wrong:
         if any(not np.isnan(one.gradient_error) for one in evidence.answered):
-            yield "All gradients that came are the specification's."
+            dtype = evidence.answered[0].judgement.dtype
+            yield f"All gradients that came for them are the specification's, in {dtype}."
         return
     cosines, norms = [], []
     for exhibit in wrong:
@@ -240,10 +241,10 @@ _FACTS = (
     _unanswered,
     _infinite,
     _not_finite,
+    _independence,
     _agreement,
     _scale,
     _gradients,
     _teacher,
-    _independence,
     _invariances,
 )

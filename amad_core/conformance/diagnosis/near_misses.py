@@ -51,8 +51,16 @@ def near_matches(evidence: Evidence, suspects: list[Suspect]) -> list[Match]:
     if matches:
         return matches
     factors = _different([suspect for suspect in candidates if _is_factor(suspect)], finite[0])
-    return [
+    matches = [
         match for suspect in factors for match in fitted_matches(evidence, (suspect,), broad=True)
+    ]
+    if matches or not evidence.limits:
+        return matches
+    # A large floor takes a scaled loss farther than near; where it decides alone, it is found soon.
+    return [
+        match
+        for suspect in factors
+        for match in _matches_of_fitted_forms(evidence, (suspect,), evidence.limits[0], False)
     ]
 
 

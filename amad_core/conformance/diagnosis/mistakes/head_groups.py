@@ -1,5 +1,7 @@
 """Mistakes with heads that are grouped, padded, or spread over devices."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from amad_core.conformance.diagnosis.arrays import Array
@@ -19,7 +21,24 @@ from amad_core.conformance.diagnosis.pipeline import (
 _NOT_PROJECTED = ("mse", "kl", "js", "token")
 
 
-def _grouped(split: bool = False, else_all: bool = False) -> Mutation:
+_Otherwise = Callable[[Problem, Array], Array]
+"""What becomes of the teacher where its heads make no groups of one size."""
+
+
+def _refused(problem: Problem, maps: Array) -> Array:
+    raise ValueError(f"{maps.shape[1]} heads make no {problem.student_heads} groups of one size")
+
+
+def _all_averaged(problem: Problem, maps: Array) -> Array:
+    mean = problem.arrays.sum(maps, 1, True) / maps.shape[1]
+    return problem.arrays.concatenate([mean] * problem.student_heads, 1)
+
+
+def _left(problem: Problem, maps: Array) -> Array:
+    return maps
+
+
+def _grouped(split: bool = False, otherwise: _Otherwise = _refused) -> Mutation:
     """Teacher heads averaged to the student's number; ``split``: every Hs-th makes a group."""
 
     def layout(inner: Stage, problem: Problem, maps: Array) -> Array:
@@ -27,10 +46,7 @@ def _grouped(split: bool = False, else_all: bool = False) -> Mutation:
         if heads == groups:
             return inner(problem, maps)
         if heads % groups:
-            if not else_all:
-                raise ValueError(f"{heads} teacher heads make no {groups} groups of one size")
-            mean = problem.arrays.sum(maps, 1, True) / heads
-            return inner(problem, problem.arrays.concatenate([mean] * groups, 1))
+            return inner(problem, otherwise(problem, maps))
         shape = (heads // groups, groups) if split else (groups, heads // groups)
         cells = (problem.queries, problem.keys)
         apart = problem.arrays.reshape(maps, (maps.shape[0], *shape, *cells))
@@ -39,11 +55,29 @@ def _grouped(split: bool = False, else_all: bool = False) -> Mutation:
     return {"teacher_layout": Wrap(layout)}
 
 
+def _pooled(inner: Stage, problem: Problem, maps: Array) -> Array:
+    """As adaptive pooling does: groups of sizes that differ, and overlap."""
+    heads, groups = maps.shape[1], problem.student_heads
+    bounds = [(i * heads // groups, -(-(i + 1) * heads // groups)) for i in range(groups)]
+    means = [
+        problem.arrays.sum(maps[:, first:end], 1, True) / (end - first) for first, end in bounds
+    ]
+    return inner(problem, problem.arrays.concatenate(means, 1))
+
+
 _SAME_INDEX = one_to_one(lambda i, teachers, students: i % students)
 _GROUPINGS = (
-    ("groups of neighbours, all heads where the numbers do not divide", _grouped(else_all=True)),
+    (
+        "groups of neighbours, all heads where the numbers do not divide",
+        _grouped(otherwise=_all_averaged),
+    ),
     ("groups of neighbours", _grouped()),
     ("every Hs-th head in a group", _grouped(split=True)),
+)
+_FURTHER_GROUPINGS = (
+    ("groups of neighbours where the numbers divide", _grouped(otherwise=_left)),
+    ("every Hs-th head in a group where the numbers divide", _grouped(True, _left)),
+    ("groups as adaptive pooling makes them", {"teacher_layout": Wrap(_pooled)}),
 )
 _MEANS = (
     ("summed", lambda problem: 1),
@@ -130,7 +164,9 @@ MISTAKES = (
         symptom="Heads of one group cancel out; exact where both models have equally many heads.",
         mend="Leave the teacher's heads as they are: the weights are rectangular.",
         evidence="view(B, Hs, Ht // Hs, Q, K).mean(2), as for grouped queries.",
-        forms=tuple(Form(label, mutation) for label, mutation in _GROUPINGS),
+        forms=tuple(
+            Form(label, mutation) for label, mutation in (*_GROUPINGS, *_FURTHER_GROUPINGS)
+        ),
     ),
     Mistake(
         name="one-to-one-loss",

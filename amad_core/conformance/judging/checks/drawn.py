@@ -28,10 +28,24 @@ def check_drawn(examinee: Examinee) -> CheckResult:
         return CheckResult(PASSED, cases=search.calls)
     return CheckResult(
         FAILED,
-        f"the smallest wrong input: {value_or_gradient(examinee, smallest)}",
+        f"the smallest wrong input: {value_or_gradient(examinee, smallest)}{_aside(smallest)}",
         search.calls,
         search.wrong,
         smallest,
+    )
+
+
+def _aside(judgement: Judgement) -> str:
+    """What gives a gradient away that is not finite: a division by the norm of no head at all."""
+    gradient, case = judgement.answer.grad_student, judgement.case
+    if gradient is None or np.isfinite(gradient).all():
+        return ""
+    counts = True if case.mask is None else case.mask[:, np.newaxis]
+    if (case.student.astype(bool) & counts).any(axis=(2, 3)).all():
+        return ""
+    return (
+        "; a student head is 0 wherever cells count: do not divide by its norm and its sum, nor "
+        "by a number whose inverse is infinite"
     )
 
 
