@@ -107,3 +107,8 @@ def test_a_run_that_is_killed_goes_on_with_the_same_numbers(tmp_path: Path) -> N
     other = trainer(tmp_path / "other")
     other.train()
     assert not torch.equal(trained(other), trained(whole))  # dropout was at work
+
+
+def test_label_smoothing_which_would_drop_the_loss_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="label_smoothing_factor"):
+        trainer(tmp_path, label_smoothing_factor=0.1).train()

@@ -62,6 +62,11 @@ class Distiller(nn.Module):
     of ``parameters()`` and ``state_dict()``, but moves with ``.to()``. Both models keep their own
     attention implementation; what they attend to comes from ``capture_attention``.
 
+    A forward pass takes the entries of a batch; where several batches make up one step also
+    ``num_items_in_batch``, the labels that count in all of them (trainers give it), and
+    ``num_samples_in_batch``: their losses then add up to that of the joined batch. Under DDP and
+    FSDP losses average to it.
+
     Args:
         teacher, student: any ``nn.Module`` that is called with the entries of a batch.
         method: a key of ``METHODS`` that compares maps, scores, or queries and keys, without

@@ -101,6 +101,11 @@ def _batches_of_a_trainer() -> int:
 
 
 def _batches(trainer: Any) -> int:
+    if getattr(trainer, "label_smoother", None) is not None:
+        raise ValueError(
+            "label_smoothing_factor makes the trainer put a loss of its own in place of the "
+            "distiller's, which would be lost; set it to 0: output_weight softens the labels"
+        )
     batches = trainer.current_gradient_accumulation_steps if torch.is_grad_enabled() else 1
     if not trainer.args.average_tokens_across_devices:
         return int(batches)
