@@ -92,12 +92,17 @@ def test_a_wrong_port_of_another_form_is_wrong(port_file):
         assert report.worst.case.mask is None or "mask_form='BK:int'" in report.snippet
 
 
-def test_a_mask_taken_for_its_contrary_is_wrong(port_file):
-    """A mask whose name does not say so is not inverted until the port is right."""
+@pytest.mark.parametrize("default", ["=None", ""])
+def test_a_mask_taken_for_its_contrary_is_wrong(port_file, default):
+    """A mask whose name does not say so is not inverted until the port is right.
+
+    A port that must be given one leaves everything out where nothing is masked.
+    """
     source = spoilt(RIGHT_TORCH_KL, "masked_fill(~mask", "masked_fill(mask")
-    report = judged(port_file(source))
+    report = judged(port_file(spoilt(source, "mask=None", f"mask{default}")))
     assert report.description.mask_form == "BQK:bool"
     assert "mask" in [check.name for check in report.failed]
+    assert "mask-inverted" in [explanation.name for explanation in report.explanations]
 
 
 def test_an_optional_argument_that_is_no_mask_of_ours_is_left_out(port_file):

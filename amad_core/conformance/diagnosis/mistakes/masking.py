@@ -31,11 +31,14 @@ def _unmasked(problem: Problem, maps: Array) -> Array:
     return maps
 
 
-def _another_mask(change: Callable[[BoolArray], BoolArray]) -> Mutation:
+def _another_mask(change: Callable[[BoolArray], BoolArray], always: bool = False) -> Mutation:
+    """``always``: without a mask, too, as of a port that must be given one."""
+
     def inputs(inner: Stage, problem: Problem, teacher: Array, student: Array) -> Any:
         problem, teacher, student = inner(problem, teacher, student)
-        valid = change(problem.valid) if problem.masked else problem.valid
-        return replace(problem, valid=valid), teacher, student
+        if not (problem.masked or always):
+            return problem, teacher, student
+        return replace(problem, valid=change(problem.valid), masked=True), teacher, student
 
     return {"inputs": Wrap(inputs)}
 
@@ -160,7 +163,14 @@ MISTAKES = (
         mend="True means that a cell counts; masked_fill wants the opposite: maps.masked_fill("
         "~mask, 0).",
         evidence="torch's masked_fill and key_padding_mask take true for 'drop'.",
-        forms=one(_another_mask(lambda valid: ~valid)),
+        forms=(
+            Form("", _another_mask(np.logical_not)),
+            Form(
+                "all cells, where none is masked",
+                _another_mask(np.logical_not, always=True),
+                in_pairs=False,
+            ),
+        ),
         found_by=MASKS,
     ),
     Mistake(
