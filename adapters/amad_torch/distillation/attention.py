@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from amad_core.arguments.words import check_choice
 from amad_torch.attention.alignment import alignment_weights
 from amad_torch.capture.layer_attention import LayerAttention
 from amad_torch.distillation.lengths import Lengths
@@ -14,6 +15,27 @@ from amad_torch.peers import METHODS, distillation_loss
 
 INPUTS = ("maps", "scores", "vectors")
 """What capture can give; values and logits it cannot."""
+
+
+_NOT_CAPTURED = {"minilm_value_relation": "values", "squeezing_heads": "values"}
+
+
+def check_method(name: str) -> None:
+    """An error where a method is unknown, or needs what capture does not give."""
+    check_choice("method", name, METHODS)
+    peer = METHODS[name]
+    needed = _NOT_CAPTURED.get(name) or (peer.inputs if peer.inputs not in INPUTS else "")
+    if needed:
+        raise ValueError(
+            f"method must compare maps, scores, or queries and keys; {name!r} needs {needed}, "
+            "which capture does not give"
+            + (" (the output part of the loss compares them)" if needed == "logits" else "")
+        )
+    if peer.learned:
+        raise ValueError(
+            f"method {name!r} has parameters of its own ({', '.join(peer.learned)}), which must be "
+            "trained with the student: use capture_attention and the loss in a loop of your own"
+        )
 
 
 def matched_loss(

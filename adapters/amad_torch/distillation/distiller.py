@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from amad_core.arguments.maps import check_temperature
-from amad_core.arguments.words import check_choice
 from amad_core.training.schedule import check_weight
 from amad_torch.capture.capturing import CapturedAttention, capture_attention
-from amad_torch.distillation.attention import INPUTS, matched_alignment, matched_loss
+from amad_torch.distillation.attention import check_method, matched_alignment, matched_loss
 from amad_torch.distillation.cells import counted_cells
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import (
@@ -35,7 +34,6 @@ from amad_torch.distillation.models import (
 from amad_torch.distillation.output import DistillationOutput
 from amad_torch.distillation.shares import Part, Step, shares_gradients
 from amad_torch.distillation.tied import without_tied_copies
-from amad_torch.peers import METHODS
 from amad_torch.training.output_losses import output_loss
 
 
@@ -135,7 +133,7 @@ class Distiller(nn.Module):
                 raise TypeError(f"{argument} must be a torch.nn.Module; got {model!r}")
         self.matches = [AttentionMatch(layers=layers)] if matches is None else list(matches)
         for name in (method, *(match.method for match in self.matches if match.method)):
-            _check_method(name)
+            check_method(name)
         check_temperature(temperature)
         check_temperature(output_temperature)
         for argument, weight in (
@@ -328,26 +326,6 @@ class Distiller(nn.Module):
 
     def extra_repr(self) -> str:
         return f"method={self.method!r}, temperature={self.temperature:g}"
-
-
-_NOT_CAPTURED = {"minilm_value_relation": "values", "squeezing_heads": "values"}
-
-
-def _check_method(name: str) -> None:
-    check_choice("method", name, METHODS)
-    peer = METHODS[name]
-    needed = _NOT_CAPTURED.get(name) or (peer.inputs if peer.inputs not in INPUTS else "")
-    if needed:
-        raise ValueError(
-            f"method must compare maps, scores, or queries and keys; {name!r} needs {needed}, "
-            "which capture does not give"
-            + (" (the output part of the loss compares them)" if needed == "logits" else "")
-        )
-    if peer.learned:
-        raise ValueError(
-            f"method {name!r} has parameters of its own ({', '.join(peer.learned)}), which must be "
-            "trained with the student: use capture_attention and the loss in a loop of your own"
-        )
 
 
 def _samples(batch: Mapping[str, Any]) -> int:
