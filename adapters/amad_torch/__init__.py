@@ -18,6 +18,7 @@ from amad_torch.distillation import (
     DistillationCallback,
     DistillationOutput,
     Distiller,
+    Suggestion,
 )
 from amad_torch.module import AMADLoss, AMADProjection
 from amad_torch.training.layer_losses import LayersLoss, amad_layers_loss
@@ -37,6 +38,7 @@ __all__ = [
     "LayerPair",
     "LayersLoss",
     "LinearRamp",
+    "Suggestion",
     "TotalLoss",
     "alignment_weights",
     "amad_layers_loss",

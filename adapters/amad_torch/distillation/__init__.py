@@ -4,5 +4,12 @@ from amad_torch.distillation.callback import DistillationCallback
 from amad_torch.distillation.distiller import Distiller
 from amad_torch.distillation.match import AttentionMatch
 from amad_torch.distillation.output import DistillationOutput
+from amad_torch.distillation.suggestion import Suggestion
 
-__all__ = ["AttentionMatch", "DistillationCallback", "DistillationOutput", "Distiller"]
+__all__ = [
+    "AttentionMatch",
+    "DistillationCallback",
+    "DistillationOutput",
+    "Distiller",
+    "Suggestion",
+]

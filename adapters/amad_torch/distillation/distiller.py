@@ -1,6 +1,6 @@
 """The distiller: teacher and student in, the loss to train the student with out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -33,6 +33,8 @@ from amad_torch.distillation.models import (
 )
 from amad_torch.distillation.output import DistillationOutput
 from amad_torch.distillation.shares import Part, Step, shares_gradients
+from amad_torch.distillation.suggesting import suggest
+from amad_torch.distillation.suggestion import Suggestion
 from amad_torch.distillation.tied import without_tied_copies
 from amad_torch.training.output_losses import output_loss
 
@@ -211,6 +213,24 @@ class Distiller(nn.Module):
         with torch.no_grad(), capture_attention(self.teacher) as target:
             self.teacher(**taken(self.teacher, batch))
         return [matched.name for matched in matched_layers(self.matches, target, attention)]
+
+    def suggest(self, batches: Iterable[Mapping[str, Any]], *, at_most: int = 8) -> Suggestion:
+        """Measure both models on a few batches, and suggest settings to start from.
+
+        Which teacher layer each student layer is most like; how alike the teacher's heads are; how
+        even the alignment weights are at each temperature; how large each part of the loss and of
+        its gradient is. The student is run in eval mode; nothing of the distiller changes.
+
+        Args:
+            batches: dictionaries, as the distiller is called with.
+            at_most: so many are taken, and held in memory.
+
+        Raises:
+            TypeError: batches that are no iterable of dictionaries.
+            ValueError: no batch, a student that has nothing to train, a part of the loss that is
+                not finite, or what a forward pass refuses.
+        """
+        return suggest(self, batches, at_most)
 
     @contextmanager
     def _captured(self, model: nn.Module) -> Iterator[CapturedAttention | None]:

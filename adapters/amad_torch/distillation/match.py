@@ -81,7 +81,7 @@ def matched_layers(
     """
     found: list[MatchedLayers] = []
     for match in matches:
-        groups = _groups(match, teacher, student)
+        groups = grouped_layers(match, teacher, student)
         if len(groups) > 1 and not isinstance(match.layers, str):
             raise ValueError(
                 "layers as pairs are for one part and one kind of attention; got them for "
@@ -93,12 +93,12 @@ def matched_layers(
     return found
 
 
-_Group = tuple[list[LayerAttention], list[LayerAttention]]
+Group: TypeAlias = tuple[list[LayerAttention], list[LayerAttention]]
 
 
-def _groups(
+def grouped_layers(
     match: AttentionMatch, teacher: CapturedAttention, student: CapturedAttention
-) -> dict[tuple[str, str], _Group]:
+) -> dict[tuple[str, str], Group]:
     """Teacher's and student's layers by kind and part, of what both have."""
     both = (
         teacher.layers(kind=match.kind, under=match.teacher),
@@ -107,7 +107,7 @@ def _groups(
     apart = match.teacher is None and match.student is None
     shared = {_part(one.path) for one in both[0]} & {_part(one.path) for one in both[1]}
     apart = apart and len(shared) > 1
-    groups: dict[tuple[str, str], _Group] = {}
+    groups: dict[tuple[str, str], Group] = {}
     for side, layers in enumerate(both):
         for layer in layers:
             part = _part(layer.path) if apart else ""

@@ -1,0 +1,129 @@
+"""The picture of what was measured: layers, heads, alignment weights, gradients."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amad_core.arguments.extras import install_hint
+from amad_torch.distillation.suggestion import PartLayers, Suggestion
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette can be told apart with any kind of colour vision.
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+
+
+def draw(suggestion: Suggestion, path: str | Path | None) -> "Figure":
+    """See ``Suggestion.plot``."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError as error:
+        raise ImportError(
+            f"a picture needs matplotlib, which is not installed ({error}); {install_hint('demo')}"
+        ) from error
+    parts = suggestion.parts
+    figure = Figure(
+        figsize=(max(12.0, 3.6 * len(parts)), 8.4),
+        layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1),
+        facecolor="white",
+    )
+    FigureCanvasAgg(figure)
+    rows: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+    above, below = rows
+    for axes, part in zip(above.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+        _draw_layers(axes, part)
+    heads, evenness, gradients = below.subplots(1, 3)
+    _draw_heads(heads, parts)
+    _draw_evenness(evenness, suggestion)
+    _draw_gradients(gradients, suggestion)
+    figure.suptitle("What was measured, and the settings to start from", fontsize=14)
+    if path is not None:
+        _save(figure, Path(path))
+    return figure
+
+
+def _draw_layers(axes: "Axes", part: PartLayers) -> None:
+    cells = [list(row) for row in zip(*part.likeness, strict=True)]
+    axes.imshow(cells, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
+    chosen = {(student, teacher) for teacher, student in part.pairs}
+    for teacher, row in enumerate(cells):
+        for student, value in enumerate(row):
+            axes.annotate(
+                f"{value:.2f}",
+                (student, teacher),
+                ha="center",
+                va="center",
+                fontsize=9 if max(len(cells), len(row)) <= 12 else 6,
+                color="white" if value > 0.6 else "black",
+            )
+            if (student, teacher) in chosen:
+                axes.plot(student, teacher, "s", markersize=24, fillstyle="none", color=_ORANGE)
+    axes.set_xticks(range(len(part.student)))
+    axes.set_yticks(range(len(part.teacher)))
+    axes.set_xlabel("student layer")
+    axes.set_ylabel("teacher layer")
+    axes.set_title(f"{part.name}: correlation of layers\n(framed: suggested)", fontsize=11)
+
+
+def _draw_heads(axes: "Axes", parts: list[PartLayers]) -> None:
+    for part, marker in zip(parts, "os^Dv<>P" * len(parts), strict=False):
+        shares = [rank / heads for rank, heads in zip(part.effective_rank, part.heads, strict=True)]
+        axes.plot(shares, color=_BLUE, marker=marker, label=f"effective rank / heads, {part.name}")
+        axes.plot(
+            part.mean_cosine,
+            color=_ORANGE,
+            linestyle="--",
+            marker=marker,
+            label=f"mean cosine, {part.name}",
+        )
+    axes.set_xlabel("teacher layer")
+    axes.set_xticks(range(max(len(part.teacher) for part in parts)))
+    axes.set_ylim(0, 1.05)
+    _finish(axes, "How alike the teacher's heads are")
+
+
+def _draw_evenness(axes: "Axes", suggestion: Suggestion) -> None:
+    at = [one.temperature for one in suggestion.evenness]
+    entropy = [one.entropy for one in suggestion.evenness]
+    largest = [one.largest for one in suggestion.evenness]
+    axes.plot(at, entropy, color=_BLUE, marker="o", label="entropy / log Hs")
+    axes.plot(at, largest, color=_ORANGE, marker="s", linestyle="--", label="largest weight")
+    axes.axvline(suggestion.temperature, color="black", linestyle=":", label="suggested")
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel("temperature")
+    _finish(axes, "How even the alignment weights are")
+
+
+def _draw_gradients(axes: "Axes", suggestion: Suggestion) -> None:
+    names = [one.name for one in suggestion.losses]
+    before = [one.gradient_norm for one in suggestion.losses]
+    after = [one.weight * one.gradient_norm for one in suggestion.losses]
+    places = range(len(names))
+    axes.bar([one - 0.2 for one in places], before, 0.4, color=_BLUE, label="with weight 1")
+    axes.bar([one + 0.2 for one in places], after, 0.4, color=_GREEN, label="with those suggested")
+    axes.set_xticks(places, [f"{one.name}\nweight {one.weight:.2g}" for one in suggestion.losses])
+    axes.set_ylabel("norm of the gradient")
+    _finish(axes, "How hard each part of the loss pulls")
+
+
+def _finish(axes: "Axes", title: str) -> None:
+    axes.set_title(title, fontsize=11)
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Any, path: Path) -> None:
+    """In full or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = path.suffix.removeprefix(".") or "png"
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        whole = Path(folder) / "picture"
+        figure.savefig(whole, format=kind, dpi=130)
+        os.replace(whole, path)
