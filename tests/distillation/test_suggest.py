@@ -174,6 +174,26 @@ def test_what_is_left_out_stays_so() -> None:
     assert [one.name for one in found.losses] == ["attention", "task"]
 
 
+def test_a_gradient_that_is_tiny_makes_no_weight_without_a_caution() -> None:
+    student = bert(4)
+    for name, one in student.named_parameters():  # its maps are even, and stay so
+        if ".query." in name or ".key." in name:
+            torch.nn.init.constant_(one, 1e-6)
+    found = Distiller(teacher=sharp(6, 4, 48), student=student).suggest([BATCH])
+    assert found.attention_weight > 100
+    assert "measure again after some steps" in found.reasons["attention_weight"]
+    assert "measure again" not in found.reasons["output_weight"]
+    alone = Distiller(teacher=sharp(6, 4, 48), student=bert(1)).suggest([BATCH])
+    assert "one head" in alone.reasons["temperature"]
+
+
+def test_who_watches_the_training_sees_nothing_of_it() -> None:
+    distiller, seen = Distiller(teacher=bert(6, 4, 48), student=bert(4)), []
+    distiller.watchers.append(lambda *given: seen.append(given))
+    distiller.suggest([BATCH])
+    assert not seen
+
+
 def test_it_is_read_drawn_and_kept(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     found = Distiller(teacher=sharp(6, 4, 48), student=sharp(4)).suggest([BATCH])

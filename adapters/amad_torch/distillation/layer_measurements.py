@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """At which the evenness of the alignment weights is measured."""
 
-CLEARLY_MORE = 0.05
+CLEARLY_MORE = 0.1
 """By how much a layer must be more alike than that of the uniform map to be suggested instead."""
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 STILL_EVEN = 0.9
 """Entropy over ``log Hs`` up to which alignment weights are said to choose."""
 
+FAR = 100
+"""A weight so many times that of the scale comes with a caution."""
+
 _NAMES = ("task", "output", "attention")
 
 
@@ -35,7 +38,7 @@ def suggest(distiller: "Distiller", batches: Iterable[Any], at_most: int) -> Sug
         evenness = layers.evenness()
         temperature, why = _temperature(distiller, evenness)
         trial = copy(distiller)
-        trial.matches, trial.temperature = matches, temperature
+        trial.matches, trial.temperature, trial.watchers = matches, temperature, []
         measured = _gradients(trial, taken)
     weights, reasons = _weights(distiller, measured)
     return Suggestion(
@@ -93,6 +96,8 @@ def _temperature(distiller: "Distiller", evenness: list[Evenness]) -> tuple[floa
     methods = {match.method or distiller.method for match in distiller.matches}
     if not any(method.startswith("amad_") for method in methods):
         return now, f"kept, as {', '.join(sorted(methods))} has no alignment weights."
+    if all(one.largest == 1 for one in evenness):
+        return now, "kept, as a student with one head has no choice of weights."
     chosen = [one for one in evenness if one.entropy <= STILL_EVEN]
     if not chosen:
         return now, (
@@ -168,6 +173,11 @@ def _weights(
                 f"part times its weight, {weights[scale] * norms[scale]:.3g}. Equal parts are "
                 "where to start a search, not its end."
             )
+            if weights[name] > FAR * weights[scale]:
+                why += (
+                    f" The gradient is under 1/{FAR} of that one here, as where a student's maps "
+                    "are still even: measure again after some steps before such a weight is used."
+                )
         reasons[f"{name}_weight"] = why
     return weights, reasons
 
