@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,10 +21,7 @@ from amad_torch.distillation.likeness import (
 )
 from amad_torch.distillation.match import AttentionMatch, Group, grouped_layers
 from amad_torch.distillation.models import taken
-from amad_torch.distillation.suggestion import Evenness, PartLayers
-
-if TYPE_CHECKING:
-    from amad_torch.distillation.distiller import Distiller
+from amad_torch.distillation.suggestion import AnyDistiller, Evenness, PartLayers
 
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """At which the evenness of the alignment weights is measured."""
@@ -50,7 +47,7 @@ class _Sums:
 class MeasuredLayers:
     """What the heads and layers are like; no more than sums are kept of a batch."""
 
-    def __init__(self, distiller: "Distiller") -> None:
+    def __init__(self, distiller: AnyDistiller) -> None:
         self._distiller, self._batches = distiller, 0
         self._sums: dict[str, _Sums] = {}
 

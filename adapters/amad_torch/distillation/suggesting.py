@@ -6,17 +6,14 @@ from copy import copy
 from dataclasses import replace
 from itertools import islice
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from amad_core.arguments.words import integer
 from amad_torch.distillation.layer_measurements import MeasuredLayers
-from amad_torch.distillation.suggestion import Evenness, PartOfLoss, Suggestion
-
-if TYPE_CHECKING:
-    from amad_torch.distillation.distiller import Distiller
+from amad_torch.distillation.suggestion import AnyDistiller, Evenness, PartOfLoss, Suggestion
 
 STILL_EVEN = 0.9
 """Entropy over ``log Hs`` up to which alignment weights are said to choose."""
@@ -27,7 +24,7 @@ FAR = 100
 _NAMES = ("task", "output", "attention")
 
 
-def suggest(distiller: "Distiller", batches: Iterable[Any], at_most: int) -> Suggestion:
+def suggest(distiller: AnyDistiller, batches: Iterable[Any], at_most: int) -> Suggestion:
     """See ``Distiller.suggest``."""
     taken = _checked(batches, at_most)
     with _as_it_was(distiller):
@@ -91,7 +88,7 @@ def _as_it_was(distiller: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _temperature(distiller: "Distiller", evenness: list[Evenness]) -> tuple[float, str]:
+def _temperature(distiller: AnyDistiller, evenness: list[Evenness]) -> tuple[float, str]:
     now = distiller.temperature
     methods = {match.method or distiller.method for match in distiller.matches}
     if not any(method.startswith("amad_") for method in methods):
@@ -113,7 +110,7 @@ def _temperature(distiller: "Distiller", evenness: list[Evenness]) -> tuple[floa
     )
 
 
-def _gradients(distiller: "Distiller", batches: list[Mapping[str, Any]]) -> list[PartOfLoss]:
+def _gradients(distiller: AnyDistiller, batches: list[Mapping[str, Any]]) -> list[PartOfLoss]:
     parameters = [one for one in distiller.student.parameters() if one.requires_grad]
     if not parameters:
         raise ValueError("the student has no parameter that requires a gradient")
@@ -150,7 +147,7 @@ def _norm(part: Tensor, parameters: list[nn.Parameter]) -> float:
 
 
 def _weights(
-    distiller: "Distiller", measured: list[PartOfLoss]
+    distiller: AnyDistiller, measured: list[PartOfLoss]
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Weights with which every part's gradient has the norm of the first part's of ``_NAMES``."""
     norms = {one.name: one.gradient_norm for one in measured}

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from amad_torch.distillation.match import AttentionMatch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from amad_torch.distillation.distiller import Distiller
+AnyDistiller: TypeAlias = Any
+"""A ``Distiller``, whose module imports those that measure, and is not imported by them."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Suggestion:
         names = ("matches", "temperature", "attention_weight", "output_weight", "task_weight")
         return {name: getattr(self, name) for name in names}
 
-    def apply(self, distiller: "Distiller") -> None:
+    def apply(self, distiller: AnyDistiller) -> None:
         """Give a distiller these settings in place of its own."""
         for name, value in self.settings.items():
             setattr(distiller, name, value)
