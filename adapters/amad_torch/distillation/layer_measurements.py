@@ -20,8 +20,8 @@ from amad_torch.distillation.likeness import (
     mean_cosine,
 )
 from amad_torch.distillation.match import AttentionMatch, Group, grouped_layers
+from amad_torch.distillation.measurements import AnyDistiller, Evenness, PartLayers
 from amad_torch.distillation.models import taken
-from amad_torch.distillation.suggestion import AnyDistiller, Evenness, PartLayers
 
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """At which the evenness of the alignment weights is measured."""
@@ -94,14 +94,14 @@ class MeasuredLayers:
             likeness_row, even_row = [], []
             for layer in group[0]:
                 name = f"{learner.path} <- {layer.path}"
-                fitted = lengths.fitted(layer.maps.to(learner.device), learner.maps, name)
+                teacher, student = lengths.fitted(layer.maps.to(learner.device), learner.maps, name)
                 if mask is not None:
                     mask = mask.to(learner.device)
-                likeness_row.append(layer_likeness(*fitted, mask))
-                cosines = head_cosines(*fitted, mask)
+                likeness_row.append(layer_likeness(teacher, student, mask))
+                cosines = head_cosines(teacher, student, mask)
                 even_row.append([evenness(cosines, one) for one in TEMPERATURES])
                 if learner is group[1][0]:
-                    own.append(head_cosines(fitted[0], fitted[0], mask))
+                    own.append(head_cosines(teacher, teacher, mask))
             likeness.append(likeness_row)
             even.append(even_row)
         if not torch.tensor(likeness).isfinite().all():

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from amad_core.arguments.words import integer
 from amad_torch.distillation.layer_measurements import MeasuredLayers
-from amad_torch.distillation.suggestion import AnyDistiller, Evenness, PartOfLoss, Suggestion
+from amad_torch.distillation.measurements import AnyDistiller, Evenness, PartOfLoss
+from amad_torch.distillation.suggestion import Suggestion
 
 STILL_EVEN = 0.9
 """Entropy over ``log Hs`` up to which alignment weights are said to choose."""

@@ -4,70 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from amad_torch.distillation.match import AttentionMatch
+from amad_torch.distillation.measurements import AnyDistiller, Evenness, PartLayers, PartOfLoss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-AnyDistiller: TypeAlias = Any
-"""A ``Distiller``, whose module imports those that measure, and is not imported by them."""
-
-
-@dataclass(frozen=True)
-class PartLayers:
-    """The layers of one kind of attention, in one part of both models.
-
-    Attributes:
-        name: kind and part, such as ``"cross"`` or ``"self decoder"``.
-        teacher, student: paths, in the order of the calls.
-        likeness: for each student layer and each teacher layer, the mean over student heads of the
-            correlation with the teacher head most like it, from -1 to 1.
-        mean_cosine, effective_rank: of the heads of each teacher layer.
-        heads: of each teacher layer.
-        pairs: the layer map suggested, ``(teacher layer, student layer)``.
-    """
-
-    name: str
-    teacher: list[str]
-    student: list[str]
-    likeness: list[list[float]]
-    mean_cosine: list[float]
-    effective_rank: list[float]
-    heads: list[int]
-    pairs: list[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Evenness:
-    """How even the alignment weights are at one temperature.
-
-    Attributes:
-        temperature: τ.
-        entropy: divided by ``log Hs``: 1 for equal weights (the mean map), 0 for one head each.
-        largest: the mean of each teacher head's largest weight.
-    """
-
-    temperature: float
-    entropy: float
-    largest: float
-
-
-@dataclass(frozen=True)
-class PartOfLoss:
-    """One part of the loss: its value and the norm of its gradient, before weighting.
-
-    Attributes:
-        name: ``"attention"``, ``"output"`` or ``"task"``.
-        loss, gradient_norm: means over batches; the norm is over all the student's parameters.
-        weight: that was suggested.
-    """
-
-    name: str
-    loss: float
-    gradient_norm: float
-    weight: float
 
 
 @dataclass(frozen=True)
@@ -124,7 +67,7 @@ class Suggestion:
         """
         from amad_torch.distillation.suggestion_picture import draw
 
-        return draw(self, path)
+        return draw(self.parts, self.evenness, self.losses, self.temperature, path)
 
     def __str__(self) -> str:
         lines = [f"A starting point, not a result; batches measured: {self.batches}"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amad_core.arguments.extras import install_hint
-from amad_torch.distillation.suggestion import PartLayers, Suggestion
+from amad_torch.distillation.measurements import Evenness, PartLayers, PartOfLoss
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
 
 
-def draw(suggestion: Suggestion, path: str | Path | None) -> "Figure":
+def draw(
+    parts: list[PartLayers],
+    evenness: list[Evenness],
+    losses: list[PartOfLoss],
+    temperature: float,
+    path: str | Path | None,
+) -> "Figure":
     """See ``Suggestion.plot``."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,7 +32,6 @@ def draw(suggestion: Suggestion, path: str | Path | None) -> "Figure":
         raise ImportError(
             f"a picture needs matplotlib, which is not installed ({error}); {install_hint('demo')}"
         ) from error
-    parts = suggestion.parts
     figure = Figure(
         figsize=(max(12.0, 3.6 * len(parts)), 8.4),
         layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1),
@@ -37,10 +42,10 @@ def draw(suggestion: Suggestion, path: str | Path | None) -> "Figure":
     above, below = rows
     for axes, part in zip(above.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
         _draw_layers(axes, part)
-    heads, evenness, gradients = below.subplots(1, 3)
-    _draw_heads(heads, parts)
-    _draw_evenness(evenness, suggestion)
-    _draw_gradients(gradients, suggestion)
+    for_heads, for_weights, for_gradients = below.subplots(1, 3)
+    _draw_heads(for_heads, parts)
+    _draw_evenness(for_weights, evenness, temperature)
+    _draw_gradients(for_gradients, losses)
     figure.suptitle("What was measured, and the settings to start from", fontsize=14)
     if path is not None:
         _save(figure, Path(path))
@@ -87,27 +92,27 @@ def _draw_heads(axes: "Axes", parts: list[PartLayers]) -> None:
     _finish(axes, "How alike the teacher's heads are")
 
 
-def _draw_evenness(axes: "Axes", suggestion: Suggestion) -> None:
-    at = [one.temperature for one in suggestion.evenness]
-    entropy = [one.entropy for one in suggestion.evenness]
-    largest = [one.largest for one in suggestion.evenness]
+def _draw_evenness(axes: "Axes", evenness: list[Evenness], temperature: float) -> None:
+    at = [one.temperature for one in evenness]
+    entropy = [one.entropy for one in evenness]
+    largest = [one.largest for one in evenness]
     axes.plot(at, entropy, color=_BLUE, marker="o", label="entropy / log Hs")
     axes.plot(at, largest, color=_ORANGE, marker="s", linestyle="--", label="largest weight")
-    axes.axvline(suggestion.temperature, color="black", linestyle=":", label="suggested")
+    axes.axvline(temperature, color="black", linestyle=":", label="suggested")
     axes.set_xscale("log")
     axes.set_ylim(0, 1.05)
     axes.set_xlabel("temperature")
     _finish(axes, "How even the alignment weights are")
 
 
-def _draw_gradients(axes: "Axes", suggestion: Suggestion) -> None:
-    names = [one.name for one in suggestion.losses]
-    before = [one.gradient_norm for one in suggestion.losses]
-    after = [one.weight * one.gradient_norm for one in suggestion.losses]
+def _draw_gradients(axes: "Axes", losses: list[PartOfLoss]) -> None:
+    names = [one.name for one in losses]
+    before = [one.gradient_norm for one in losses]
+    after = [one.weight * one.gradient_norm for one in losses]
     places = range(len(names))
     axes.bar([one - 0.2 for one in places], before, 0.4, color=_BLUE, label="with weight 1")
     axes.bar([one + 0.2 for one in places], after, 0.4, color=_GREEN, label="with those suggested")
-    axes.set_xticks(places, [f"{one.name}\nweight {one.weight:.2g}" for one in suggestion.losses])
+    axes.set_xticks(places, [f"{one.name}\nweight {one.weight:.2g}" for one in losses])
     axes.set_ylabel("norm of the gradient")
     _finish(axes, "How hard each part of the loss pulls")
 
