@@ -121,3 +121,15 @@ def test_ports_in_the_styles_of_others_are_right(style):
     report = check_port(port, framework=style.framework, max_examples=2, **style.options)
     report.raise_if_failed()
     assert not any("does not take it" in check.detail for check in report.checks)
+
+
+def test_a_floor_under_the_sum_of_a_head_is_no_luck(port_file):
+    """Its inverse is infinite where a head is empty, which no softmax gives, masked or not."""
+    source = spoilt(
+        RIGHT_TORCH_KL,
+        "F.normalize(s, p=1, dim=-1)",
+        "(s / s.sum(-1, keepdim=True).clamp_min(1e-320))",
+    )
+    report = check_port(port_file(source), variant="kl", max_examples=250)
+    report.raise_if_failed()
+    assert "mask" in report.description.accepts
