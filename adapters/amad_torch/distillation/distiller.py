@@ -229,6 +229,19 @@ class Distiller(nn.Module):
             TypeError: batches that are no iterable of dictionaries.
             ValueError: no batch, a student that has nothing to train, a part of the loss that is
                 not finite, or what a forward pass refuses.
+
+        Examples:
+            >>> from copy import deepcopy
+            >>> from transformers import BertConfig, BertForSequenceClassification
+            >>> model = BertForSequenceClassification(
+            ...     BertConfig(
+            ...         hidden_size=24, num_attention_heads=4, num_hidden_layers=2, vocab_size=50
+            ...     )
+            ... )
+            >>> distiller = Distiller(teacher=model, student=deepcopy(model))
+            >>> batch = dict(input_ids=torch.randint(50, (3, 7)), labels=torch.tensor([0, 1, 1]))
+            >>> distiller.suggest([batch]).layers  # each layer from itself
+            {'self': [(0, 0), (1, 1)]}
         """
         return suggest(self, batches, at_most)
 
