@@ -62,6 +62,25 @@ def test_gradient_checkpointing_gives_the_same_student(tmp_path: Path) -> None:
     assert torch.allclose(trained(plain), trained(checkpointed), atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "name", ["activation_checkpointing_enable", "gradient_checkpointing_enable"]
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_checkpointing_by_either_name(
+    name: str, known: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    student = torch.nn.Linear(2, 2) if not known else gpt2(3)
+    asked: list[Any] = []
+    if not known:  # as in Transformers before 5.24
+        student.gradient_checkpointing_enable = lambda given, **options: asked.append(given)
+    getattr(Distiller(teacher=gpt2(3), student=student), name)()
+    if known:
+        function = student.transformer._gradient_checkpointing_func
+        asked.append(function.keywords)
+    assert asked == [{"use_reentrant": False}]
+    assert [str(one.message) for one in recwarn if "checkpointing" in str(one.message)] == []
+
+
 RUN_OF_FOUR_STEPS = """
 import os, signal, sys
 from pathlib import Path

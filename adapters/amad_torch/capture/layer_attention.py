@@ -7,8 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LARGEST_DROPPED = -1e4
-"""An additive mask holds this or less where a key is dropped; float16 models write -1e4."""
+DROPPED_BESIDE_A_BIAS = -1e4
+"""A model's mask that may hold a bias as well has this or less where a key is dropped.
+
+Lower than for masks that are nothing else (``amad_core.arguments.masks``): where alibi counts from
+the last key, the whole first row of a long text is biased by thousands, and still attends.
+"""
 
 _ROW_SUM_WITHIN = 0.02
 """bfloat16 rows of a softmax sum to 1 within 0.004; scores do not by chance."""
@@ -207,8 +211,8 @@ def mask_and_bias(given: Tensor | None) -> tuple[Tensor | None, Tensor | None, f
         return None, None, -math.inf
     if given.dtype == torch.bool:
         return given, None, -math.inf
-    seen = given > LARGEST_DROPPED
-    fill = -math.inf if bool(torch.isinf(given).any()) else LARGEST_DROPPED
+    seen = given > DROPPED_BESIDE_A_BIAS
+    fill = -math.inf if bool(torch.isinf(given).any()) else DROPPED_BESIDE_A_BIAS
     bias = given.masked_fill(~seen, 0.0)
     return seen, bias if bias.requires_grad or bool(bias.any()) else None, fill
 
@@ -221,10 +225,10 @@ def both_biases(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 
 
 def both_masks(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """The keys that both masks leave."""
+    """What both masks leave, on the device of the first."""
     if one is None or other is None:
         return other if one is None else one
-    return one & other
+    return one & other.to(one.device)
 
 
 def causal_mask(queries: int, keys: int, device: torch.device, offset: int = 0) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 RegisteredFunction = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], Any]
 
@@ -52,8 +52,3 @@ def registered_for(module: nn.Module) -> RegisteredFunction | None:
         if base in REGISTERED:
             return REGISTERED[base]
     return None
-
-
-def is_maps(answer: Any) -> bool:
-    """Whether a registered function answered with maps."""
-    return isinstance(answer, Tensor)

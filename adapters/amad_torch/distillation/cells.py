@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amad_torch.capture.layer_attention import LayerAttention
+from amad_torch.capture.layer_attention import LayerAttention, both_masks
 from amad_torch.distillation.match import AttentionMatch
 from amad_torch.distillation.models import IGNORED
 
@@ -29,8 +29,10 @@ def counted_cells(
     in_decoder = has_decoder and "decoder" in student.path
     of_queries = _real_tokens(batch, samples, queries, in_decoder)
     of_keys = _real_tokens(batch, samples, keys, in_decoder and student.kind == "self")
-    of_queries = _both(of_queries, _checked(chosen_queries, samples, queries, "queries", student))
-    of_keys = _both(of_keys, _checked(chosen_keys, samples, keys, "keys", student))
+    of_queries = both_masks(
+        of_queries, _checked(chosen_queries, samples, queries, "queries", student)
+    )
+    of_keys = both_masks(of_keys, _checked(chosen_keys, samples, keys, "keys", student))
     if of_queries is None and of_keys is None:
         return None
     device = (of_queries if of_queries is not None else of_keys).device  # type: ignore[union-attr]
@@ -83,9 +85,3 @@ def _checked(
             "tokens=(queries, keys), where their numbers differ"
         )
     return tokens.bool()
-
-
-def _both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one & other.to(one.device)

@@ -351,11 +351,20 @@ class Distiller(nn.Module):
         kwargs.pop("state_dict", None)
         return self.student.save_pretrained(*args, **kwargs)  # type: ignore[operator]
 
-    def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
         """Turn the student's gradient checkpointing on, non-reentrant unless asked otherwise."""
-        if not args and not kwargs.get("gradient_checkpointing_kwargs"):
-            kwargs["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
-        self.student.gradient_checkpointing_enable(*args, **kwargs)  # type: ignore[operator]
+        # Transformers' models had only the other name up to 5.23; others' have it still.
+        enable: Any = getattr(self.student, "activation_checkpointing_enable", None)
+        enable = enable or self.student.gradient_checkpointing_enable
+        enable(activation_checkpointing_kwargs or {"use_reentrant": False}, **options)
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
+        """``activation_checkpointing_enable``, by the name that older trainers ask for."""
+        self.activation_checkpointing_enable(gradient_checkpointing_kwargs, **options)
 
     def extra_repr(self) -> str:
         return f"method={self.method!r}, temperature={self.temperature:g}"
