@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +10,9 @@ from torch import Tensor, nn
 from amad_core.arguments.maps import check_temperature
 from amad_core.training.schedule import check_weight
 from amad_torch.capture.capturing import CapturedAttention, capture_attention
-from amad_torch.distillation.attention import check_method, matched_alignment, matched_loss
-from amad_torch.distillation.cells import counted_cells
+from amad_torch.distillation.as_student import AsStudent
+from amad_torch.distillation.attention import check_method
+from amad_torch.distillation.attention_part import attention_part
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import (
     AttentionMatch,
@@ -25,37 +25,20 @@ from amad_torch.distillation.models import (
     entry,
     keys_of,
     logits_of,
-    shifts_labels,
     signature,
     taken,
     with_a_label,
     zero_of,
 )
 from amad_torch.distillation.output import DistillationOutput
+from amad_torch.distillation.parts import output_part, samples_in, task_part
 from amad_torch.distillation.shares import Part, Step, shares_gradients
 from amad_torch.distillation.suggesting import suggest
 from amad_torch.distillation.suggestion import Suggestion
 from amad_torch.distillation.tied import without_tied_copies
-from amad_torch.training.output_losses import output_loss
 
 
-class _Forward:
-    """``forward`` with the student's own signature, by which trainers choose a batch's entries."""
-
-    def __get__(self, distiller: "Distiller | None", owner: type["Distiller"]) -> Any:
-        if distiller is None:
-            return _unbound
-        bound = partial(Distiller.distil, distiller)
-        bound.__signature__ = signature(distiller.student)  # type: ignore[attr-defined]
-        return bound
-
-
-def _unbound(self: "Distiller", labels: Any = None, **batch: Any) -> DistillationOutput:
-    """``forward`` of the class; ``labels`` is named, as trainers look for it."""
-    return self.distil(**({} if labels is None else {"labels": labels}), **batch)
-
-
-class Distiller(nn.Module):
+class Distiller(AsStudent):
     """``L = w_output L_output + w_task L_task + λ Σ_(layer pairs) L_attention``, of any two models.
 
     The teacher is frozen, in eval mode and without autograd whatever the caller does; it is no part
@@ -106,11 +89,6 @@ class Distiller(nn.Module):
         ['loss', 'attention', 'output', 'task', 'logits']
         >>> out.loss.backward()
     """
-
-    # Trainers then hand over the number of labels in a step, by which each part is scaled.
-    accepts_loss_kwargs = True
-
-    forward = _Forward()
 
     def __init__(
         self,
@@ -171,17 +149,21 @@ class Distiller(nn.Module):
         self.teacher.eval()
         with torch.no_grad(), self._captured(self.teacher) as target:
             teacher = self.teacher(**taken(self.teacher, batch))
-        logits, here = logits_of(student), _samples(batch)
-        found = {
-            "attention": self._attention(target, attention, batch, here),
-            "output": self._output(logits_of(teacher), logits, labels, batch),
-            "task": self._task(entry(student, "loss"), labels, here),
-        }
+        logits, here = logits_of(student), samples_in(batch)
         weights = {
             "attention": self.attention_weight,
             "output": self.output_weight,
             "task": self.task_weight,
         }
+        found: dict[str, Part | None] = {}
+        if target is not None and attention is not None:
+            found["attention"] = attention_part(self, target, attention, batch, here)
+        if self.output_weight:
+            found["output"] = output_part(
+                logits_of(teacher), logits, labels, batch, self.output_temperature
+            )
+        if self.task_weight:
+            found["task"] = task_part(entry(student, "loss"), labels, here)
         parts = {name: part for name, part in found.items() if part is not None}
         if not parts:
             raise ValueError(
@@ -253,122 +235,10 @@ class Distiller(nn.Module):
         with capture_attention(model) as attention:
             yield attention
 
-    def _attention(
-        self,
-        teacher: CapturedAttention | None,
-        student: CapturedAttention | None,
-        batch: Mapping[str, Any],
-        samples: int,
-    ) -> Part | None:
-        if teacher is None or student is None:
-            return None
-        has_decoder = any(
-            layer.kind == "cross" and "decoder" in layer.path for layer in student.values()
-        )
-        losses = [
-            matched.match.weight * self._loss_of(matched, batch, has_decoder)
-            for matched in matched_layers(self.matches, teacher, student)
-            if matched.match.weight
-        ]
-        if not losses:
-            return None
-        return Part(torch.stack([loss.to(losses[0].device) for loss in losses]).sum(), samples)
-
-    def _loss_of(
-        self, matched: MatchedLayers, batch: Mapping[str, Any], has_decoder: bool
-    ) -> Tensor:
-        method = matched.match.method or self.method
-        options = {**self.options, **matched.match.options}
-        if method.startswith("amad_"):
-            options = {"temperature": self.temperature, **options}
-        mask = counted_cells(matched.student, matched.match, batch, has_decoder)
-        if mask is not None:
-            mask = mask.to(matched.student.device)
-        if method.startswith("amad_") and method != "amad_token":
-            alignment = partial(
-                matched_alignment, matched, options["temperature"], mask, self.lengths
-            )
-            for watch in self.watchers:
-                watch(matched, alignment)
-        try:
-            return matched_loss(matched, method, mask, self.lengths, options)
-        except (TypeError, ValueError) as error:
-            if matched.name in str(error):
-                raise
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{matched.name}: {error}") from error
-
-    def _output(
-        self,
-        teacher: Tensor | None,
-        student: Tensor | None,
-        labels: Tensor | None,
-        batch: Mapping[str, Any],
-    ) -> Part | None:
-        if not self.output_weight or teacher is None or student is None or student.shape[-1] < 2:
-            return None
-        tokens = student.shape[:-1]
-        padding = batch.get("attention_mask")
-        of_labels = labels is not None and labels.shape == tokens
-        mask = labels if of_labels and student.dim() == 3 else None
-        if not of_labels and isinstance(padding, Tensor) and padding.shape == tokens:
-            mask = padding.bool()
-        loss = output_loss(
-            teacher=teacher, student=student, temperature=self.output_temperature, mask=mask
-        )
-        return Part(loss, tokens.numel() if mask is None else mask.sum(), of_labels)
-
-    def _task(self, loss: Tensor | None, labels: Tensor | None, samples: int) -> Part | None:
-        if not self.task_weight or loss is None:
-            return None
-        if labels is None:
-            return Part(loss, samples)
-        return Part(loss.where(labels.any().to(loss.device), 0.0), labels.sum(), of_labels=True)
-
     def _apply(self, fn: Any, recurse: bool = True) -> "Distiller":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.teacher._apply(fn)  # type: ignore[no-untyped-call]
         return self
 
-    # What trainers and users ask a model for is the student's.
-
-    @property
-    def loss_type(self) -> str | None:
-        """How trainers of Transformers are to count labels: as the student's loss does."""
-        return "ForCausalLM" if shifts_labels(self.student) else None
-
-    def __getattr__(self, name: str) -> Any:
-        """``config``, ``generate``, ``generation_config`` and whatever else the student has."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "student" or name.startswith("__"):
-                raise
-            return getattr(self.student, name)
-
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> Any:
-        """Save the student alone, as its own class does."""
-        kwargs.pop("state_dict", None)
-        return self.student.save_pretrained(*args, **kwargs)  # type: ignore[operator]
-
-    def activation_checkpointing_enable(
-        self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> None:
-        """Turn the student's gradient checkpointing on, non-reentrant unless asked otherwise."""
-        # Transformers' models had only the other name up to 5.23; others' have it still.
-        enable: Any = getattr(self.student, "activation_checkpointing_enable", None)
-        enable = enable or self.student.gradient_checkpointing_enable
-        enable(activation_checkpointing_kwargs or {"use_reentrant": False}, **options)
-
-    def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> None:
-        """``activation_checkpointing_enable``, by the name that older trainers ask for."""
-        self.activation_checkpointing_enable(gradient_checkpointing_kwargs, **options)
-
     def extra_repr(self) -> str:
         return f"method={self.method!r}, temperature={self.temperature:g}"
-
-
-def _samples(batch: Mapping[str, Any]) -> int:
-    return next((len(one) for one in batch.values() if isinstance(one, Tensor) and one.dim()), 1)
