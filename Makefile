@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo test test-thorough check vectors docs wheel bench mutants clean
+.PHONY: help demo test test-whole test-thorough check vectors docs wheel bench mutants clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -29,8 +29,11 @@ demo: $(VENV)/demo-installed  ## Distil a student of a small vision-language mod
 test: $(VENV)/dev-installed  ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+test-whole: $(VENV)/dev-installed  ## The same with every case of the matrices that `make test` thins
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --whole
+
 test-thorough: $(VENV)/dev-installed  ## The same with 24 times as many drawn inputs (hours)
-	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 3600
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n 2 --dist loadgroup --whole --timeout 3600
 
 check: $(VENV)/dev-installed  ## Lint, format and types
 	$(BIN)/ruff check .

@@ -2,7 +2,8 @@
 
 Run in parallel with ``pytest -n 2 --dist loadgroup``: the tests of one ``xdist_group`` share a
 process, so that TensorFlow (10 s to import) is paid once. ``HYPOTHESIS_PROFILE=thorough`` looks
-24 times as long as ``dev``; ``ci`` draws the same examples on every run.
+24 times as long as ``dev``; ``ci`` draws the same examples on every run. ``--whole`` runs every
+case of the matrices that are marked ``thin``.
 """
 
 import os
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.leftovers import Surroundings, left_behind, surroundings
+from tests.support.thinning import thinned_out
 
 # Before anybody imports a framework: no banners, and no threads and processes beyond the workers'.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,7 +53,20 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--whole", action="store_true", help="run every case of the tests that are marked thin"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("whole") and (left_out := thinned_out(items)):
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    _skip_without_accelerator(items)
+
+
+def _skip_without_accelerator(items: list[pytest.Item]) -> None:
     """Skip what is marked ``gpu`` where there is none; look for one only if such a test is here."""
     waiting = [item for item in items if item.get_closest_marker("gpu")]
     if waiting and not _accelerator():

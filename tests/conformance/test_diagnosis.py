@@ -93,6 +93,7 @@ def _sample(variant: str) -> list[Suspect]:
     return suspects[7 * sorted(VARIANTS).index(variant) :: 40]
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     ("variant", "suspect"),
     [(variant, suspect) for variant in sorted(VARIANTS) for suspect in _sample(variant)],
@@ -119,6 +120,7 @@ def test_a_right_port_is_left_alone(variant: str, rounded: bool) -> None:
     assert diagnosis.summary == "All values and gradients are the specification's."
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     ("variant", "first", "second"),
     [
@@ -160,6 +162,7 @@ def test_what_explains_ordinary_inputs_only_says_for_which_it_fails() -> None:
     assert "all cases but cropped" in first.sentence
 
 
+@pytest.mark.thin(4)
 @pytest.mark.parametrize("eps", [1e-12, 1e-10, 3e-8, 1e-7, 2e-6, 4e-4, 1e-3])
 @pytest.mark.parametrize("further", [(), ("mean-over-heads",)])
 @pytest.mark.parametrize("label", ["on the mixture", "on both maps, as a floor"])

@@ -22,6 +22,7 @@ def test_specification_passes(variant):
     assert by_name["mask"] == by_name["garbage"] == by_name["padding"] == "passed"
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_torch_adapter_passes(variant):
     amad_torch = pytest.importorskip("amad_torch")
@@ -58,6 +59,7 @@ def test_tensorflow_adapter_and_keras_loss_pass():
         report.raise_if_failed()
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("floor", ["1e-12", "1e-30"])
 def test_small_floors_are_no_mistake_where_they_are_numbers(port_file, floor):
     """Where the exact divergence is infinite, a floor is a decision; in float16 they are none."""
@@ -76,6 +78,7 @@ def test_norms_with_a_small_summand_are_no_mistake(port_file):
     check_port(port_file(source), isolate=False, max_examples=30).raise_if_failed()
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_honest_arithmetic_in_low_precision_is_no_mistake(port_file, dtype):
     """No upcast: every operation rounds. Several seeds, for tolerances are statistical."""
@@ -107,6 +110,7 @@ def np_half(teacher, student):
     return 0.5 * np.float64(amad_core.amad_loss(teacher=teacher, student=student))
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     "style",
     [

@@ -76,6 +76,7 @@ def by_trainer(folder: Path, kind: str, samples: int, **settings: Any) -> dict[s
     return {name: before[name] - one.detach() for name, one in found.student.named_parameters()}
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("samples", [8, 6])  # four batches; three, as at the end of an epoch
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "t5"])
 def test_the_stock_trainer(kind: str, samples: int, tmp_path: Path) -> None:

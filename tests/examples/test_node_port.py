@@ -68,6 +68,7 @@ _MISTAKES = {
 }
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("mistake", list(_MISTAKES))
 def test_a_wrong_node_port_is_named(mistake: str, node: str, vectors: Path, tmp_path: Path) -> None:
     text = _SOURCE.read_text()

@@ -24,6 +24,7 @@ _PORTS = {
 }
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     "name",
     [

@@ -111,6 +111,7 @@ def test_every_dtype(name: str, adapter: str, dtype: str) -> None:
     assert_is_the_specifications(call(adapter, case, dtype), case, dtype)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("name", ["squeezing_heads", "minilmv2_relation", "best_match_kl"])
 def test_torch_compiled(name: str) -> None:
     torch = pytest.importorskip("torch")
@@ -123,6 +124,7 @@ def test_torch_compiled(name: str) -> None:
     assert_is_the_specifications(call("torch", case, "float32", compiled), case, "float32")
 
 
+@pytest.mark.thin(2)
 @pytest.mark.xdist_group("tensorflow")
 @pytest.mark.parametrize("name", ["best_match_mse", "squeezing_heads", "minilmv2_relation"])
 @pytest.mark.parametrize("xla", [False, True])

@@ -10,6 +10,7 @@ from amad_core.conformance.vectors.make.oracle import exact
 from tests.support.agreement import assert_agrees, assert_gradient_agrees
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("variant", list(VARIANTS))
 @pytest.mark.parametrize("seed", [0, 7])
 def test_specification_agrees_with_decimals(variant: str, seed: int) -> None:

@@ -86,6 +86,7 @@ def test_float32_results_are_right_as_float32_and_wrong_as_float64(
     assert not _report(document, tmp_path).passed
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     "name",
     [
