@@ -19,6 +19,8 @@ from amad_torch.distillation import (
     DistillationOutput,
     Distiller,
     Suggestion,
+    measure_alignment,
+    plot_alignment,
 )
 from amad_torch.module import AMADLoss, AMADProjection
 from amad_torch.training.layer_losses import LayersLoss, amad_layers_loss
@@ -46,7 +48,9 @@ __all__ = [
     "capture_attention",
     "cell_mask",
     "layer_pairs",
+    "measure_alignment",
     "output_loss",
+    "plot_alignment",
     "register_attention",
     "task_loss",
     "total_loss",

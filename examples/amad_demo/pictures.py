@@ -11,7 +11,6 @@ from amad_core.files import write_atomically
 # Okabe and Ito's palette can be told apart with any kind of colour vision.
 METHOD_COLOURS = {"ground-truth": "#4D4D4D", "one-to-one": "#E69F00", "amad": "#0072B2"}
 METHOD_MARKERS = {"ground-truth": "o", "one-to-one": "s", "amad": "^"}
-HEAD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -1,5 +1,6 @@
 """Two models in, one loss out: which layers are compared, over which tokens, by which method."""
 
+from amad_torch.distillation.alignment_picture import measure_alignment, plot_alignment
 from amad_torch.distillation.callback import DistillationCallback
 from amad_torch.distillation.distiller import Distiller
 from amad_torch.distillation.match import AttentionMatch
@@ -12,4 +13,6 @@ __all__ = [
     "DistillationOutput",
     "Distiller",
     "Suggestion",
+    "measure_alignment",
+    "plot_alignment",
 ]

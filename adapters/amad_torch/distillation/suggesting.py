@@ -28,7 +28,7 @@ _NAMES = ("task", "output", "attention")
 def suggest(distiller: AnyDistiller, batches: Iterable[Any], at_most: int) -> Suggestion:
     """See ``Distiller.suggest``."""
     taken = _checked(batches, at_most)
-    with _as_it_was(distiller):
+    with as_it_was(distiller):
         layers = MeasuredLayers(distiller)
         for batch in taken:
             layers.add(batch)
@@ -76,7 +76,7 @@ def _checked(batches: Iterable[Any], at_most: int) -> list[Mapping[str, Any]]:
 
 
 @contextmanager
-def _as_it_was(distiller: nn.Module) -> Iterator[None]:
+def as_it_was(distiller: nn.Module) -> Iterator[None]:
     """Student in eval mode, random state kept; afterwards every module in the mode it had."""
     modes = [(module, module.training) for module in distiller.modules()]
     devices = {one.device for one in distiller.parameters() if one.device.type == "cuda"}

@@ -1,19 +1,14 @@
 """The picture of what was measured: layers, heads, alignment weights, gradients."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amad_core.arguments.extras import install_hint
 from amad_torch.distillation.measurements import Evenness, PartLayers, PartOfLoss
+from amad_torch.distillation.pictures import BLUE, GREEN, ORANGE, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-# Okabe and Ito's palette can be told apart with any kind of colour vision.
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
 
 
 def draw(
@@ -24,20 +19,7 @@ def draw(
     path: str | Path | None,
 ) -> "Figure":
     """See ``Suggestion.plot``."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise ImportError(
-            f"a picture needs matplotlib, which is not installed ({error}); {install_hint('demo')}"
-        ) from error
-    figure = Figure(
-        figsize=(max(12.0, 3.6 * len(parts)), 8.4),
-        layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1),
-        facecolor="white",
-    )
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(12.0, 3.6 * len(parts)), 8.4)
     rows: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
     above, below = rows
     for axes, part in zip(above.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
@@ -48,7 +30,7 @@ def draw(
     _draw_gradients(for_gradients, losses)
     figure.suptitle("What was measured, and the settings to start from", fontsize=14)
     if path is not None:
-        _save(figure, Path(path))
+        save_figure(figure, path)
     return figure
 
 
@@ -67,7 +49,7 @@ def _draw_layers(axes: "Axes", part: PartLayers) -> None:
                 color="white" if value > 0.6 else "black",
             )
             if (student, teacher) in chosen:
-                axes.plot(student, teacher, "s", markersize=24, fillstyle="none", color=_ORANGE)
+                axes.plot(student, teacher, "s", markersize=24, fillstyle="none", color=ORANGE)
     axes.set_xticks(range(len(part.student)))
     axes.set_yticks(range(len(part.teacher)))
     axes.set_xlabel("student layer")
@@ -78,10 +60,10 @@ def _draw_layers(axes: "Axes", part: PartLayers) -> None:
 def _draw_heads(axes: "Axes", parts: list[PartLayers]) -> None:
     for part, marker in zip(parts, "os^Dv<>P" * len(parts), strict=False):
         shares = [rank / heads for rank, heads in zip(part.effective_rank, part.heads, strict=True)]
-        axes.plot(shares, color=_BLUE, marker=marker, label=f"effective rank / heads, {part.name}")
+        axes.plot(shares, color=BLUE, marker=marker, label=f"effective rank / heads, {part.name}")
         axes.plot(
             part.mean_cosine,
-            color=_ORANGE,
+            color=ORANGE,
             linestyle="--",
             marker=marker,
             label=f"mean cosine, {part.name}",
@@ -96,8 +78,8 @@ def _draw_evenness(axes: "Axes", evenness: list[Evenness], temperature: float) -
     at = [one.temperature for one in evenness]
     entropy = [one.entropy for one in evenness]
     largest = [one.largest for one in evenness]
-    axes.plot(at, entropy, color=_BLUE, marker="o", label="entropy / log Hs")
-    axes.plot(at, largest, color=_ORANGE, marker="s", linestyle="--", label="largest weight")
+    axes.plot(at, entropy, color=BLUE, marker="o", label="entropy / log Hs")
+    axes.plot(at, largest, color=ORANGE, marker="s", linestyle="--", label="largest weight")
     axes.axvline(temperature, color="black", linestyle=":", label="suggested")
     axes.set_xscale("log")
     axes.set_ylim(0, 1.05)
@@ -110,8 +92,8 @@ def _draw_gradients(axes: "Axes", losses: list[PartOfLoss]) -> None:
     before = [one.gradient_norm for one in losses]
     after = [one.weight * one.gradient_norm for one in losses]
     places = range(len(names))
-    axes.bar([one - 0.2 for one in places], before, 0.4, color=_BLUE, label="with weight 1")
-    axes.bar([one + 0.2 for one in places], after, 0.4, color=_GREEN, label="with those suggested")
+    axes.bar([one - 0.2 for one in places], before, 0.4, color=BLUE, label="with weight 1")
+    axes.bar([one + 0.2 for one in places], after, 0.4, color=GREEN, label="with those suggested")
     axes.set_xticks(places, [f"{one.name}\nweight {one.weight:.2g}" for one in losses])
     axes.set_ylabel("norm of the gradient")
     _finish(axes, "How hard each part of the loss pulls")
@@ -122,13 +104,3 @@ def _finish(axes: "Axes", title: str) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _save(figure: Any, path: Path) -> None:
-    """In full or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kind = path.suffix.removeprefix(".") or "png"
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        whole = Path(folder) / "picture"
-        figure.savefig(whole, format=kind, dpi=130)
-        os.replace(whole, path)

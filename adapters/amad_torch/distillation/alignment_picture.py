@@ -1,0 +1,178 @@
+"""Which student heads each teacher head is explained by: measured, and drawn."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from amad_torch.distillation.distiller import Distiller
+from amad_torch.distillation.match import MatchedLayers
+from amad_torch.distillation.pictures import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    YELLOW,
+    new_figure,
+    save_figure,
+)
+from amad_torch.distillation.suggesting import as_it_was
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Weights = Sequence[Sequence[float]]
+"""``[Ht][Hs]``, rows that sum to 1."""
+
+HEAD_COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW)
+_WIDEST_LINE = 7.0
+_NODE_SIZE = 190.0
+
+
+def measure_alignment(
+    distiller: Distiller, batches: Iterable[Mapping[str, Any]]
+) -> dict[str, list[list[float]]]:
+    """The alignment weights of a distiller's layers, mean over all samples of some batches.
+
+    Args:
+        distiller: its student is run in eval mode, and put back as it was.
+        batches: dictionaries, as the distiller is called with.
+
+    Returns:
+        By layer (``"student path <- teacher path"``) the weights ``[Ht][Hs]`` of eq. 2.
+
+    Raises:
+        ValueError: no batch, or no layer that is compared by AMAD with weights for a whole map.
+
+    Example:
+        >>> from transformers import BertConfig, BertModel
+        >>> sizes = dict(hidden_size=24, num_hidden_layers=1, vocab_size=50)
+        >>> teacher, student = (
+        ...     BertModel(BertConfig(num_attention_heads=heads, **sizes)) for heads in (6, 4)
+        ... )
+        >>> distiller = Distiller(teacher=teacher, student=student)
+        >>> weights = measure_alignment(distiller, [{"input_ids": torch.randint(50, (3, 7))}])
+        >>> {name: (len(rows), len(rows[0])) for name, rows in weights.items()}
+        {'encoder.layer.0.attention.self <- encoder.layer.0.attention.self': (6, 4)}
+    """
+    seen: dict[str, list[Tensor]] = {}
+
+    def watch(matched: MatchedLayers, alignment: Callable[[], Tensor]) -> None:
+        seen.setdefault(matched.name, []).append(alignment().cpu())
+
+    distiller.watchers.append(watch)
+    try:
+        with as_it_was(distiller), torch.no_grad():
+            for batch in batches:
+                distiller.distil(**batch)
+    finally:
+        distiller.watchers.remove(watch)
+    if not seen:
+        raise ValueError(
+            "there are no alignment weights: batches must hold at least one batch, and the method "
+            f"must be AMAD's, other than amad_token; got {distiller.method!r}"
+        )
+    return {name: torch.cat(found).mean(dim=0).tolist() for name, found in seen.items()}
+
+
+def plot_alignment(
+    weights: Mapping[str, Mapping[str, Weights]], path: str | Path | None = None
+) -> "Figure":
+    """Draw alignment weights: teacher heads above, student heads below, lines between them.
+
+    The thicker a line, the larger the weight; the lines of a teacher head add up to 1. One column
+    for each title, one row for each layer.
+
+    Args:
+        weights: by title (``"before training"``) what ``measure_alignment`` gave, or the
+            ``alignment_weights`` of ``DistillationCallback``; the same layers under each title.
+        path: where the picture is written too (PNG, SVG, PDF).
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: nothing to draw, or other layers under one title than under another.
+
+    Example:
+        >>> even = {"layer": [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]}
+        >>> figure = plot_alignment({"before": even, "after": {"layer": [[1, 0], [0, 1], [0, 1]]}})
+        >>> len(figure.axes)
+        2
+    """
+    layers = list(next(iter(weights.values()), {}))
+    if not layers or any(set(one) != set(layers) for one in weights.values()):
+        given = {title: list(one) for title, one in weights.items()}
+        raise ValueError(f"weights must have the same layers under each title; got {given}")
+    figure = new_figure(max(3.4 * len(weights), 6.0), 0.9 + 2.05 * len(layers))
+    axes = figure.subplots(len(layers), len(weights), squeeze=False)
+    for column, (title, by_layer) in enumerate(weights.items()):
+        axes[0][column].set_title(title, fontsize=12, fontweight="bold", pad=10)
+        for row, layer in enumerate(layers):
+            draw_alignment(axes[row][column], by_layer[layer])
+    for row, layer in enumerate(layers):
+        axes[row][0].set_ylabel(_in_lines(layer), fontsize=8)
+    figure.suptitle("Which teacher heads (above) went to which student heads (below)", fontsize=13)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def draw_alignment(axes: "Axes", weights: Weights) -> None:
+    """Draw the weights ``[Ht][Hs]`` of one layer into axes of the caller's."""
+    teacher_heads, student_heads = len(weights), len(weights[0])
+    widest = max(teacher_heads, student_heads) - 1
+    above = _spread(teacher_heads, widest)
+    # The shorter row is drawn narrower, but not so narrow that its lines pile up.
+    below = _spread(student_heads, widest * (1 + student_heads / teacher_heads) / 2)
+    shift = (widest - below[0] - below[-1]) / 2
+    below = [place + shift for place in below]
+    for row, line in zip(weights, above, strict=True):
+        for student, (weight, place) in enumerate(zip(row, below, strict=True)):
+            axes.plot(
+                [line, place],
+                [1, 0],
+                color=HEAD_COLOURS[student % len(HEAD_COLOURS)],
+                linewidth=_WIDEST_LINE * weight,
+                alpha=0.15 + 0.75 * weight,
+                solid_capstyle="round",
+                zorder=1,
+            )
+    _draw_nodes(axes, above, 1.0, ["#E8E8E8"] * teacher_heads, "black")
+    colours = [HEAD_COLOURS[head % len(HEAD_COLOURS)] for head in range(student_heads)]
+    _draw_nodes(axes, below, 0.0, colours, "white")
+    axes.set_xlim(-0.6, widest + 0.6)
+    axes.set_ylim(-0.2, 1.2)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _draw_nodes(
+    axes: "Axes", places: list[float], height: float, colours: list[str], text_colour: str
+) -> None:
+    axes.scatter(
+        places, [height] * len(places), s=_NODE_SIZE, c=colours, edgecolors="black", zorder=2
+    )
+    for number, place in enumerate(places, start=1):
+        axes.annotate(
+            str(number),
+            (place, height),
+            ha="center",
+            va="center_baseline",
+            fontsize=9,
+            color=text_colour,
+            zorder=3,
+        )
+
+
+def _spread(count: int, width: float) -> list[float]:
+    if count == 1:
+        return [width / 2]
+    return [width * index / (count - 1) for index in range(count)]
+
+
+def _in_lines(layer: str) -> str:
+    return layer.replace(" <- ", "\n← ")
