@@ -79,8 +79,11 @@ def test_a_compiled_model_is_seen_through_the_interface(make: Any) -> None:
     assert torch.equal(before, during)
     assert torch.equal(before, after)
     assert list(attention) == list(plain)
-    for one, other in zip(attention.maps(), plain.maps(), strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
+    for one, other in zip(attention.values(), plain.values(), strict=True):
+        assert torch.allclose(one.maps, other.maps, atol=1e-6)
+        assert torch.allclose(one.values, other.values, atol=1e-6)
+        with pytest.raises(ValueError, match="linear layer, not compiled"):
+            _ = one.projection
 
 
 def test_a_compiled_model_that_cannot_be_seen_is_refused() -> None:

@@ -11,7 +11,15 @@ from torch import Tensor, nn  # noqa: E402
 
 from amad_torch import capture_attention  # noqa: E402
 from amad_torch.capture.layer_attention import attention_maps  # noqa: E402
-from tests.capture.families import FAMILIES, REAL, Family, eager_truth  # noqa: E402
+from tests.capture.families import (  # noqa: E402
+    FAMILIES,
+    REAL,
+    ByHand,
+    Family,
+    Flat,
+    TalkingHeads,
+    eager_truth,
+)
 from tests.capture.table import PAGE, page_with_table  # noqa: E402
 
 WITHIN = 5e-5
@@ -90,6 +98,48 @@ def test_train_mode_maps_are_differentiable_and_free_of_dropout(family: Family) 
         allow_unused=True,
     )
     assert any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+
+
+def test_values_and_projection_give_what_the_attention_adds(family: Family) -> None:
+    """``Σ_i maps_i V_i W_i + b`` is what the module of the output projection computes."""
+    model = built(family)
+    if type(model) in (nn.TransformerEncoder, nn.TransformerDecoder):
+        model.train()  # no fast path, which calls no module; there is no dropout in these models
+    computed: dict[int, list[tuple[Tensor, Any]]] = {}
+
+    def keep(module: Any, given: Any, output: Any) -> None:
+        owner = module.out_proj if isinstance(module, nn.MultiheadAttention) else module
+        value = output[0] if isinstance(output, tuple) else output
+        computed.setdefault(owner.weight.data_ptr(), []).append((value, owner))
+
+    for module in model.modules():
+        if hasattr(module, "out_proj" if isinstance(module, nn.MultiheadAttention) else "weight"):
+            module.register_forward_hook(keep)
+    with torch.no_grad(), capture_attention(model) as attention:
+        output = model(**family.inputs)
+    for layer in attention.values():
+        batch, heads, queries, _ = layer.shape
+        assert heads % layer.values.shape[1] == 0
+        if type(model) in (ByHand, Flat):  # which end with the heads side by side
+            values = layer.maps @ layer.values
+            truth, found = [output], values.transpose(1, 2).reshape(output.shape)
+        elif type(model) is TalkingHeads or family.make is FAMILIES["XLNet"].make:
+            with pytest.raises(ValueError, match=r"output projection of .* is not known"):
+                _ = layer.projection
+            continue
+        else:
+            found = (layer.maps @ layer.head_outputs).sum(1)
+            truth = [
+                value if getattr(owner, "bias", None) is None else value - owner.bias
+                for value, owner in computed[layer.projection.data_ptr()]
+            ]
+        seen = layer.maps.sum((1, 3)) > 0
+        distances = [
+            float((one.reshape(batch, queries, -1) - found)[seen].detach().abs().max())
+            for one in truth
+            if one.numel() == found.numel()
+        ]
+        assert min(distances) < WITHIN * float(found.abs().max())
 
 
 def test_the_page_lists_every_family() -> None:

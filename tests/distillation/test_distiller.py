@@ -232,6 +232,8 @@ def test_cropped_rows_are_probabilities_again() -> None:
         ("minilm_attention", {}),
         ("tinybert_scores", {}),
         ("minilmv2_relation", {"relation_heads": 4}),
+        ("minilm_value_relation", {}),
+        ("squeezing_heads", {}),
     ],
 )
 def test_peers_that_capture_can_feed(method: str, options: dict[str, Any]) -> None:
@@ -251,8 +253,6 @@ def test_peers_that_capture_can_feed(method: str, options: dict[str, Any]) -> No
     ("changes", "message"),
     [
         ({"method": "logits_kl"}, "the output part"),
-        ({"method": "minilm_value_relation"}, "needs values"),
-        ({"method": "squeezing_heads"}, "needs values"),
         ({"method": "amad_projected"}, "parameters of its own"),
         ({"method": "kl"}, "method must be one of"),
         ({"temperature": 0.0}, "temperature must be"),

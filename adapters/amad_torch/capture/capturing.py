@@ -1,16 +1,16 @@
 """The capture itself: what every layer of a model attends to, for as long as a block runs."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from amad_torch.capture.function_mode import FunctionMode
+from amad_torch.capture.captured import CapturedAttention, matches_path
+from amad_torch.capture.following import Followed
+from amad_torch.capture.function_mode import FunctionMode, of_four_axes
 from amad_torch.capture.interface import (
     Call,
     compiled_interface_watched,
@@ -18,73 +18,17 @@ from amad_torch.capture.interface import (
     read_call,
 )
 from amad_torch.capture.layer_attention import Attended, LayerAttention
-from amad_torch.capture.registered import registered_for
-from amad_torch.capture.running import Running, kind_of
-from amad_torch.capture.scores import Scores
+from amad_torch.capture.projection import follow_heads
+from amad_torch.capture.registered import BESIDE_THE_MAPS, registered_for
+from amad_torch.capture.running import Running, in_reentrant_checkpoint, kind_of
+from amad_torch.capture.scores import Scores, apart
 from amad_torch.capture.torch_modules import torch_modules_watched
 
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
 """How modules call their number of heads, where their maps hold samples and heads as one axis."""
 
-KINDS = ("self", "cross")
-
 _WRAPPED = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """How wrappers call the module that they hold."""
-
-
-class CapturedAttention(Mapping[str, LayerAttention]):
-    """Module path to what the module attended to, in the order of the calls."""
-
-    def __init__(self) -> None:
-        self._layers: dict[str, LayerAttention] = {}
-
-    def __getitem__(self, path: str) -> LayerAttention:
-        if path not in self._layers:
-            known = ", ".join(map(repr, list(self._layers)[:6])) or "nothing"
-            raise KeyError(f"{path!r} has no attention here; captured were {known}")
-        return self._layers[path]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
-
-    def __len__(self) -> int:
-        return len(self._layers)
-
-    def layers(self, *, kind: str | None = None, under: str | None = None) -> list[LayerAttention]:
-        """Layers in the order of their calls.
-
-        Args:
-            kind: ``"self"`` or ``"cross"``; ``None``: both.
-            under: only of modules at this path or below it, or that match it as a glob
-                (``"*.layer.3.*"``).
-
-        Raises:
-            ValueError: an unknown kind, or nothing is left.
-        """
-        if kind is not None and kind not in KINDS:
-            raise ValueError(f"kind must be 'self', 'cross' or None; got {kind!r}")
-        found = [
-            layer
-            for layer in self._layers.values()
-            if (kind is None or layer.kind == kind)
-            and (under is None or _matches(layer.path, under))
-        ]
-        if not found:
-            asked = ", ".join(
-                f"{name}={value!r}"
-                for name, value in (("kind", kind), ("under", under))
-                if value is not None
-            )
-            known = ", ".join(f"{one.path!r} ({one.kind})" for one in self._layers.values())
-            raise ValueError(f"no attention with {asked or 'anything'}; captured were {known}")
-        return found
-
-    def maps(self, *, kind: str | None = None, under: str | None = None) -> list[Tensor]:
-        """The maps ``[B, H, Q, K]`` of :meth:`layers`, in order."""
-        return [layer.maps for layer in self.layers(kind=kind, under=under)]
-
-    def __repr__(self) -> str:
-        return f"CapturedAttention({', '.join(map(repr, self._layers))})"
 
 
 @contextmanager
@@ -136,7 +80,7 @@ class _Capture:
         self._modules = list(named.values())  # kept, so that an id stays one module's
         self._wanted = None if wanted is None else list(wanted)
         for pattern in self._wanted or ():
-            if not any(_matches(path, pattern) for path in self._paths.values()):
+            if not any(matches_path(path, pattern) for path in self._paths.values()):
                 raise ValueError(
                     f"modules must name modules of the model; no module matches {pattern!r} "
                     f"(there are {', '.join(map(repr, list(self._paths.values())[1:6]))} ...)"
@@ -148,6 +92,7 @@ class _Capture:
         )
         self._training = any(one.requires_grad for one in model.parameters())
         self._running = Running(self._paths)
+        self._followed = Followed()
         self._routed = 0
         self._runs: dict[str, int] = {}
         self._lost: list[str] = []
@@ -163,9 +108,7 @@ class _Capture:
                 stack.enter_context(interface_watched(self._from_interface))
                 stack.enter_context(self._running.watched())
                 stack.enter_context(torch_modules_watched(self._from_torch_module))
-                running = self._running.sources
-                seen = self._from_sdpa, self._from_softmax
-                stack.enter_context(FunctionMode(*seen, self._is_routed, running))
+                stack.enter_context(FunctionMode(self, self._followed))
             for module in self._modules:
                 function = registered_for(module)
                 if function is not None:
@@ -192,7 +135,7 @@ class _Capture:
             )
             raise RuntimeError(f"no attention was captured: {how}")
         for pattern in self._wanted or ():
-            if not any(_matches(layer.path, pattern) for layer in self.captured.values()):
+            if not any(matches_path(layer.path, pattern) for layer in self.captured.values()):
                 raise RuntimeError(
                     f"no attention was captured of modules={pattern!r}: such modules exist, but "
                     "none of them attended to anything while the block ran"
@@ -200,43 +143,71 @@ class _Capture:
 
     def _take_calls(self) -> None:
         for call in self._calls:
-            module, query, key = call[:3]
+            module, query, key, value = call[:4]
             has_gradient = query.requires_grad or key.requires_grad
-            self._add(module, read_call(call), has_gradient)
+            self._add(module, read_call(call), has_gradient, values=_known(value))
         self._calls.clear()
 
-    def _is_routed(self) -> bool:
+    def is_routed(self) -> bool:
+        """Whether what runs now is seen in another way."""
         return self._routed > 0 or torch._C._current_graph_task_id() != -1
+
+    def sources(self) -> tuple[int, ...]:
+        """What the running module's queries and keys come from."""
+        return self._running.sources()
 
     @contextmanager
     def _from_interface(
-        self, module: nn.Module, read: Callable[[], Attended], pair: tuple[Tensor, Tensor]
-    ) -> Iterator[None]:
-        self._add(module, read, any(one.requires_grad for one in pair))
+        self, module: nn.Module, read: Callable[[], Attended], given: tuple[Tensor, Tensor, Tensor]
+    ) -> Iterator[Callable[[Any], None]]:
+        query, key, value = given
+        has_gradient = query.requires_grad or key.requires_grad
+        layer = self._add(module, read, has_gradient, values=_known(value))
         self._routed += 1
         try:
-            yield
+            yield lambda output: follow_heads(self._followed, output, layer, query.shape[1])
         finally:
             self._routed -= 1
 
     def _from_torch_module(
-        self, module: nn.Module, read: Callable[[], Attended], has_gradient: bool, kind: str
+        self,
+        module: nn.MultiheadAttention,
+        read: Callable[[], Attended],
+        values: Callable[[], Tensor],
+        has_gradient: bool,
+        kind: str,
     ) -> None:
-        self._add(module, read, has_gradient, kind=kind)
+        layer = self._add(module, read, has_gradient, kind=kind, values=values)
+        if layer is not None:
+            layer.meets(module.out_proj.weight)
 
-    def _from_sdpa(self, read: Callable[[], Attended], pair: tuple[Tensor, Tensor]) -> None:
-        module = self._running.innermost
-        if module is not None:
-            self._add(module, read, any(one.requires_grad for one in pair))
-
-    def _from_softmax(self, maps: Tensor, scores: Scores | None, sources: tuple[int, ...]) -> None:
+    def from_sdpa(
+        self, read: Callable[[], Attended], queries: Tensor, keys: Tensor, values: Tensor
+    ) -> LayerAttention | None:
+        """A call of SDPA."""
         module = self._running.innermost
         if module is None:
-            return
+            return None
+        has_gradient = queries.requires_grad or keys.requires_grad
+        return self._add(module, read, has_gradient, values=lambda: of_four_axes(values))
+
+    def from_softmax(
+        self, maps: Tensor, scores: Scores | None, sources: tuple[int, ...], values: Tensor | None
+    ) -> LayerAttention | None:
+        """Probabilities that have met values."""
+        module = self._running.innermost
+        if module is None:
+            return None
         four = _with_heads(maps, module)
-        read = None if scores is None else partial(scores.read, *four.shape[:2])
-        kind = kind_of(module, self._paths[id(module)], sources)
-        self._add(module, read, maps.requires_grad, maps=four, kind=kind)
+        axes = four.shape[:2]
+        return self._add(
+            module,
+            None if scores is None else partial(scores.read, *axes),
+            maps.requires_grad,
+            maps=four,
+            kind=kind_of(module, self._paths[id(module)], sources),
+            values=None if values is None else partial(apart, values, *axes),
+        )
 
     def _from_registered(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
@@ -254,11 +225,19 @@ class _Capture:
             self._add(module, None, answer.requires_grad, maps=answer, checked=False)
             return
         given = dict(answer)
-        kind = given.pop("kind", None)
+        kind, values, projection = (given.pop(name, None) for name in BESIDE_THE_MAPS)
         given.setdefault("scale", given["queries"].shape[-1] ** -0.5)
         attended = Attended(**given)
         has_gradient = attended.queries.requires_grad or attended.keys.requires_grad
-        self._add(module, lambda: attended, has_gradient, kind=kind)
+        layer = self._add(
+            module,
+            lambda: attended,
+            has_gradient,
+            kind=kind,
+            values=None if values is None else _known(values),
+        )
+        if layer is not None and projection is not None:
+            layer.meets(projection)
 
     def _add(
         self,
@@ -269,21 +248,33 @@ class _Capture:
         kind: str | None = None,
         maps: Tensor | None = None,
         checked: bool = True,
-    ) -> None:
+        values: Callable[[], Tensor] | None = None,
+    ) -> LayerAttention | None:
         path = self._paths.get(id(module))
         if path is None or torch._C._current_graph_task_id() != -1:
-            return
-        if self._wanted is not None and not any(_matches(path, one) for one in self._wanted):
-            return
+            return None
+        if self._wanted is not None and not any(matches_path(path, one) for one in self._wanted):
+            return None
         if kind is None:
             kind = kind_of(module, path, self._running.sources())
         run = self._runs[path] = self._runs.get(path, 0) + 1
         name = path if run == 1 else f"{path}#{run}"
-        if not has_gradient and self._training and _in_reentrant_checkpoint():
+        if not has_gradient and self._training and in_reentrant_checkpoint():
             self._lost.append(path)
-        self.captured._layers[name] = LayerAttention(
-            path, kind, read, requires_grad=has_gradient, maps=maps, checked=checked
+        layer = self.captured._layers[name] = LayerAttention(
+            name,
+            kind,
+            read,
+            requires_grad=has_gradient,
+            maps=maps,
+            checked=checked,
+            values=values,
         )
+        return layer
+
+
+def _known(value: Tensor) -> Callable[[], Tensor]:
+    return lambda: value
 
 
 def _with_heads(maps: Tensor, module: nn.Module) -> Tensor:
@@ -292,23 +283,6 @@ def _with_heads(maps: Tensor, module: nn.Module) -> Tensor:
     heads = next((getattr(module, name) for name in _HEADS if hasattr(module, name)), 1)
     heads = heads if isinstance(heads, int) and maps.shape[0] % heads == 0 else 1
     return maps.reshape(-1, heads, *maps.shape[-2:])
-
-
-def _in_reentrant_checkpoint() -> bool:
-    if torch.is_grad_enabled():
-        return False
-    code = torch.utils.checkpoint.CheckpointFunction.forward.__code__
-    frame = sys._getframe()
-    while frame is not None:
-        if frame.f_code is code:
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
-
-
-def _matches(path: str, pattern: str) -> bool:
-    path = path.split("#")[0]
-    return fnmatchcase(path, pattern) or path == pattern or path.startswith(f"{pattern}.")
 
 
 def _plain(name: str) -> str:

@@ -7,15 +7,22 @@ attention.
 """
 
 from collections.abc import Callable
-from typing import Any
-from weakref import ref
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from amad_torch.capture.layer_attention import Attended, causal_mask, mask_and_bias
+from amad_torch.capture.following import Followed
+from amad_torch.capture.layer_attention import (
+    Attended,
+    LayerAttention,
+    causal_mask,
+    mask_and_bias,
+)
+from amad_torch.capture.projection import Heads, follow_heads, heads_through, meets_projection
 from amad_torch.capture.scores import Scores, product_of, through
+from amad_torch.capture.values import Axes, axes_after, values_in
 
 _SDPA = functional.scaled_dot_product_attention
 _PRODUCTS = {"matmul", "bmm", "__matmul__", "__rmatmul__", "einsum", "baddbmm"}
@@ -28,24 +35,36 @@ _OF_PROBABILITIES = {
 }  # fmt: skip
 """What may happen to probabilities before they meet the values; talking heads mix them."""
 
-SeenAttended = Callable[[Callable[[], Attended], tuple[Tensor, Tensor]], None]
-SeenMaps = Callable[[Tensor, Scores | None, tuple[int, ...]], None]
+
+class _Probabilities(NamedTuple):
+    maps: Tensor
+    scores: Scores | None
+    sources: tuple[int, ...]
+    axes: Axes | None
+
+
+class Told(Protocol):
+    """Who is told of attention; each answers with the layer, ``None`` where it is not wanted."""
+
+    def from_sdpa(
+        self, read: Callable[[], Attended], queries: Tensor, keys: Tensor, values: Tensor
+    ) -> LayerAttention | None: ...
+
+    def from_softmax(
+        self, maps: Tensor, scores: Scores | None, sources: tuple[int, ...], values: Tensor | None
+    ) -> LayerAttention | None: ...
+
+    def is_routed(self) -> bool: ...
+
+    def sources(self) -> tuple[int, ...]: ...
 
 
 class FunctionMode(TorchFunctionMode):
     """Tells of attention that is computed by functions of PyTorch."""
 
-    def __init__(
-        self,
-        attended: SeenAttended,
-        maps: SeenMaps,
-        silent: Callable[[], bool],
-        sources: Callable[[], tuple[int, ...]],
-    ) -> None:
+    def __init__(self, told: Told, followed: Followed) -> None:
         super().__init__()
-        self._attended, self._maps = attended, maps
-        self._silent, self._sources = silent, sources
-        self._followed: dict[int, tuple[Any, Any]] = {}
+        self._told, self._followed = told, followed
 
     def __torch_function__(
         self,
@@ -55,7 +74,7 @@ class FunctionMode(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self._silent():
+        if self._told.is_routed():
             return func(*args, **kwargs)
         if func is _SDPA:
             return self._sdpa(args, kwargs)
@@ -72,13 +91,10 @@ class FunctionMode(TorchFunctionMode):
     def _sdpa(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale")
         given = dict(zip(names, args, strict=False)) | kwargs
-        queries, keys = given["query"], given["key"]
+        queries, keys, values = given["query"], given["key"], given["value"]
 
         def read() -> Attended:
-            four = [
-                one if one.dim() == 4 else one.reshape(-1, 1, *one.shape[-2:])
-                for one in (queries, keys)
-            ]
+            four = [of_four_axes(one) for one in (queries, keys)]
             mask, bias, fill = mask_and_bias(given.get("attn_mask"))
             if given.get("is_causal"):
                 mask = causal_mask(queries.shape[-2], keys.shape[-2], queries.device)
@@ -86,66 +102,71 @@ class FunctionMode(TorchFunctionMode):
             scale = queries.shape[-1] ** -0.5 if scale is None else float(scale)
             return Attended(four[0], four[1], scale, mask, bias, in_empty_rows=fill)
 
-        self._attended(read, (queries, keys))
-        return _SDPA(*args, **kwargs)
+        layer = self._told.from_sdpa(read, queries, keys, values)
+        output = _SDPA(*args, **kwargs)
+        follow_heads(self._followed, output, layer, queries.shape[1] if queries.dim() == 4 else 1)
+        return output
 
     def _product(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         output = func(*args, **kwargs)
         factors = [one for one in _tensors(args) if one.dim() >= 3]
         for factor in factors:
-            known = self._known(factor)
+            known = self._followed.known(factor)
             if isinstance(known, _Probabilities):
-                self._maps(known.maps, known.scores, known.sources)
-                self._forget(factor)
+                self._meets_values(known, values_in(name, factor, known.axes, args), output)
+                self._followed.forget(factor)
+                return output
+            if isinstance(known, Heads) and meets_projection(known, factor, name, args, kwargs):
                 return output
         scores = product_of(name, args, kwargs) if len(factors) >= 2 else None
         if scores is not None and isinstance(output, Tensor):
-            self._remember(output, scores)
+            self._followed.remember(output, scores)
         return output
+
+    def _meets_values(self, known: _Probabilities, values: Tensor | None, output: Any) -> None:
+        layer = self._told.from_softmax(known.maps, known.scores, known.sources, values)
+        if layer is not None:
+            follow_heads(self._followed, output, layer, layer.shape[1])
 
     def _softmax(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         output = func(*args, **kwargs)
         given = args[0] if args else kwargs.get("input")
         dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
         last = dim in (-1, output.dim() - 1)
-        scores = self._known(given) if isinstance(given, Tensor) else None
+        scores = self._followed.known(given) if isinstance(given, Tensor) else None
         scores = scores if isinstance(scores, Scores) else None
         if last and (output.dim() == 4 or (output.dim() == 3 and scores is not None)):
-            self._remember(output, _Probabilities(output, scores, self._sources()))
+            axes = tuple(range(output.dim()))
+            known = _Probabilities(output, scores, self._told.sources(), axes)
+            self._followed.remember(output, known)
         return output
 
     def _follow(
         self, name: str, output: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         for tensor in _tensors(args):
-            known = self._known(tensor)
+            known = self._followed.known(tensor)
+            further: Any = None
             if isinstance(known, Scores):
-                scores = through(known, tensor, name, output, args, kwargs)
-                if scores is not None:
-                    self._remember(output, scores)
-                return
-            if isinstance(known, _Probabilities) and name in _OF_PROBABILITIES:
-                maps = known.maps
-                if name == "__getitem__" and output.shape[:-1] == maps.shape[:-1]:
-                    maps = output  # the column of an attention sink is cut off
-                self._remember(output, _Probabilities(maps, known.scores, known.sources))
-                return
-
-    def _remember(self, tensor: Tensor, what: Any) -> None:
-        key, followed = id(tensor), self._followed
-        followed[key] = (ref(tensor, lambda _: followed.pop(key, None)), what)
-
-    def _forget(self, tensor: Tensor) -> None:
-        self._followed.pop(id(tensor), None)
-
-    def _known(self, tensor: Tensor) -> Any:
-        found = self._followed.get(id(tensor))
-        return found[1] if found is not None and found[0]() is tensor else None
+                further = through(known, tensor, name, output, args, kwargs)
+            elif isinstance(known, Heads):
+                if not meets_projection(known, tensor, name, args, kwargs):
+                    further = heads_through(known, tensor, name, output)
+            elif isinstance(known, _Probabilities) and name in _OF_PROBABILITIES:
+                axes = axes_after(known.axes, name, tensor, output, args, kwargs)
+                # Where the column of an attention sink is cut off, what is left are the maps.
+                cut = name == "__getitem__" and output.shape[:-1] == known.maps.shape[:-1]
+                further = known._replace(maps=output if cut else known.maps, axes=axes)
+            else:
+                continue
+            if further is not None:
+                self._followed.remember(output, further)
+            return
 
 
-class _Probabilities:
-    def __init__(self, maps: Tensor, scores: Scores | None, sources: tuple[int, ...]) -> None:
-        self.maps, self.scores, self.sources = maps, scores, sources
+def of_four_axes(one: Tensor) -> Tensor:
+    """``[B, H, L, d]``, also of what has no axis of heads."""
+    return one if one.dim() == 4 else one.reshape(-1, 1, *one.shape[-2:])
 
 
 def _tensors(args: tuple[Any, ...]) -> list[Tensor]:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from amad_torch.capture.layer_attention import Attended, both_biases, causal_mask, mask_and_bias
 
 Record = Callable[
-    [nn.Module, Callable[[], Attended], tuple[Tensor, Tensor]], AbstractContextManager[None]
+    [nn.Module, Callable[[], Attended], tuple[Tensor, Tensor, Tensor]],
+    AbstractContextManager[Callable[[Any], None]],
 ]
 
 
@@ -26,6 +27,7 @@ def interface_watched(record: Record) -> Iterator[None]:
     """Tell ``record`` of every attention that goes through the interface, until the block ends.
 
     ``record`` gives a block in which the attention itself runs: what is seen there is seen already.
+    It is told the attention's output, ``[B, Q, H, d]``.
     """
     modeling = sys.modules.get("transformers.modeling_utils")
     interface: Any = getattr(modeling, "AttentionInterface", None)
@@ -39,11 +41,13 @@ def interface_watched(record: Record) -> Iterator[None]:
         eager = function is default
 
         def attend(
-            module: nn.Module, query: Tensor, key: Tensor, *others: Any, **named: Any
+            module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *others: Any, **named: Any
         ) -> Any:
             given = _Given(module, query, key, others, named, eager)
-            with record(module, given.read, (query, key)):
-                return function(module, query, key, *others, **named)
+            with record(module, given.read, (query, key, value)) as gave:
+                output = function(module, query, key, value, *others, **named)
+                gave(output[0] if isinstance(output, tuple) else output)
+            return output
 
         return attend
 
@@ -54,7 +58,7 @@ def interface_watched(record: Record) -> Iterator[None]:
         interface.get_interface = original
 
 
-Call = tuple[nn.Module, Tensor, Tensor, tuple[Any, ...], dict[str, Any]]
+Call = tuple[nn.Module, Tensor, Tensor, Tensor, tuple[Any, ...], dict[str, Any]]
 
 
 @contextmanager
@@ -74,10 +78,10 @@ def compiled_interface_watched(calls: list[Call]) -> Iterator[None]:
 
     def collecting(function: Callable[..., Any]) -> Callable[..., Any]:
         def attend(
-            module: nn.Module, query: Tensor, key: Tensor, *others: Any, **named: Any
+            module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *others: Any, **named: Any
         ) -> Any:
-            calls.append((module, query, key, others, named))
-            return function(module, query, key, *others, **named)
+            calls.append((module, query, key, value, others, named))
+            return function(module, query, key, value, *others, **named)
 
         return attend
 
@@ -91,7 +95,7 @@ def compiled_interface_watched(calls: list[Call]) -> Iterator[None]:
 
 def read_call(call: Call) -> Callable[[], Attended]:
     """What the maps of a collected call follow from."""
-    module, query, key, others, named = call
+    module, query, key, _, others, named = call
     return _Given(module, query, key, others, named, eager=False).read
 
 
@@ -109,7 +113,7 @@ class _Given:
     ) -> None:
         self.query, self.key = query, key
         self.eager = eager
-        by_position = others[1] if len(others) > 1 else None  # others[0] are the values
+        by_position = others[0] if others else None
         self.attention_mask = named.get("attention_mask", by_position)
         self.scaling, self.softcap = named.get("scaling"), named.get("softcap")
         self.position_bias, self.sinks = named.get("position_bias"), named.get("s_aux")

@@ -60,10 +60,13 @@ class LayerAttention:
         requires_grad: bool,
         maps: Tensor | None = None,
         checked: bool = True,
+        values: Callable[[], Tensor] | None = None,
     ) -> None:
         self.path, self.kind, self.requires_grad = path, kind, requires_grad
         self._read, self._maps, self._checked = read, maps, checked
         self._attended: Attended | None = None
+        self._values = values
+        self._projections: list[Tensor] = []
 
     @property
     def queries(self) -> Tensor:
@@ -102,6 +105,59 @@ class LayerAttention:
         """``[H]`` scores of a further key without a value, so that rows sum to less than 1;
         ``None``: there is none."""
         return self.attended.sinks
+
+    @property
+    def values(self) -> Tensor:
+        """``[B, Hk, K, d]``, what the maps mix; grouped values are not repeated.
+
+        Raises:
+            ValueError: they are not known, or are no values of these keys.
+        """
+        found = None if self._values is None else self._values()
+        batch, heads, _, keys = self.shape
+        fits = found is not None and found.dim() == 4 and heads % found.shape[1] == 0
+        if found is None or not fits or (found.shape[0], found.shape[2]) != (batch, keys):
+            raise ValueError(
+                f"the values of {self.path!r} are not known: its maps meet them in a way that "
+                "cannot be followed; say with register_attention(module_class, function) what "
+                "they are"
+            )
+        return found
+
+    @property
+    def projection(self) -> Tensor:
+        """``[D, H d]``, the weight of the linear layer that mixes the heads' outputs.
+
+        Raises:
+            ValueError: it is not known: something else comes between, two layers read the heads (as
+                with an adapter), or the weight is sharded and not here.
+        """
+        found = {id(one): one for one in self._projections}
+        weight = next(iter(found.values()), None)
+        if weight is None or len(found) > 1 or not weight.untyped_storage().size():
+            raise ValueError(
+                f"the output projection of {self.path!r} is not known: its heads must go into one "
+                "linear layer, not compiled, without an adapter, whose weight is whole; got "
+                f"{'a sharded one' if len(found) == 1 else len(found)}"
+            )
+        return weight
+
+    def meets(self, weight: Tensor) -> None:
+        """The heads' outputs went into a linear layer."""
+        self._projections.append(weight)
+
+    @property
+    def head_outputs(self) -> Tensor:
+        """``V_i W_i`` ``[B, H, K, D]``, what head i adds to the output for each key: its values
+        times its part of :attr:`projection`.
+
+        Raises:
+            ValueError: values or projection are not known.
+        """
+        heads, values, weight = self.shape[1], self.values, self.projection
+        values = values.repeat_interleave(heads // values.shape[1], dim=1)
+        parts = weight.reshape(len(weight), heads, -1).to(values.dtype)
+        return torch.einsum("bhkd,ohd->bhko", values, parts)
 
     @property
     def attended(self) -> Attended:

@@ -10,6 +10,9 @@ RegisteredFunction = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], An
 REGISTERED: dict[type[nn.Module], RegisteredFunction] = {}
 """By module class."""
 
+BESIDE_THE_MAPS = ("kind", "values", "projection")
+"""What a registered function may say that no map follows from."""
+
 
 def register_attention(module_class: type[nn.Module], function: RegisteredFunction) -> None:
     """Say what a class of module attends to, where capture cannot see it.
@@ -19,8 +22,9 @@ def register_attention(module_class: type[nn.Module], function: RegisteredFuncti
         function: ``function(module, args, kwargs, output)``, called after every forward pass of
             such a module; it returns the maps ``[B, H, Q, K]`` after the softmax and before
             dropout, or a mapping with ``queries`` ``[B, H, Q, d]`` and ``keys`` ``[B, Hk, K, d]``
-            and, where needed, ``scale``, ``mask`` (boolean), ``bias``, ``kind``; ``None`` where
-            this call attended to nothing.
+            and, where needed, ``scale``, ``mask`` (boolean), ``bias``, ``kind``, ``values``
+            ``[B, Hk, K, d]``, ``projection`` ``[D, H d]``; ``None`` where this call attended to
+            nothing.
 
     Raises:
         TypeError: ``module_class`` is no class of ``nn.Module``, or ``function`` cannot be called.

@@ -1,6 +1,7 @@
 """Which module runs, and whether it attends to itself: hooks for the time of a capture."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -94,6 +95,19 @@ def kind_of(module: nn.Module, path: str, sources: tuple[int, ...]) -> str:
         return "cross" if sources[0] != sources[1] else "self"
     named = bool(_CROSS.search(path) or _CROSS.search(type(module).__name__))
     return "cross" if named or getattr(module, "is_cross_attention", False) is True else "self"
+
+
+def in_reentrant_checkpoint() -> bool:
+    """Whether what runs now runs without a graph, to be run again in the backward pass."""
+    if torch.is_grad_enabled():
+        return False
+    code = torch.utils.checkpoint.CheckpointFunction.forward.__code__
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 def _storage(tensor: Tensor) -> int:

@@ -38,16 +38,16 @@ class Scores:
 
     def read(self, batch: int, heads: int) -> Attended:
         """What the maps follow from; axes of samples and heads that are one come apart."""
-        queries, keys = (_apart(one, batch, heads) for one in (self.queries, self.keys))
+        queries, keys = (apart(one, batch, heads) for one in (self.queries, self.keys))
         mask: Tensor | None = None
         bias: Tensor | None = None
         fill = -float("inf")
         for one in self.added:
-            its_mask, its_bias, its_fill = mask_and_bias(_apart(one, batch, heads))
+            its_mask, its_bias, its_fill = mask_and_bias(apart(one, batch, heads))
             mask, fill = both_masks(mask, its_mask), max(fill, its_fill)
             bias = both_biases(bias, its_bias)
         for one in self.dropped:
-            mask = both_masks(mask, ~_apart(one, batch, heads))
+            mask = both_masks(mask, ~apart(one, batch, heads))
         return Attended(queries, keys, self.scale, mask, bias, self.softcap, in_empty_rows=fill)
 
 
@@ -165,7 +165,8 @@ def _einsum(args: tuple[Any, ...]) -> Scores | None:
     )
 
 
-def _apart(one: Tensor, batch: int, heads: int) -> Tensor:
+def apart(one: Tensor, batch: int, heads: int) -> Tensor:
+    """With axes of samples and heads where they are one."""
     if one.dim() == 3 and one.shape[0] == batch * heads:
         return one.reshape(batch, heads, *one.shape[1:])
     return one

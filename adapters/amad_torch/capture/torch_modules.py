@@ -15,7 +15,9 @@ from torch.nn import functional
 
 from amad_torch.capture.layer_attention import Attended, both_biases, both_masks, mask_and_bias
 
-Told = Callable[[nn.Module, Callable[[], Attended], bool, str], None]
+Told = Callable[
+    [nn.MultiheadAttention, Callable[[], Attended], Callable[[], Tensor], bool, str], None
+]
 
 
 @contextmanager
@@ -45,6 +47,7 @@ def torch_modules_watched(record: Told) -> Iterator[None]:
             lambda: attended_by(
                 self, query, key, given.get("key_padding_mask"), given.get("attn_mask")
             ),
+            lambda: values_of(self, value),
             _has_gradient(self, query, key),
             "self" if query is key else "cross",
         )
@@ -62,6 +65,7 @@ def torch_modules_watched(record: Told) -> Iterator[None]:
                 lambda: _attended_by_layer(
                     self, src, given.get("src_key_padding_mask"), given.get("src_mask")
                 ),
+                lambda: values_of(self.self_attn, _given_by_layer(self, src)),
                 False,
                 "self",
             )
@@ -84,6 +88,27 @@ def torch_modules_watched(record: Told) -> Iterator[None]:
             owner.forward = original
 
 
+def values_of(module: nn.MultiheadAttention, value: Tensor) -> Tensor:
+    """Values ``[B, H, K, d]`` of one call, from the module's projections."""
+    if value.dim() == 2:
+        value = value[None]
+    elif not module.batch_first:
+        value = value.transpose(0, 1)
+    packed = module.in_proj_weight
+    weight = module.v_proj_weight if packed is None else packed.chunk(3)[2]
+    bias = None if module.in_proj_bias is None else module.in_proj_bias.chunk(3)[2]
+    return _by_heads(module, functional.linear(value, weight, bias), module.bias_v)
+
+
+def _by_heads(module: nn.MultiheadAttention, keys: Tensor, further: Tensor | None) -> Tensor:
+    """``[B, H, K, d]`` of keys or values, with those that the module adds itself."""
+    if further is not None:
+        keys = torch.cat([keys, further.expand(keys.shape[0], 1, -1)], dim=1)
+    if module.add_zero_attn:
+        keys = torch.cat([keys, torch.zeros_like(keys[:, :1])], dim=1)
+    return keys.reshape(*keys.shape[:2], module.num_heads, -1).transpose(1, 2)
+
+
 def attended_by(
     module: nn.MultiheadAttention,
     query: Tensor,
@@ -102,15 +127,8 @@ def attended_by(
         query_weight, key_weight = module.q_proj_weight, module.k_proj_weight
     biases = (None, None) if module.in_proj_bias is None else module.in_proj_bias.chunk(3)[:2]
     queries = functional.linear(query, query_weight, biases[0])
-    keys = functional.linear(key, key_weight, biases[1])
-    if module.bias_k is not None:
-        keys = torch.cat([keys, module.bias_k.expand(keys.shape[0], 1, -1)], dim=1)
-    if module.add_zero_attn:
-        keys = torch.cat([keys, torch.zeros_like(keys[:, :1])], dim=1)
-    queries, keys = (
-        part.reshape(*part.shape[:2], module.num_heads, -1).transpose(1, 2)
-        for part in (queries, keys)
-    )
+    keys = _by_heads(module, functional.linear(key, key_weight, biases[1]), module.bias_k)
+    queries = queries.reshape(*queries.shape[:2], module.num_heads, -1).transpose(1, 2)
     mask, bias, fill = _masks(module, key_padding_mask, attn_mask, queries, keys)
     return Attended(queries, keys, module.head_dim**-0.5, mask, bias, in_empty_rows=fill)
 
@@ -124,10 +142,15 @@ def _attended_by_layer(
     """The same of a layer whose fast path did without its attention module."""
     if src.is_nested:
         lengths = torch.tensor([one.shape[0] for one in src.unbind()], device=src.device)
-        src = torch.nested.to_padded_tensor(src, 0.0)
-        key_padding_mask = torch.arange(src.shape[1], device=src.device) >= lengths[:, None]
-    given = layer.norm1(src) if layer.norm_first else src
+        key_padding_mask = torch.arange(int(lengths.max()), device=src.device) >= lengths[:, None]
+    given = _given_by_layer(layer, src)
     return attended_by(layer.self_attn, given, given, key_padding_mask, attn_mask)
+
+
+def _given_by_layer(layer: nn.TransformerEncoderLayer, src: Tensor) -> Tensor:
+    if src.is_nested:
+        src = torch.nested.to_padded_tensor(src, 0.0)
+    return layer.norm1(src) if layer.norm_first else src
 
 
 def _masks(

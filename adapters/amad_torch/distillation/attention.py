@@ -13,27 +13,21 @@ from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import MatchedLayers
 from amad_torch.peers import METHODS, distillation_loss
 
-INPUTS = ("maps", "scores", "vectors")
-"""What capture can give; values and logits it cannot."""
-
-
-_NOT_CAPTURED = {"minilm_value_relation": "values", "squeezing_heads": "values"}
+RELATED = ("queries", "keys", "values")
+"""What relations are compared of, by the methods that compare them."""
 
 
 def check_method(name: str) -> None:
-    """An error where a method is unknown, or needs what capture does not give."""
+    """An error where a method is unknown, or compares what no layer attends to."""
     check_choice("method", name, METHODS)
-    peer = METHODS[name]
-    needed = _NOT_CAPTURED.get(name) or (peer.inputs if peer.inputs not in INPUTS else "")
-    if needed:
+    if METHODS[name].inputs == "logits":
         raise ValueError(
-            f"method must compare maps, scores, or queries and keys; {name!r} needs {needed}, "
-            "which capture does not give"
-            + (" (the output part of the loss compares them)" if needed == "logits" else "")
+            f"method must compare layers; {name!r} compares logits, as the output part of the loss "
+            "does (output_weight, output_temperature)"
         )
-    if peer.learned:
+    if METHODS[name].learned:
         raise ValueError(
-            f"method {name!r} has parameters of its own ({', '.join(peer.learned)}), which must be "
+            f"method {name!r} has parameters of its own, {', '.join(METHODS[name].learned)}, to be "
             "trained with the student: use capture_attention and the loss in a loop of your own"
         )
 
@@ -58,6 +52,9 @@ def _maps_loss(
     options: Mapping[str, Any],
 ) -> Tensor:
     teacher, student = _fitted(matched, lengths)
+    if method == "squeezing_heads":
+        values = _head_outputs(matched, teacher, lengths).to(student.device)
+        options = {"teacher_values": values, **options}
     return distillation_loss(
         name=method, teacher=teacher, student=student, mask=lengths.cut(mask), **options
     )
@@ -66,6 +63,17 @@ def _maps_loss(
 def _fitted(matched: MatchedLayers, lengths: Lengths) -> tuple[Tensor, Tensor]:
     teacher = _average([layer.maps.detach() for layer in matched.teacher], matched.name)
     return lengths.fitted(teacher, matched.student.maps, matched.name)
+
+
+def _head_outputs(matched: MatchedLayers, fitted: Tensor, lengths: Lengths) -> Tensor:
+    """What each teacher head adds to the output for each key that ``fitted`` maps have."""
+    if len(matched.teacher) > 1:
+        raise ValueError("squeezing_heads merges the heads of one teacher layer; give one")
+    outputs = matched.teacher[0].head_outputs.detach()
+    kept = outputs[:, :, lengths.crop[0] if lengths.crop else 0 :]
+    if kept.shape[2] != fitted.shape[3]:
+        raise ValueError("squeezing_heads has no values for patches of another grid: not resize")
+    return kept
 
 
 def matched_alignment(
@@ -108,21 +116,41 @@ def _vectors_loss(
     lengths: Lengths,
     options: Mapping[str, Any],
 ) -> Tensor:
-    """Relations among queries and among keys, added up; the last of several teacher layers."""
-    teacher, student = matched.teacher[-1], matched.student
+    """Relations among queries, keys and values, added up; the last of several teacher layers."""
+    related, mask = dict(options), lengths.cut(mask)
+    chosen = ("values",) if method == _OF_VALUES else related.pop("vectors", RELATED)
+    if isinstance(chosen, str) or not chosen:
+        raise ValueError(f"vectors must be a tuple of some of {RELATED}; got {chosen!r}")
     losses = []
-    for vectors in ("queries", "keys"):
-        given = [getattr(layer, vectors) for layer in (teacher, student)]
+    for name in chosen:
+        check_choice("vectors", name, RELATED)
+        teacher, student = (
+            getattr(layer, name)[:, :, first:]
+            for layer, first in zip(
+                (matched.teacher[-1], matched.student), lengths.crop or (0, 0), strict=True
+            )
+        )
         losses.append(
             distillation_loss(
                 name=method,
-                teacher=given[0].detach(),
-                student=given[1],
-                mask=mask if student.kind == "self" else None,
-                **options,
+                teacher=teacher.detach(),
+                student=student,
+                mask=_among_tokens(mask, 2 if name == "queries" else 1),
+                **related,
             )
         )
     return torch.stack(losses).sum()
+
+
+_OF_VALUES = "minilm_value_relation"
+
+
+def _among_tokens(mask: Tensor | None, other: int) -> Tensor | None:
+    """The relations ``[B, L, L]`` among tokens of one axis of the cells, of which any counts."""
+    if mask is None:
+        return None
+    counts = mask.any(dim=other)
+    return counts[:, :, None] & counts[:, None, :]
 
 
 _Loss = Callable[[MatchedLayers, str, Tensor | None, Lengths, Mapping[str, Any]], Tensor]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amad_torch.capture.capturing import CapturedAttention
+from amad_torch.capture.captured import CapturedAttention
 from amad_torch.distillation.attention import matched_alignment, matched_loss
 from amad_torch.distillation.cells import counted_cells
 from amad_torch.distillation.match import MatchedLayers, matched_layers

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from amad_core.arguments.maps import check_temperature
 from amad_core.training.schedule import check_weight
-from amad_torch.capture.capturing import CapturedAttention, capture_attention
+from amad_torch.capture.captured import CapturedAttention
+from amad_torch.capture.capturing import capture_attention
 from amad_torch.distillation.as_student import AsStudent
 from amad_torch.distillation.attention import check_method
 from amad_torch.distillation.attention_part import attention_part
@@ -52,8 +53,7 @@ class Distiller(AsStudent):
 
     Args:
         teacher, student: any ``nn.Module`` that is called with the entries of a batch.
-        method: a key of ``METHODS`` that compares maps, scores, or queries and keys, without
-            parameters of its own.
+        method: a key of ``METHODS`` that compares layers, without parameters of its own.
         temperature: τ of the softmax over student heads, for AMAD's variants.
         layers: which teacher layer teaches which student layer, as in ``layer_pairs``; within
             self- and cross-attention, and within each part that both models have.
@@ -63,7 +63,9 @@ class Distiller(AsStudent):
         matches: what is compared with what, where everything that both have is not wanted.
         crop: ``(teacher tokens, student tokens)`` left out at the beginning of both axes.
         resize: the teacher's patch grid is resized to the student's.
-        options: further keywords of the method (``eps``, ``relation_heads``).
+        options: further keywords of the method (``eps``, ``relation_heads``); of
+            ``minilmv2_relation`` also ``vectors``, of which relations are added up, by default
+            ``("queries", "keys", "values")``.
 
     Raises:
         TypeError: models that are no ``nn.Module``, an option of the wrong type.

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from amad_core.training.layers import layer_pairs
-from amad_torch.capture.capturing import CapturedAttention, capture_attention
+from amad_torch.capture.captured import CapturedAttention
+from amad_torch.capture.capturing import capture_attention
 from amad_torch.capture.layer_attention import LayerAttention
 from amad_torch.distillation.cells import counted_cells
 from amad_torch.distillation.likeness import (

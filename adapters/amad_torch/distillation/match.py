@@ -8,7 +8,7 @@ from torch import Tensor
 
 from amad_core.arguments.words import check_choice
 from amad_core.training.layers import Layers, layer_pairs
-from amad_torch.capture.capturing import KINDS, CapturedAttention
+from amad_torch.capture.captured import KINDS, CapturedAttention
 from amad_torch.capture.layer_attention import LayerAttention
 
 GroupedLayers: TypeAlias = Layers | Sequence[tuple[Sequence[int], int]]
