@@ -2,7 +2,7 @@
 
 ``python distributed_distiller.py RANK PROCESSES FOLDER``: writes, for every way to wrap a distiller
 and every batch, ``FOLDER/WAY-BATCH.safetensors`` with the loss, averaged over the processes, and
-the gradients of the student's parameters.
+the gradients of the student's parameters, and those that a loss learns.
 """
 
 import sys
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -53,9 +54,25 @@ def fsdp2(found: Distiller) -> nn.Module:
     return fully_shard(found)
 
 
+def ddp_learned(found: Distiller) -> nn.Module:
+    return DistributedDataParallel(found)
+
+
+def fsdp2_learned(found: Distiller) -> nn.Module:
+    return fsdp2(found)
+
+
 WAYS: dict[str, Callable[[Distiller], nn.Module]] = {
-    one.__name__: one for one in (ddp, ddp_student, ddp_attention, fsdp2)
+    one.__name__: one
+    for one in (ddp, ddp_student, ddp_attention, fsdp2, ddp_learned, fsdp2_learned)
 }
+
+
+def made(way: str) -> Distiller:
+    """The distiller of a way, before it is wrapped."""
+    if not way.endswith("learned"):
+        return distiller("gpt2")
+    return distiller("gpt2", method="align_to_distill", example=batch("gpt2"))
 
 
 def full(tensor: Any) -> Tensor:
@@ -68,7 +85,7 @@ def main(rank: int, processes: int, folder: Path) -> None:
     try:
         for way, wrapped in WAYS.items():
             for name in BATCHES:
-                found = distiller("gpt2")
+                found = made(way)
                 model = wrapped(found)
                 shard = {key: one.chunk(processes)[rank] for key, one in whole_batch(name).items()}
                 loss = model(**shard).loss
@@ -77,7 +94,10 @@ def main(rank: int, processes: int, folder: Path) -> None:
                 dist.all_reduce(loss)
                 tensors = {
                     key.removeprefix("module."): full(one.grad).contiguous()
-                    for key, one in found.student.named_parameters()
+                    for key, one in (
+                        *found.student.named_parameters(),
+                        *found.learned.named_parameters(prefix="learned"),
+                    )
                     if one.grad is not None
                 }
                 if rank == 0:
@@ -85,6 +105,9 @@ def main(rank: int, processes: int, folder: Path) -> None:
                 with capture_attention(model) as attention:
                     model(**shard)
                 assert "student.transformer.h.0.attn" in attention, list(attention)
+        found = made("ddp_learned")
+        with pytest.raises(ValueError, match="wrap the distiller, not the student"):
+            ddp_student(found)(**shard)
     finally:
         dist.destroy_process_group()
 

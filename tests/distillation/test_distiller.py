@@ -253,7 +253,7 @@ def test_peers_that_capture_can_feed(method: str, options: dict[str, Any]) -> No
     ("changes", "message"),
     [
         ({"method": "logits_kl"}, "the output part"),
-        ({"method": "amad_projected"}, "parameters of its own"),
+        ({"method": "amad_projected"}, "example is missing for 'amad_projected'.*example=batch"),
         ({"method": "kl"}, "method must be one of"),
         ({"temperature": 0.0}, "temperature must be"),
         ({"attention_weight": -1.0}, "attention_weight must be finite"),

@@ -14,10 +14,9 @@ pytest.importorskip("transformers")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from tests.distillation.distributed_distiller import BATCHES, WAYS, whole_batch  # noqa: E402
+from tests.distillation.distributed_distiller import BATCHES, WAYS, made, whole_batch  # noqa: E402
 from tests.distillation.test_accumulation import (  # noqa: E402
     close,
-    distiller,
     gradients,
     joined,
 )
@@ -47,13 +46,17 @@ def written(tmp_path_factory: Any) -> Path:
 def test_shards_give_what_the_joined_batch_gives(way: str, name: str, written: Path) -> None:
     found = load_file(written / f"{way}-{name}.safetensors")
     loss = found.pop("loss")
-    alone = distiller("gpt2")
+    alone = made(way)
     if way == "ddp_attention":
         alone.output_weight = alone.task_weight = 0.0
     expected = alone(**whole_batch(name)).loss
     expected.backward()
     assert torch.allclose(loss, expected.detach(), rtol=1e-5)
-    wanted = gradients(alone)
+    learned = {
+        key: one.grad for key, one in alone.learned.named_parameters(prefix="learned")
+    }  # fmt: skip
+    assert bool(learned) == way.endswith("learned")
+    wanted = gradients(alone) | learned
     behind = found.keys() - wanted.keys()  # the last map, where attention is all
     assert bool(behind) == (way == "ddp_attention")
     assert not any(bool(found.pop(name).any()) for name in behind)

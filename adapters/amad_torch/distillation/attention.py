@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from amad_core.arguments.words import check_choice
 from amad_torch.attention.alignment import alignment_weights
@@ -24,11 +24,6 @@ def check_method(name: str) -> None:
         raise ValueError(
             f"method must compare layers; {name!r} compares logits, as the output part of the loss "
             "does (output_weight, output_temperature)"
-        )
-    if METHODS[name].learned:
-        raise ValueError(
-            f"method {name!r} has parameters of its own, {', '.join(METHODS[name].learned)}, to be "
-            "trained with the student: use capture_attention and the loss in a loop of your own"
         )
 
 
@@ -77,16 +72,18 @@ def _head_outputs(matched: MatchedLayers, fitted: Tensor, lengths: Lengths) -> T
 
 
 def matched_alignment(
-    matched: MatchedLayers, temperature: float, mask: Tensor | None, lengths: Lengths
+    matched: MatchedLayers,
+    temperature: float,
+    mask: Tensor | None,
+    lengths: Lengths,
+    learned: nn.Module | None,
 ) -> Tensor:
     """The alignment weights ``[B, Ht, Hs]`` of one student layer (eq. 2), without gradients."""
-    teacher, student = _fitted(matched, lengths)
-    return alignment_weights(
-        teacher=teacher,
-        student=student.detach(),
-        temperature=temperature,
-        mask=lengths.cut(mask),
-    )
+    teacher, student = (maps.detach() for maps in _fitted(matched, lengths))
+    mask = lengths.cut(mask)
+    if learned is not None:
+        student = learned(student, mask).detach()
+    return alignment_weights(teacher=teacher, student=student, temperature=temperature, mask=mask)
 
 
 def _scores_loss(

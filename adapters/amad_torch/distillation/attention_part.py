@@ -10,6 +10,12 @@ from torch import Tensor
 from amad_torch.capture.captured import CapturedAttention
 from amad_torch.distillation.attention import matched_alignment, matched_loss
 from amad_torch.distillation.cells import counted_cells
+from amad_torch.distillation.learned import (
+    check_gradients_are_shared,
+    keys_of_pairs,
+    learned_of,
+    method_of,
+)
 from amad_torch.distillation.match import MatchedLayers, matched_layers
 from amad_torch.distillation.measurements import AnyDistiller
 from amad_torch.distillation.shares import Part
@@ -26,10 +32,12 @@ def attention_part(
     has_decoder = any(
         layer.kind == "cross" and "decoder" in layer.path for layer in student.values()
     )
+    check_gradients_are_shared(distiller)
+    pairs = matched_layers(distiller.matches, teacher, student)
     losses = [
-        matched.match.weight * _loss_of(distiller, matched, batch, has_decoder)
-        for matched in matched_layers(distiller.matches, teacher, student)
-        if matched.match.weight
+        pair.match.weight * _loss_of(distiller, pair, key, batch, has_decoder)
+        for pair, key in zip(pairs, keys_of_pairs(pairs), strict=True)
+        if pair.match.weight
     ]
     if not losses:
         return None
@@ -37,18 +45,25 @@ def attention_part(
 
 
 def _loss_of(
-    distiller: AnyDistiller, matched: MatchedLayers, batch: Mapping[str, Any], has_decoder: bool
+    distiller: AnyDistiller,
+    matched: MatchedLayers,
+    key: str,
+    batch: Mapping[str, Any],
+    has_decoder: bool,
 ) -> Tensor:
-    method = matched.match.method or distiller.method
+    method = method_of(distiller, matched)
+    learned = learned_of(distiller, matched, key)
     options = {**distiller.options, **matched.match.options}
     if method.startswith("amad_"):
         options = {"temperature": distiller.temperature, **options}
+    if learned is not None:
+        options |= {"weight": learned.weight, "bias": learned.bias}
     mask = counted_cells(matched.student, matched.match, batch, has_decoder)
     if mask is not None:
         mask = mask.to(matched.student.device)
     if method.startswith("amad_") and method != "amad_token":
         alignment = partial(
-            matched_alignment, matched, options["temperature"], mask, distiller.lengths
+            matched_alignment, matched, options["temperature"], mask, distiller.lengths, learned
         )
         for watch in distiller.watchers:
             watch(matched, alignment)

@@ -14,6 +14,7 @@ from amad_torch.capture.capturing import capture_attention
 from amad_torch.distillation.as_student import AsStudent
 from amad_torch.distillation.attention import check_method
 from amad_torch.distillation.attention_part import attention_part
+from amad_torch.distillation.learned import GIVE_AN_EXAMPLE, learned_for, learned_methods
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import (
     AttentionMatch,
@@ -22,6 +23,7 @@ from amad_torch.distillation.match import (
     matched_layers,
 )
 from amad_torch.distillation.models import (
+    as_it_was,
     counted_labels,
     entry,
     keys_of,
@@ -53,7 +55,7 @@ class Distiller(AsStudent):
 
     Args:
         teacher, student: any ``nn.Module`` that is called with the entries of a batch.
-        method: a key of ``METHODS`` that compares layers, without parameters of its own.
+        method: a key of ``METHODS`` that compares layers.
         temperature: τ of the softmax over student heads, for AMAD's variants.
         layers: which teacher layer teaches which student layer, as in ``layer_pairs``; within
             self- and cross-attention, and within each part that both models have.
@@ -66,12 +68,15 @@ class Distiller(AsStudent):
         options: further keywords of the method (``eps``, ``relation_heads``); of
             ``minilmv2_relation`` also ``vectors``, of which relations are added up, by default
             ``("queries", "keys", "values")``.
+        example: a batch. A method with parameters of its own (``amad_projected``,
+            ``align_to_distill``) has some for each pair of layers, in ``learned``, which both
+            models are run on it for; other methods do without.
 
     Raises:
         TypeError: models that are no ``nn.Module``, an option of the wrong type.
-        ValueError: an unknown method, one that capture cannot feed or that learns parameters, a
-            negative weight, a temperature of 0 or below; in a forward pass: nothing to compare,
-            lengths that differ.
+        ValueError: an unknown method, or one of logits, an example missing, a negative weight, a
+            temperature of 0 or below; in a forward pass: nothing to compare, lengths that differ,
+            pairs of layers that the example did not have.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024.
 
@@ -108,6 +113,7 @@ class Distiller(AsStudent):
         crop: tuple[int, int] | None = None,
         resize: bool = False,
         options: Mapping[str, Any] | None = None,
+        example: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         for argument, model in (("teacher", teacher), ("student", student)):
@@ -133,6 +139,12 @@ class Distiller(AsStudent):
         self.student = student
         # In a list, so that nn.Module does not take it for a part of what is trained and saved.
         self._teacher = [teacher.eval().requires_grad_(False)]
+        self.learned = nn.ModuleDict()
+        """The parameters of learned losses, by pair of layers."""
+        if methods := learned_methods(self):
+            if example is None:
+                raise ValueError(f"example is missing for {methods[0]!r}: {GIVE_AN_EXAMPLE}")
+            self.learned = learned_for(self, self.matched(example))
         without_tied_copies(self)
 
     @property
@@ -192,11 +204,17 @@ class Distiller(AsStudent):
 
     def pairs(self, **batch: Any) -> list[str]:
         """Who learns from whom, by their paths, found by running both models on a batch."""
-        with torch.no_grad(), capture_attention(self.student) as attention:
-            self.student(**taken(self.student, batch))
-        with torch.no_grad(), capture_attention(self.teacher) as target:
-            self.teacher(**taken(self.teacher, batch))
-        return [matched.name for matched in matched_layers(self.matches, target, attention)]
+        return [matched.name for matched in self.matched(batch)]
+
+    def matched(self, batch: Mapping[str, Any]) -> list[MatchedLayers]:
+        """The layers that are compared, found by running both models on a batch in eval mode."""
+        with as_it_was(self), torch.no_grad():
+            with capture_attention(self.student) as attention:
+                self.student(**taken(self.student, batch))
+            self.teacher.eval()
+            with capture_attention(self.teacher) as target:
+                self.teacher(**taken(self.teacher, batch))
+        return matched_layers(self.matches, target, attention)
 
     def suggest(self, batches: Iterable[Mapping[str, Any]], *, at_most: int = 8) -> Suggestion:
         """Measure both models on a few batches, and suggest settings to start from.

@@ -2,7 +2,8 @@
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,6 +25,20 @@ def unwrapped(model: nn.Module) -> Any:
             model = base()
         else:
             return model
+
+
+@contextmanager
+def as_it_was(distiller: nn.Module) -> Iterator[None]:
+    """Student in eval mode, random state kept; afterwards every module in the mode it had."""
+    modes = [(module, module.training) for module in distiller.modules()]
+    devices = {one.device for one in distiller.parameters() if one.device.type == "cuda"}
+    try:
+        with torch.random.fork_rng(devices=list(devices)):
+            distiller.eval()
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def signature(model: nn.Module) -> inspect.Signature:

@@ -73,14 +73,20 @@ def shares_gradients(distiller: nn.Module) -> bool:
     """Whether DDP or FSDP is around the distiller or in it; a process alone must not wait."""
     if not (torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()):
         return False
+    return is_shared(distiller) or any(map(_is_wrapper, distiller.modules()))
+
+
+def is_shared(distiller: nn.Module) -> bool:
+    """Whether DDP is around the distiller, or FSDP2 is on it: on all that it trains."""
     around = getattr(DistributedDataParallel, "_get_active_ddp_module", lambda: None)()
     if around is not None and any(module is distiller for module in around.modules()):
         return True
+    return _is_wrapper(distiller)
+
+
+def _is_wrapper(module: nn.Module) -> bool:
     wrappers = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
-    return any(
-        wrappers & {kind.__name__ for kind in type(module).__mro__}
-        for module in distiller.modules()
-    )
+    return bool(wrappers & {kind.__name__ for kind in type(module).__mro__})
 
 
 def _batches_of_a_trainer() -> int:

@@ -1,7 +1,6 @@
 """From a few batches to settings: measure the models, then say what follows."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +12,9 @@ from torch import Tensor, nn
 
 from amad_core.arguments.words import integer
 from amad_torch.distillation.layer_measurements import MeasuredLayers
+from amad_torch.distillation.learned import learned_for, learned_methods
 from amad_torch.distillation.measurements import AnyDistiller, Evenness, PartOfLoss
+from amad_torch.distillation.models import as_it_was
 from amad_torch.distillation.suggestion import Suggestion
 
 STILL_EVEN = 0.9
@@ -37,6 +38,9 @@ def suggest(distiller: AnyDistiller, batches: Iterable[Any], at_most: int) -> Su
         temperature, why = _temperature(distiller, evenness)
         trial = copy(distiller)
         trial.matches, trial.temperature, trial.watchers = matches, temperature, []
+        if learned_methods(trial):
+            trial._modules = dict(trial._modules)  # which a copy shares with the distiller
+            trial.learned = learned_for(trial, trial.matched(taken[0]))
         measured = _gradients(trial, taken)
     weights, reasons = _weights(distiller, measured)
     return Suggestion(
@@ -73,20 +77,6 @@ def _checked(batches: Iterable[Any], at_most: int) -> list[Mapping[str, Any]]:
                 f"batch {number} is a {type(batch).__name__}"
             )
     return found
-
-
-@contextmanager
-def as_it_was(distiller: nn.Module) -> Iterator[None]:
-    """Student in eval mode, random state kept; afterwards every module in the mode it had."""
-    modes = [(module, module.training) for module in distiller.modules()]
-    devices = {one.device for one in distiller.parameters() if one.device.type == "cuda"}
-    try:
-        with torch.random.fork_rng(devices=list(devices)):
-            distiller.eval()
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _temperature(distiller: AnyDistiller, evenness: list[Evenness]) -> tuple[float, str]:

@@ -47,7 +47,16 @@ class Suggestion:
         return {name: getattr(self, name) for name in names}
 
     def apply(self, distiller: AnyDistiller) -> None:
-        """Give a distiller these settings in place of its own."""
+        """Give a distiller these settings in place of its own.
+
+        Raises:
+            ValueError: it has learned parameters, which are those of the pairs that it compares.
+        """
+        if len(distiller.learned):
+            raise ValueError(
+                "a distiller with parameters of learned losses keeps its pairs of layers: make "
+                "another, Distiller(teacher=..., student=..., example=..., **suggestion.settings)"
+            )
         for name, value in self.settings.items():
             setattr(distiller, name, value)
 
