@@ -45,7 +45,7 @@ FLOORS = {
         ("distillation",),
         ("",),
     ),
-    "amad_tensorflow": (("attention",), ("training",), ("peers", "keras"), ("",)),
+    "amad_tensorflow": (("attention",), ("training",), ("peers", "keras", "capture"), ("",)),
 }
 """The rooms of each package from the ground up, ``""`` for its own ``__init__``: a module imports
 from its own room and from floors below."""

@@ -15,6 +15,7 @@ from amad_core.training.schedule import LinearRamp
 from amad_tensorflow.attention.alignment import alignment_weights
 from amad_tensorflow.attention.loss import amad_loss
 from amad_tensorflow.attention.variants import VARIANTS
+from amad_tensorflow.capture import CapturedAttention, LayerAttention, capture_attention
 from amad_tensorflow.keras.loss import AMADLoss
 from amad_tensorflow.keras.projection import AMADProjection
 from amad_tensorflow.training.layer_losses import LayersLoss, amad_layers_loss
@@ -26,6 +27,8 @@ __all__ = [
     "VARIANTS",
     "AMADLoss",
     "AMADProjection",
+    "CapturedAttention",
+    "LayerAttention",
     "LayerPair",
     "LayersLoss",
     "LinearRamp",
@@ -33,6 +36,7 @@ __all__ = [
     "alignment_weights",
     "amad_layers_loss",
     "amad_loss",
+    "capture_attention",
     "cell_mask",
     "layer_pairs",
     "output_loss",

@@ -1,0 +1,181 @@
+"""The capture itself: what every layer of a model attends to, for as long as a block runs."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from amad_tensorflow.attention.inputs import Tensor
+from amad_tensorflow.capture.captured import CapturedAttention, matches
+from amad_tensorflow.capture.following import Following, Probabilities
+from amad_tensorflow.capture.layer_attention import LayerAttention
+from amad_tensorflow.capture.origins import kind_of, named_kind
+from amad_tensorflow.capture.scores import lengths
+from amad_tensorflow.capture.watching import Operation, current_graph, operations_watched
+
+_HEADS = ("num_heads", "num_query_heads", "num_attention_heads", "n_heads", "n_head", "heads")
+"""How layers call their number of heads, where their maps hold samples and heads as one axis."""
+
+
+@contextmanager
+def capture_attention(
+    model: keras.layers.Layer, *, layers: Sequence[str] | None = None
+) -> Iterator[CapturedAttention]:
+    """What every layer of a model attends to, while the model runs as it always does.
+
+    The model keeps its attention implementation, and its output is what it was. What is captured
+    is free of dropout, in training too, and gradients flow through it as through the model. Open
+    the block where the model runs: inside the ``tf.function``, or eagerly around an eager call.
+
+    Args:
+        model: any Keras model or layer: functional, sequential, subclassed, of KerasHub.
+        layers: paths of layers, as globs (``["*/block_3/*"]``), or paths below which all counts;
+            ``None``: all layers.
+
+    Yields:
+        A mapping from a layer's path to :class:`LayerAttention`, in the order of the calls; a
+        second attention under the same path is ``"path#2"``. It fills while the block runs and
+        stays readable after.
+
+    Raises:
+        TypeError: ``model`` is no Keras layer.
+        RuntimeError: Keras runs on another backend than TensorFlow; at the end of the block:
+            nothing was captured, a layer asked for never attended, a layer attended in another
+            graph than the block's, or under rematerialization, which cuts its gradient off.
+
+    Examples:
+        >>> layer = keras.layers.MultiHeadAttention(num_heads=2, key_dim=4)
+        >>> tokens = tf.random.normal((3, 5, 8))
+        >>> with capture_attention(layer) as attention:
+        ...     _ = layer(tokens, tokens)
+        >>> attention[""].maps.shape, attention[""].kind
+        (TensorShape([3, 2, 5, 5]), 'self')
+    """
+    if not isinstance(model, keras.layers.Layer):
+        raise TypeError(f"model must be a keras.Model or a layer; got {type(model).__name__}")
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            "amad_tensorflow.capture_attention needs Keras on its TensorFlow backend; got the "
+            f"backend {keras.config.backend()!r} (set KERAS_BACKEND=tensorflow; on the torch "
+            "backend amad_torch.capture_attention takes Keras models)"
+        )
+    capture = _Capture(model, layers)
+    with operations_watched(capture.watch):
+        yield capture.captured
+    capture.check()
+
+
+class _Capture:
+    def __init__(self, model: keras.layers.Layer, wanted: Sequence[str] | None) -> None:
+        self._model = model
+        self._wanted = None if wanted is None else list(wanted)
+        self._graph = current_graph()
+        self._following = Following(self._add)
+        self._now: Any = None
+        self._seen: dict[str, None] = {}
+        self._elsewhere: dict[str, None] = {}
+        self._cut: list[str] = []
+        self.captured = CapturedAttention()
+
+    def watch(self, operation: Operation) -> None:
+        """One operation has run."""
+        self._now = operation.graph
+        self._following(operation)
+
+    def check(self) -> None:
+        """Silence is impossible."""
+        if self._cut and self._model.trainable_variables:
+            raise RuntimeError(
+                f"the attention of {', '.join(map(repr, self._cut[:4]))} has no gradient though "
+                "the model is being trained: rematerialization (keras.RematScope, "
+                "tf.recompute_grad) runs it without one; leave these layers out of it"
+            )
+        paths = {layer.path for layer in self.captured.values()}
+        elsewhere = [path for path in self._elsewhere if path not in paths]
+        if elsewhere:
+            raise RuntimeError(
+                f"the attention of {', '.join(map(repr, elsewhere[:4]))} is in another graph than "
+                "this block: a tf.function, predict, fit, tf.cond or tf.while_loop ran it; open "
+                "capture_attention inside that function, where the model is called"
+            )
+        if not self.captured and self._wanted is None:
+            raise RuntimeError(
+                "no attention was captured: did the block run this model (not a copy of it, not in "
+                "another thread, not in a tf.function that was traced before)? If it did, it "
+                "attends in a way that cannot be seen: without a softmax (keras.ops.softmax, "
+                "tf.nn.softmax) over the last axis whose result meets a product with the values"
+            )
+        for pattern in self._wanted or ():
+            if not any(matches(path, pattern) for path in paths):
+                raise RuntimeError(
+                    f"no attention was captured of layers={pattern!r}: no layer at such a path "
+                    "attended to anything while the block ran; those that did are "
+                    f"{', '.join(map(repr, self._seen)) or 'none'}"
+                )
+
+    def _add(self, probabilities: Probabilities, layers: tuple[Any, ...]) -> None:
+        traced = probabilities.traced
+        ran_in = layers if traced is None else traced.layers
+        path = self._path(ran_in)
+        if path is None:
+            return
+        self._seen[path] = None
+        if self._wanted is not None and not any(matches(path, one) for one in self._wanted):
+            return
+        if self._now is not self._graph:
+            self._elsewhere[path] = None
+            return
+        if _in_rematerialization():
+            self._cut.append(path)
+        maps = _with_heads(probabilities.maps, ran_in[-1].caller)
+        if traced is None:
+            kind = named_kind(path)
+        else:
+            kind = kind_of(traced.queries, traced.keys, ran_in, path)
+        scores = None if traced is None else traced.scores
+        read = None if scores is None else partial(scores.read, maps)
+        run, name = 1, path
+        while name in self.captured._layers:
+            run += 1
+            name = f"{path}#{run}"
+        self.captured._layers[name] = LayerAttention(path, kind, maps, read)
+
+    def _path(self, layers: tuple[Any, ...]) -> str | None:
+        """Names of the running layers below the model; none where another model runs."""
+        inside = {id(self._model), *map(id, self._model._flatten_layers())}
+        callers = [one.caller for one in layers]
+        first = next((place for place, one in enumerate(callers) if id(one) in inside), None)
+        if first is None:
+            return None
+        return "/".join(one.name for one in callers[first:] if one is not self._model)
+
+
+def _with_heads(maps: Tensor, layer: keras.layers.Layer) -> Tensor:
+    """``[B, H, Q, K]``, of maps whose samples and heads are one axis, or whose heads are two."""
+    if maps.shape.rank == 4:
+        return maps
+    *lead, queries, keys = lengths(maps)
+    if len(lead) == 1:
+        heads = next((getattr(layer, name) for name in _HEADS if hasattr(layer, name)), 1)
+        known = maps.shape[0]
+        if not isinstance(heads, int) or (known is not None and known % heads):
+            heads = 1
+        return tf.reshape(maps, [-1, heads, queries, keys])
+    heads = 1
+    for one in lead[1:]:
+        heads = heads * one
+    return tf.reshape(maps, [lead[0], heads, queries, keys])
+
+
+def _in_rematerialization() -> bool:
+    frame = sys._getframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "inner" and code.co_filename.endswith("ops/custom_gradient.py"):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

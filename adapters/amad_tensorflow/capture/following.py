@@ -1,0 +1,215 @@
+"""Follows scores from the product of queries and keys to the softmax, and probabilities on."""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from amad_tensorflow.attention.inputs import Tensor
+from amad_tensorflow.capture.origins import Origin
+from amad_tensorflow.capture.products import BATCHED, letters, operands_of
+from amad_tensorflow.capture.repeats import Repeat, repeat_after
+from amad_tensorflow.capture.scores import (
+    CASTS,
+    SELECTIONS,
+    SHAPES,
+    Scores,
+    number_of,
+    number_throughout,
+    through,
+)
+from amad_tensorflow.capture.watching import Operation, running_layers
+
+_MOVED = {*CASTS, *SHAPES, "Transpose"}
+_SPREAD = {*_MOVED, *SELECTIONS, "Mul", "RealDiv", "AddV2", "StridedSlice", "Einsum"}
+"""What happens to probabilities between the softmax and the values."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Scores (``None``: no longer followed), and where their product and its operands come from."""
+
+    scores: Scores | None
+    queries: Origin
+    keys: Origin
+    layers: tuple[Any, ...]
+
+
+@dataclass
+class Probabilities:
+    """What a softmax made, and of which scores, where that is known."""
+
+    maps: Tensor
+    traced: Traced | None
+    is_found: bool = False
+
+
+class _Table:
+    """What is known of tensors, for as long as each lives."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[Any, Any]] = {}
+
+    def __getitem__(self, tensor: Tensor) -> Any:
+        entry = self._entries.get(id(tensor))
+        return None if entry is None or entry[0]() is not tensor else entry[1]
+
+    def __setitem__(self, tensor: Tensor, value: Any) -> None:
+        key, entries = id(tensor), self._entries
+        entries[key] = (weakref.ref(tensor, lambda _: entries.pop(key, None)), value)
+
+
+class Following:
+    """Takes operations one by one; calls ``found(probabilities, layers)`` for every attention.
+
+    Attention is a softmax of what meets a product: probabilities that are summed over keys.
+    """
+
+    def __init__(self, found: Callable[[Probabilities, tuple[Any, ...]], None]) -> None:
+        self._found = found
+        self._origins, self._factors, self._repeats = _Table(), _Table(), _Table()
+        self._traced, self._probabilities = _Table(), _Table()
+
+    def __call__(self, operation: Operation) -> None:
+        """One operation has run."""
+        layers = tuple(running_layers())
+        origins = tuple(self._origin(one) for one in operation.inputs)
+        made = Origin.of(operation, origins, layers)
+        for output in operation.outputs:
+            self._origins[output] = made
+        if not layers or not operation.outputs or not operation.inputs:
+            return
+        output = operation.outputs[0]
+        if operation.type == "Softmax":
+            traced = self._traced[operation.inputs[0]]
+            self._probabilities[output] = Probabilities(output, traced)
+        elif output.shape.rank is not None and output.shape.rank > 2:
+            self._follow_probabilities(operation, origins, layers)
+            self._follow_scores(operation, origins, layers)
+            self._follow_vectors(operation)
+
+    def _origin(self, tensor: Tensor) -> Origin:
+        found = self._origins[tensor]
+        if found is None:
+            found = self._origins[tensor] = Origin.outside(tensor)
+        return found  # type: ignore[no-any-return]
+
+    def _follow_probabilities(
+        self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
+    ) -> None:
+        for place, tensor in enumerate(operation.inputs):
+            known: Probabilities | None = self._probabilities[tensor]
+            if known is None or known.is_found:
+                continue
+            if _meets_values(operation, place):
+                known.is_found = True
+                self._found(known, layers)
+            elif operation.type in _SPREAD:
+                if tensor is known.maps and _is_still_maps(operation, place, origins, known):
+                    known.maps = operation.outputs[0]
+                self._probabilities[operation.outputs[0]] = known
+
+    def _follow_scores(
+        self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
+    ) -> None:
+        output = operation.outputs[0]
+        known: dict[int, Traced] = {
+            place: traced
+            for place, one in enumerate(operation.inputs)
+            if (traced := self._traced[one]) is not None
+        }
+        for place, traced in known.items():
+            after = None
+            if traced.scores is not None:
+                others = {
+                    other: one.scores
+                    for other, one in known.items()
+                    if other != place and one.scores is not None and one.queries is traced.queries
+                }
+                after = through(traced.scores, operation, place, others)
+            if after is not None:
+                self._traced[output] = replace(traced, scores=after)
+                return
+        if operation.type in BATCHED or operation.type == "Einsum":
+            started = self._product(operation, origins, layers)
+            if started is not None:
+                self._traced[output] = started
+                return
+        for traced in known.values():  # cannot be followed, but where they come from is known
+            self._traced[output] = replace(traced, scores=None)
+            return
+
+    def _product(
+        self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
+    ) -> Traced | None:
+        operands = operands_of(operation)
+        if operands is None:
+            return None
+        scale, vectors = 1.0, []
+        sides = (operands.queries, operands.keys)
+        for side, place, order in zip(sides, operands.places, operands.orders, strict=True):
+            repeat: Repeat | None = self._repeats[operation.inputs[place]]
+            if repeat is not None and len(order) == 4 and order.index(repeat.axis) == 1:
+                side = side.then(partial(_every, repeat.times))
+            factor: float | None = self._factors[operation.inputs[place]]
+            if factor is not None:  # Many layers scale queries before they meet the keys.
+                side = side.then(partial(_divided, factor))
+                scale *= factor
+            vectors.append(side)
+        queries, keys = (origins[place] for place in operands.places)
+        return Traced(Scores(vectors[0], vectors[1], scale), queries, keys, layers)
+
+    def _follow_vectors(self, operation: Operation) -> None:
+        repeat = repeat_after(operation, self._repeats[operation.inputs[0]])
+        if repeat is not None:
+            self._repeats[operation.outputs[0]] = repeat
+        factor = None
+        if operation.type in _MOVED:
+            factor = self._factors[operation.inputs[0]]
+        elif operation.type == "Mul":
+            factor = next(filter(None, map(_positive, operation.inputs)), None)
+        elif operation.type == "RealDiv" and (by := _positive(operation.inputs[1])):
+            factor = 1 / by
+        if factor is not None:
+            self._factors[operation.outputs[0]] = factor
+
+
+def _every(times: int, keys: Tensor) -> Tensor:
+    return keys[:, ::times]
+
+
+def _divided(factor: float, vectors: Tensor) -> Tensor:
+    return vectors / factor
+
+
+def _positive(tensor: Tensor) -> float | None:
+    number = number_of(tensor)
+    return number if number is not None and number > 0 else None
+
+
+def _meets_values(operation: Operation, place: int) -> bool:
+    """Whether probabilities are summed over keys with something that has keys and no queries."""
+    if operation.type in BATCHED:
+        return bool(operation.inputs[1 - place].shape.rank == operation.inputs[place].shape.rank)
+    if operation.type != "Einsum":
+        return False
+    parsed = letters(operation)
+    if parsed is None:
+        return False
+    own, other, result = parsed[place], parsed[1 - place], parsed[2]
+    last = [one for one in own[-2:] if one in other]
+    return len(other) > 2 and own[0] in other and len(last) == 1 and last[0] not in result
+
+
+def _is_still_maps(
+    operation: Operation, place: int, origins: tuple[Origin, ...], known: Probabilities
+) -> bool:
+    """Rows that see nothing are made 0, or the column of a sink is cut off; dropout is neither."""
+    if operation.type in SELECTIONS and place:
+        is_zero = number_throughout(operation.inputs[3 - place]) == 0
+        return is_zero and not origins[0].is_random
+    has_sinks = known.traced is not None and known.traced.scores is not None
+    if operation.type == "StridedSlice" and has_sinks:
+        return known.traced.scores.sinks is not None  # type: ignore[union-attr]
+    return False

@@ -1,0 +1,140 @@
+"""What one layer attended to: queries, keys, and the maps that follow from them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from amad_tensorflow.attention.inputs import Tensor, known_shape
+from amad_tensorflow.attention.tracing import as_written
+
+
+class Attended(NamedTuple):
+    """Everything that a layer's maps follow from; see :class:`LayerAttention`."""
+
+    queries: Tensor
+    keys: Tensor
+    scale: float | Tensor
+    mask: Tensor | None = None
+    bias: Tensor | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+
+
+class LayerAttention:
+    """One attention of one forward pass.
+
+    With queries ``q``, keys ``k`` and the layer's own scale,
+
+    ``maps = softmax(softcap(q kᵀ scale) + bias)`` over the keys that ``mask`` leaves,
+
+    before dropout. The maps are the layer's own, in its dtype; the rest is computed when it is
+    asked for. Gradients flow as they do in the model.
+
+    Attributes:
+        path: names of the layers from the model down to this one, ``"block_0/attention"``.
+        kind: ``"self"`` or ``"cross"``.
+        maps: ``[B, H, Q, K]`` after the softmax and before dropout. Rows that see no key are 0
+            where the layer makes them 0, and even where it only adds a large negative number.
+    """
+
+    def __init__(
+        self, path: str, kind: str, maps: Tensor, read: Callable[[], Attended] | None
+    ) -> None:
+        self.path, self.kind, self.maps = path, kind, maps
+        self._read = read
+        self._attended: Attended | None = None
+
+    @property
+    def queries(self) -> Tensor:
+        """``[B, H, Q, d]``."""
+        return self.attended.queries
+
+    @property
+    def keys(self) -> Tensor:
+        """``[B, Hk, K, d]``; grouped keys are not repeated, so ``Hk`` divides ``H``."""
+        return self.attended.keys
+
+    @property
+    def scale(self) -> float | Tensor:
+        """What the products of queries and keys are multiplied by; a scalar tensor where it is
+        learned or follows from a shape."""
+        return self.attended.scale
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Boolean, broadcastable to ``[B, H, Q, K]``, true where a key is seen, a causal order
+        included; ``None``: all are."""
+        return self.attended.mask
+
+    @property
+    def bias(self) -> Tensor | None:
+        """What the layer adds to the scores besides, broadcastable to ``[B, H, Q, K]`` (T5's
+        relative positions, alibi); ``None``: nothing. In a graph, where it may be zeros."""
+        return self.attended.bias
+
+    @property
+    def softcap(self) -> float | None:
+        """Scores are ``softcap * tanh(scores / softcap)``; ``None``: as they are."""
+        return self.attended.softcap
+
+    @property
+    def sinks(self) -> Tensor | None:
+        """``[B, H, Q, 1]`` scores of a further key without a value, so that rows sum to less than
+        1; ``None``: there is none."""
+        return self.attended.sinks
+
+    @property
+    @as_written
+    def attended(self) -> Attended:
+        """All of the above at once.
+
+        Raises:
+            ValueError: only the maps are known.
+        """
+        if self._attended is None:
+            if self._read is None:
+                raise ValueError(
+                    f"the queries and keys of {self.path!r} are not known, only its maps: the "
+                    "layer computes its scores in a way that cannot be followed; use .maps"
+                )
+            self._attended = self._read()
+        return self._attended
+
+    @property
+    def knows_queries_and_keys(self) -> bool:
+        """Whether queries and keys can be asked for; maps always can."""
+        return self._read is not None
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """``(B, H, Q, K)`` of the maps, ``None`` for a length that a graph does not know."""
+        return tuple(known_shape(self.maps))
+
+    def __repr__(self) -> str:
+        return f"LayerAttention({self.path!r}, kind={self.kind!r})"
+
+
+def attention_maps(attended: Attended) -> Tensor:
+    """``softmax(softcap(q kᵀ scale) + bias)`` over the keys that the mask leaves, in float32.
+
+    Rows that see no key are 0.
+    """
+    queries, keys = (tf.cast(one, tf.float32) for one in (attended.queries, attended.keys))
+    if keys.shape[1] != queries.shape[1]:
+        keys = tf.repeat(keys, tf.shape(queries)[1] // tf.shape(keys)[1], axis=1)
+    scores = tf.matmul(queries, keys, transpose_b=True) * tf.cast(attended.scale, tf.float32)
+    if attended.softcap is not None:
+        scores = attended.softcap * tf.tanh(scores / attended.softcap)
+    if attended.bias is not None:
+        scores += tf.cast(attended.bias, tf.float32)
+    if attended.mask is not None:
+        scores = tf.where(attended.mask, scores, scores.dtype.min)
+    if attended.sinks is None:
+        maps = tf.nn.softmax(scores)
+    else:
+        column = tf.broadcast_to(
+            tf.cast(attended.sinks, tf.float32), tf.concat([tf.shape(scores)[:-1], [1]], 0)
+        )
+        maps = tf.nn.softmax(tf.concat([scores, column], -1))[..., :-1]
+    return maps if attended.mask is None else tf.where(attended.mask, maps, 0.0)

@@ -1,0 +1,43 @@
+"""Heads of keys that a layer repeats for its groups of queries, and how to take them back."""
+
+from typing import NamedTuple
+
+from amad_tensorflow.capture.watching import Operation, static_value
+
+
+class Repeat(NamedTuple):
+    """Along ``axis`` everything stands ``times`` times, one after another.
+
+    ``is_apart``: as yet along an axis of its own, behind the one that it is a repeat of.
+    """
+
+    axis: int
+    times: int
+    is_apart: bool = False
+
+
+def repeat_after(operation: Operation, before: Repeat | None) -> Repeat | None:
+    """What is known of an operation's output, from what is known of its first input.
+
+    ``tf.repeat`` tiles along a new axis, and joins it with the one before.
+    """
+    shapes = [one.shape.as_list() for one in (operation.inputs[0], operation.outputs[0])]
+    old, new = shapes
+    if operation.type in ("Tile", "BroadcastTo") and len(old) == len(new):
+        changed = [
+            axis for axis, (one, other) in enumerate(zip(old, new, strict=True)) if one != other
+        ]
+        axis = changed[0] if len(changed) == 1 else 0
+        if axis and old[axis] == 1 and new[axis]:
+            return Repeat(axis, new[axis], is_apart=True)
+    if before is None:
+        return None
+    if before.is_apart:
+        heads = old[before.axis - 1]
+        joined = [*old[: before.axis - 1], heads and heads * before.times, *old[before.axis + 1 :]]
+        fits = operation.type == "Reshape" and heads and new == joined
+        return Repeat(before.axis - 1, before.times) if fits else None
+    if operation.type in ("Cast", "Identity"):
+        return before
+    order = static_value(operation.inputs[1]) if operation.type == "Transpose" else None
+    return None if order is None else before._replace(axis=order.tolist().index(before.axis))
