@@ -17,7 +17,8 @@ def main() -> None:
         import typer
     except ModuleNotFoundError as error:
         print(
-            "amad: the command line needs the extra 'verify' ('demo' for amad demo), and "
+            "amad: the command line needs the extra 'verify' ('distill' or 'demo' for the commands "
+            "of these names), and "
             f"{error.name!r} is not installed.\nInstall it {install_hint('verify')}",
             file=sys.stderr,
         )
@@ -34,7 +35,7 @@ def main() -> None:
 
     app = typer.Typer(
         name="amad",
-        help="Attention Map Alignment Distillation: verify a port of the loss, or see it work.",
+        help="Attention Map Alignment Distillation: verify a port, distil a model, see it work.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

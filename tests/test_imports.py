@@ -18,8 +18,8 @@ from tests.support.import_graph import (
 ROOT = Path(__file__).parent.parent
 CORE, TESTS = ROOT / "amad_core", ROOT / "tests"
 TORCH, TENSORFLOW = ROOT / "adapters" / "amad_torch", ROOT / "adapters" / "amad_tensorflow"
-DEMO = ROOT / "examples" / "amad_demo"
-PACKAGES = (CORE, TORCH, TENSORFLOW, DEMO)
+COMMAND, DEMO = ROOT / "amad_distill", ROOT / "examples" / "amad_demo"
+PACKAGES = (CORE, TORCH, TENSORFLOW, COMMAND, DEMO)
 
 FLOORS = {
     "amad_core": (
@@ -55,7 +55,7 @@ SHARED = ("amad_core.arguments", "amad_core.training.layers", "amad_core.trainin
 
 HEAVY = (
     "torch", "tensorflow", "keras", "jax", "hypothesis", "autograd", "rich", "typer", "matplotlib",
-    "transformers", "mpmath",
+    "transformers", "mpmath", "datasets", "pydantic", "yaml",
 )  # fmt: skip
 
 
@@ -101,7 +101,8 @@ def strangers(graph: Graph) -> list[str]:
         "amad_core": ("amad_core",),
         "amad_torch": ("amad_torch", *SHARED),
         "amad_tensorflow": ("amad_tensorflow", *SHARED),
-        "amad_demo": ("amad_demo", "amad_core", "amad_torch"),
+        "amad_distill": ("amad_distill", "amad_core", "amad_torch"),
+        "amad_demo": ("amad_demo", "amad_distill", "amad_core", "amad_torch"),
     }
     return [
         f"{module} imports {name}"
@@ -203,6 +204,8 @@ def test_every_folder_says_its_duty(folder: Path) -> None:
         ("amad_torch.attention.loss", "from amad_core import VARIANTS", strangers),
         ("amad_torch.module", "import amad_tensorflow", strangers),
         ("amad_demo.model", "from amad_tensorflow import amad_loss", strangers),
+        ("amad_distill.run", "from amad_demo.model import VisualQuestionModel", strangers),
+        ("amad_torch.module", "import amad_distill", strangers),
         ("amad_core.attention.loss", "from amad_core.arguments import maps", None),
         ("amad_core.conformance.judging.tolerance", "from amad_core import VARIANTS", None),
         ("amad_torch.attention.loss", "from amad_core.arguments.maps import check_eps", None),

@@ -22,7 +22,7 @@ EXTRAS = set(
 )
 SOURCES = [
     path
-    for folder in ("amad_core", "adapters", "examples")
+    for folder in ("amad_core", "amad_distill", "adapters", "examples")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]

@@ -16,7 +16,8 @@ class DistillationCallback:
     """Logs each part of a distiller's loss and, every so many steps, the alignment weights.
 
     Each log of the training loss gets ``attention``, ``output`` and ``task``, means over this
-    process's batches since the last. Every ``every`` steps the history gets an entry
+    process's batches since the last; each log of an evaluation ``eval_attention`` and so on.
+    Every ``every`` steps the history gets an entry
     ``alignment_weights``: by layer (``"student path <- teacher path"``) the weights ``[Ht][Hs]`` of
     eq. 2, mean over the step's first batch; and the next log ``alignment_evenness/...``, their
     entropy divided by ``log Hs``: 1 where all student heads are mixed equally, 0 where each teacher
@@ -46,6 +47,7 @@ class DistillationCallback:
         self.every, self.writer = every, writer
         self._end: list[Callable[[], None]] = []
         self._parts: dict[str, list[Tensor]] = {}
+        self._evaluated: dict[str, list[Tensor]] = {}
         self._weights: dict[str, Tensor] = {}
         self._evenness: dict[str, float] = {}
         self._looking = False
@@ -96,19 +98,27 @@ class DistillationCallback:
                 self.writer.add_image(f"alignment/{name}", picture(weights), state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Add the parts to a log of the training loss."""
-        logs = others.get("logs")
-        if logs is None or "loss" not in logs:
-            return
-        found = {name: float(torch.stack(seen).mean()) for name, seen in self._parts.items()}
-        found |= self._evenness
-        self._parts, self._evenness = {}, {}
+        """Add the parts to a log of the training loss, or of an evaluation's."""
+        logs = others.get("logs") or {}
+        if "loss" in logs:
+            loss, seen, found = "loss", self._parts, self._evenness
+            self._parts, self._evenness = {}, {}
+        else:
+            named = [one for one in logs if one.startswith("eval") and one.endswith("_loss")]
+            if not named:
+                return
+            loss, seen, found = named[0], self._evaluated, {}
+            self._evaluated = {}
+        prefix = loss.removesuffix("loss")
+        found |= {prefix + name: float(torch.stack(one).mean()) for name, one in seen.items()}
         logs.update(found)
-        last = next(entry for entry in reversed(state.log_history) if "loss" in entry)
+        last = next(entry for entry in reversed(state.log_history) if loss in entry)
         last.update(found)
         if self.writer is not None and state.is_world_process_zero:
             for name, value in found.items():
-                self.writer.add_scalar(f"train/{name}", value, state.global_step)
+                self.writer.add_scalar(
+                    name if prefix else f"train/{name}", value, state.global_step
+                )
 
     def on_train_end(self, *args: Any, **others: Any) -> None:
         """Leave nothing behind."""
@@ -120,11 +130,10 @@ class DistillationCallback:
 
     def _saw_parts(self, module: nn.Module, given: Any, output: Any) -> None:
         self._looking = False
-        if not torch.is_grad_enabled():
-            return
+        seen = self._parts if torch.is_grad_enabled() else self._evaluated
         for name in ("attention", "output", "task"):
             if name in output:
-                self._parts.setdefault(name, []).append(output[name].detach())
+                seen.setdefault(name, []).append(output[name].detach())
 
     def _saw_layers(self, matched: MatchedLayers, alignment: Callable[[], Tensor]) -> None:
         if self._looking and torch.is_grad_enabled():
