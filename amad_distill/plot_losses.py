@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from amad_distill.figures import HEAD_COLOURS, new_figure, save_figure
+from amad_torch.distillation.pictures import BLUE, ORANGE, new_figure, save_figure
 
 _TITLES = {
     "loss": "Loss",
@@ -34,8 +34,8 @@ def plot_losses(history: Sequence[dict[str, Any]], path: Path) -> None:
     figure = new_figure(3.6 * len(names) + 0.6, 3.9)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for key, colour, label, marker in (
-            (name, HEAD_COLOURS[0], "training", ""),
-            (f"eval_{name}", HEAD_COLOURS[1], "evaluation", "o"),
+            (name, BLUE, "training", ""),
+            (f"eval_{name}", ORANGE, "evaluation", "o"),
         ):
             points = [(entry["step"], entry[key]) for entry in history if key in entry]
             if points:

@@ -15,7 +15,7 @@ import transformers
 from transformers import Trainer
 
 from amad_core import __version__
-from amad_distill.alignment import Alignment, mean_alignment
+from amad_distill.alignment import Alignment, any_alignment
 from amad_distill.checkpoints import LOG_FILE, RESULT_FILE, begin, earlier_result, last_checkpoint
 from amad_distill.data import load_data
 from amad_distill.display import Display
@@ -23,7 +23,6 @@ from amad_distill.labels import give_names
 from amad_distill.log import RunLog, TrainingError, shown
 from amad_distill.mistakes import SettingsError
 from amad_distill.models import make_model, save_student
-from amad_distill.plot_heads import plot_heads
 from amad_distill.plot_losses import plot_losses
 from amad_distill.result import save_result
 from amad_distill.settings import Settings
@@ -33,7 +32,7 @@ from amad_distill.training import (
     make_trainer,
     training_arguments,
 )
-from amad_torch import Distiller, Suggestion
+from amad_torch import Distiller, Suggestion, plot_alignment
 from amad_torch.distillation.attention import check_method
 
 BATCHES = 8
@@ -204,7 +203,7 @@ def _alignment(parts: Parts, display: Display) -> Alignment:
     if not parts.pairs:
         return {}
     try:
-        return mean_alignment(parts.distiller, parts.measured)
+        return any_alignment(parts.distiller, parts.measured)
     except ValueError as error:
         display.say(f"No alignment weights: {error}")
         return {}
@@ -222,12 +221,7 @@ def _draw(
     plot_losses(history, folder / "losses.png")
     drawn = [str(folder / "losses.png")]
     if before:
-        caption = (
-            "Alignment weight (a teacher head's add up to 1), mean over the first batches of "
-            f"{'evaluation' if settings.data.evaluation else 'training'} data; temperature "
-            f"{settings.distiller.temperature:g}."
-        )
-        plot_heads({"Before": before, "After": after}, caption, folder / "alignment.png")
+        plot_alignment({"Before": before, "After": after}, folder / "alignment.png")
         drawn.append(str(folder / "alignment.png"))
     return drawn
 

@@ -22,7 +22,7 @@ class Block:
 
     @property
     def file_name(self) -> str | None:
-        """The name in a first line such as ``# my_port.py`` or ``# run.yaml``: the block is that file."""
+        """The name in a first line such as ``# my_port.py``, ``# run.yaml``: the block is it."""
         match = re.match(r"# ([\w-]+\.(?:py|yaml|toml))\n", self.code)
         return match[1] if match else None
 

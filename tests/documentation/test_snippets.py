@@ -62,14 +62,19 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 
 
 def amad_commands(page: Path) -> list[tuple[str, int]]:
-    """The ``amad`` commands of the page's shell blocks, with the exit status they announce."""
+    """The ``amad`` commands of the page's shell blocks, and scripts of the page that they need.
+
+    With the exit status that they announce.
+    """
+    scripts = {f"python {block.file_name}" for block in blocks(page)}
     commands = []
     for block in blocks(page):
         if block.language not in ("bash", "console") or block.comment.startswith("skip:"):
             continue
         for line in block.code.splitlines():
             command = line.removeprefix("$ ").strip()
-            if command.startswith("amad ") and not command.startswith("amad demo"):
+            ours = command.startswith("amad ") and not command.startswith("amad demo")
+            if ours or command in scripts:
                 announced = "exit status 1" in command
                 commands.append((command.split("  #")[0], 1 if announced else 0))
     return commands

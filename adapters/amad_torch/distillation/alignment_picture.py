@@ -105,14 +105,16 @@ def plot_alignment(
     if not layers or any(set(one) != set(layers) for one in weights.values()):
         given = {title: list(one) for title, one in weights.items()}
         raise ValueError(f"weights must have the same layers under each title; got {given}")
-    figure = new_figure(max(3.4 * len(weights), 6.0), 0.9 + 2.05 * len(layers))
+    heads = max(max(len(rows), len(rows[0])) for one in weights.values() for rows in one.values())
+    width = max(3.4, 0.42 * heads)
+    figure = new_figure(2.0 + width * len(weights), 0.9 + 2.05 * len(layers))
     axes = figure.subplots(len(layers), len(weights), squeeze=False)
     for column, (title, by_layer) in enumerate(weights.items()):
         axes[0][column].set_title(title, fontsize=12, fontweight="bold", pad=10)
         for row, layer in enumerate(layers):
             draw_alignment(axes[row][column], by_layer[layer])
-    for row, layer in enumerate(layers):
-        axes[row][0].set_ylabel(_in_lines(layer), fontsize=8)
+    for row, name in enumerate(_short_names(layers)):
+        axes[row][0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
     figure.suptitle("Which teacher heads (above) went to which student heads (below)", fontsize=13)
     if path is not None:
         save_figure(figure, path)
@@ -174,5 +176,34 @@ def _spread(count: int, width: float) -> list[float]:
     return [width * index / (count - 1) for index in range(count)]
 
 
-def _in_lines(layer: str) -> str:
-    return layer.replace(" <- ", "\n← ")
+def _short_names(layers: list[str]) -> list[str]:
+    """What tells the paths of each side apart; names that are no pairs of paths as they are."""
+    if not all(" <- " in layer for layer in layers):
+        return layers
+    student, teacher = zip(*(layer.split(" <- ") for layer in layers), strict=True)
+    return [
+        f"teacher\n{above}\n\nstudent\n{below}"
+        for above, below in zip(_distinct(teacher), _distinct(student), strict=True)
+    ]
+
+
+def _distinct(paths: Sequence[str]) -> list[str]:
+    split = [path.split(".") for path in paths]
+    if len(set(paths)) > 1:
+        while all(len(one) > 1 and one[0] == split[0][0] for one in split):
+            split = [one[1:] for one in split]
+        while all(len(one) > 1 and one[-1] == split[0][-1] for one in split):
+            split = [one[:-1] for one in split]
+    short = [".".join(one) for one in split]
+    return [f"layer {one}" if one.isdigit() else _in_lines(one) for one in short]
+
+
+def _in_lines(path: str, width: int = 24) -> str:
+    lines = [""]
+    for step in path.split("."):
+        longer = f"{lines[-1]}.{step}".removeprefix(".")
+        if lines[-1] and len(longer) > width:
+            lines.append(step)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
