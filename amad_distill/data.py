@@ -202,7 +202,7 @@ def _prepared(key: str, rows: Any, settings: Settings, tokenizer: Any, length: i
             found = tokenizer(batch[columns[0]], **options)
             return {**found, "labels": [list(row) for row in found["input_ids"]]}
 
-    kept = {given.label, *_named_by_tokens(settings)} if classified else _named_by_tokens(settings)
+    kept = {given.label, *named_by_tokens(settings)} if classified else named_by_tokens(settings)
     try:
         return rows.map(
             tokenised, batched=True, remove_columns=[one for one in there if one not in kept]
@@ -225,7 +225,7 @@ def _joined(texts: list[str], tokenizer: Any, length: int) -> dict[str, list[lis
     }
 
 
-def _named_by_tokens(settings: Settings) -> set[str]:
+def named_by_tokens(settings: Settings) -> set[str]:
     """Columns that `tokens` of a match names."""
     found: set[str] = set()
     for match in settings.distiller.matches or ():

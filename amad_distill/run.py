@@ -82,7 +82,7 @@ def prepare(settings: Settings, log: RunLog) -> Parts:
     )
     give_names(teacher=teacher, student=student)
     data = load_data(settings, teacher=teacher, student=student)
-    distiller = make_distiller(settings, teacher=teacher, student=student)
+    distiller = make_distiller(settings, data, teacher=teacher, student=student)
     trainer = make_trainer(settings, distiller, data, arguments, log)
     return Parts(distiller, trainer, data.tokenizer, _tried(distiller, trainer))
 

@@ -159,7 +159,7 @@ class MatchSettings(_Section):
 
 
 class DistillerSettings(_Section):
-    """The arguments of `Distiller`."""
+    """The arguments of `Distiller`; it gets an example by itself."""
 
     method: str = Field(
         default="amad_kl", description="amad_kl, amad_mse, one_to_one_kl, ...: docs/peers."

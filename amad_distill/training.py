@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import cache
+from itertools import islice
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -9,22 +10,25 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 
-from amad_distill.data import Data
+from amad_distill.data import Data, named_by_tokens
 from amad_distill.log import RunLog
 from amad_distill.mistakes import SettingsError, told
 from amad_distill.settings import MatchSettings, Settings
 from amad_torch import AttentionMatch, DistillationCallback, Distiller
+from amad_torch.distillation.models import taken
+from amad_torch.peers import METHODS
 
 _OURS = {
     "output_dir": "give `output_dir` at the top of the file",
     "resume_from_checkpoint": "a run goes on from its last checkpoint by itself",
     "label_smoothing_factor": "it would replace the distiller's loss; `output_weight` softens",
 }
+_EXAMPLES = 2
 _CLASSIFICATION = ("text-classification", "image-classification")
 
 
-def make_distiller(settings: Settings, *, teacher: Any, student: Any) -> Distiller:
-    """The distiller of the settings.
+def make_distiller(settings: Settings, data: Data, *, teacher: Any, student: Any) -> Distiller:
+    """The distiller of the settings; the first rows are its example, where its losses learn.
 
     Raises:
         SettingsError: arguments that it refuses.
@@ -34,6 +38,14 @@ def make_distiller(settings: Settings, *, teacher: Any, student: Any) -> Distill
     try:
         if given.matches is not None:
             arguments["matches"] = [_match(match) for match in given.matches]
+        methods = {given.method} | {match.method or given.method for match in given.matches or ()}
+        if any(METHODS[method].learned for method in methods):
+            kept = named_by_tokens(settings)
+            rows = [
+                taken(student, row) | {name: row[name] for name in kept if name in row}
+                for row in islice(iter(data.train), _EXAMPLES)
+            ]
+            arguments["example"] = data.collate(rows)
         return Distiller(teacher=teacher, student=student, **arguments)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"distiller: {error}") from None

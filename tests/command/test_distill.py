@@ -205,6 +205,8 @@ def test_models_and_data_of_the_user_s_own(here: Path) -> None:
             "--json",
         )
         assert plain.exit_code == 0, plain.output  # also where only other columns are kept
+        learned = run(of_functions(output_dir="learned", distiller={"method": "align_to_distill"}))
+        assert learned.exit_code == 0, learned.output
         for changes, said in (
             ({"data": {"function": "mine:nothing"}}, "data.function: mine has no 'nothing'"),
             ({"data": {"function": "yours:rows"}}, "data.function: there is no module 'yours'"),
