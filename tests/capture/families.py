@@ -308,6 +308,7 @@ FAMILIES: dict[str, Family] = {
     "DeBERTa v2": _eager_only(
         _text("DebertaV2", relative_attention=True, pos_att_type=["p2c", "c2p"])
     ),
+    "DeBERTa": _eager_only(_text("Deberta", relative_attention=True, pos_att_type=["p2c", "c2p"])),
     "ModernBERT": replace(
         _text("ModernBert", "ssss", num_hidden_layers=4, local_attention=4, pad_token_id=1,
               bos_token_id=0, eos_token_id=2, cls_token_id=0, sep_token_id=2),
@@ -333,6 +334,11 @@ FAMILIES: dict[str, Family] = {
         _hf("BloomModel", "BloomConfig",
             {"vocab_size": 60, "hidden_size": 32, "n_layer": 2, "n_head": 4}), TEXT, "ss",
     )),
+    "MPT": _eager_only(Family(
+        _hf("MptModel", "MptConfig",
+            {"vocab_size": 60, "d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 32}),
+        TEXT, "ss",
+    )),
     "Llama": _text("Llama", model="ForCausalLM", num_key_value_heads=2),
     "Llama, flex": _eager_only(
         _text("Llama", model="ForCausalLM", num_key_value_heads=2), "flex_attention"
@@ -352,6 +358,16 @@ FAMILIES: dict[str, Family] = {
     "OLMo": _text("Olmo"),
     "GPT-OSS, sinks": _eager_only(
         _text("GptOss", num_key_value_heads=2, head_dim=8, num_local_experts=4, sliding_window=4)
+    ),
+    "DeepSeek V3, narrow values": _text(
+        "DeepseekV3", num_key_value_heads=4, q_lora_rank=8, kv_lora_rank=8, qk_rope_head_dim=4,
+        qk_nope_head_dim=4, v_head_dim=4, n_routed_experts=4, n_group=2, topk_group=1,
+        num_experts_per_tok=1, moe_intermediate_size=8, first_k_dense_replace=2,
+    ),
+    "Jamba, among state spaces": _text(
+        "Jamba", num_key_value_heads=2, num_hidden_layers=4, attn_layer_period=2,
+        attn_layer_offset=1, num_experts=2, use_mamba_kernels=False, mamba_d_state=4,
+        mamba_dt_rank=4,
     ),
     "XLNet": _eager_only(Family(
         _hf("XLNetModel", "XLNetConfig",

@@ -211,6 +211,33 @@ def test_lengths_that_differ_are_refused_and_mended() -> None:
     assert bool(torch.isfinite(resized.loss))
 
 
+def test_scores_are_cropped_too() -> None:
+    images = torch.linspace(-3, 3, 2 * 12 * 12 * 12).reshape(2, 12, 12, 12).sin()
+    deit, vit = Grid(4, 4, 2), Grid(4, 4, 1)
+    settings: dict[str, Any] = {"method": "tinybert_scores", "output_weight": 0}
+    found = Distiller(teacher=deit, student=vit, crop=(2, 1), **settings)(images=images)
+    assert bool(found.loss.isfinite())
+    with pytest.raises(ValueError, match=r"one length, after crop; got \[18, 18\].*\[17, 17\]"):
+        Distiller(teacher=deit, student=vit, **settings)(images=images)
+
+
+def swin(window: int) -> Any:
+    return transformers.SwinForImageClassification(
+        transformers.SwinConfig(
+            image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 4],
+            window_size=window,
+        )
+    )  # fmt: skip
+
+
+def test_windows_that_differ_are_refused() -> None:
+    images = {"pixel_values": torch.rand(2, 3, 32, 32)}
+    assert float(Distiller(teacher=swin(4), student=swin(4))(**images).attention) > 0
+    for resize in (False, True):
+        with pytest.raises(ValueError, match="of 8 samples or windows, the student of 32"):
+            Distiller(teacher=swin(4), student=swin(2), resize=resize)(**images)
+
+
 def test_cropped_rows_are_probabilities_again() -> None:
     from amad_torch.distillation.lengths import Lengths
 
@@ -265,6 +292,16 @@ def test_wrong_arguments_are_refused(changes: dict[str, Any], message: str) -> N
     arguments = {"teacher": bert(6), "student": bert(4)} | changes
     with pytest.raises((TypeError, ValueError), match=message):
         Distiller(**arguments)
+
+
+def test_a_student_that_is_a_part_of_the_teacher_is_refused() -> None:
+    teacher = bert(6)
+    student = bert(6)
+    student.bert.embeddings = teacher.bert.embeddings
+    for one in (teacher, student, teacher.bert.encoder):
+        with pytest.raises(ValueError, match="must not share parameters"):
+            Distiller(teacher=teacher, student=one)
+        assert all(parameter.requires_grad for parameter in one.parameters())
 
 
 def test_what_cannot_be_compared_is_said() -> None:

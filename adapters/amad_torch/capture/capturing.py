@@ -75,6 +75,7 @@ def capture_attention(
 
 class _Capture:
     def __init__(self, model: nn.Module, wanted: Sequence[str] | None) -> None:
+        self._name = f"this {type(model).__name__}"
         named = dict(model.named_modules())
         self._paths = {id(module): _plain(name) for name, module in named.items()}
         self._modules = list(named.values())  # kept, so that an id stays one module's
@@ -133,7 +134,7 @@ class _Capture:
                 "traced or exported)? If it did, it attends in a way that cannot be seen: say with "
                 "register_attention(module_class, function) what its modules attend to"
             )
-            raise RuntimeError(f"no attention was captured: {how}")
+            raise RuntimeError(f"no attention was captured of {self._name}: {how}")
         for pattern in self._wanted or ():
             if not any(matches_path(layer.path, pattern) for layer in self.captured.values()):
                 raise RuntimeError(

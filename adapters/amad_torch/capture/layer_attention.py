@@ -229,16 +229,20 @@ class LayerAttention:
         return f"LayerAttention({self.path!r}, kind={self.kind!r})"
 
 
-def attention_maps(attended: Attended) -> Tensor:
-    """``softmax(softcap(q kᵀ scale) + bias)`` over the keys that the mask leaves."""
-    queries, keys, mask = attended.queries, attended.keys, attended.mask
+def attention_scores(attended: Attended) -> Tensor:
+    """``softcap(q kᵀ scale) + bias``, before any mask."""
+    queries, keys = attended.queries, attended.keys
     if keys.shape[1] != queries.shape[1]:
         keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
     scores = (queries @ keys.transpose(-1, -2)) * attended.scale
     if attended.softcap is not None:
         scores = attended.softcap * torch.tanh(scores / attended.softcap)
-    if attended.bias is not None:
-        scores = scores + attended.bias
+    return scores if attended.bias is None else scores + attended.bias
+
+
+def attention_maps(attended: Attended) -> Tensor:
+    """The softmax of the scores over the keys that the mask leaves."""
+    scores, mask = attention_scores(attended), attended.mask
     if mask is None:
         return _softmax(scores, attended.sinks)
     if math.isfinite(attended.in_empty_rows):

@@ -19,7 +19,8 @@ class Frame:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.sources: dict[int, int] = {}
-        """Storage of the first floating-point input that a child took from outside, by child."""
+        """Storage of the first floating-point input that a child took from outside, by child; a
+        child that makes queries and keys counts twice."""
         self._made: list[Tensor] = []
         self._taken: list[Tensor] = []
 
@@ -28,6 +29,8 @@ class Frame:
         if not any(True for _ in child.parameters()):
             return
         inputs = [one for one in given if isinstance(one, Tensor) and one.is_floating_point()]
+        outputs = output if isinstance(output, tuple | list) else (output,)
+        made = [one for one in outputs if isinstance(one, Tensor)]
         if inputs and id(child) not in self.sources:
             storage = _storage(inputs[0])
             # What another child has made (low-rank chains, norms of queries) is no source, nor is
@@ -35,9 +38,11 @@ class Frame:
             held = (*self.module.parameters(), *self.module.buffers(), *self._made)
             if storage and storage not in {_storage(one) for one in held}:
                 self.sources[id(child)] = storage
-        outputs = output if isinstance(output, tuple | list) else (output,)
+                if made and made[0].dim() and made[0].shape[-1] == 3 * inputs[0].shape[-1]:
+                    # Queries, keys and values at once; what else is projected are positions.
+                    self.sources[-id(child)] = storage
         # Kept as long as the module runs: a storage's address is its own only while it lives.
-        self._made += [one for one in outputs if isinstance(one, Tensor)]
+        self._made += made
         self._taken += inputs[:1]
 
 

@@ -8,7 +8,11 @@ from torch import Tensor, nn
 
 from amad_core.arguments.words import check_choice
 from amad_torch.attention.alignment import alignment_weights
-from amad_torch.capture.layer_attention import LayerAttention
+from amad_torch.capture.layer_attention import (
+    LayerAttention,
+    attention_scores,
+    both_masks,
+)
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import MatchedLayers
 from amad_torch.peers import METHODS, distillation_loss
@@ -94,16 +98,29 @@ def _scores_loss(
     options: Mapping[str, Any],
 ) -> Tensor:
     """Scores before the softmax; keys that either model does not see do not count."""
-    seen = mask
-    for layer in (*matched.teacher, matched.student):
-        if layer.mask is not None:
-            visible = layer.mask.all(dim=1) if layer.mask.dim() == 4 else layer.mask
-            seen = visible if seen is None else seen & visible
-    teacher = _average([_scores(layer).detach() for layer in matched.teacher], matched.name)
-    student = _scores(matched.student)
+    seen, firsts = lengths.cut(mask), lengths.crop or (0, 0)
+    teachers = [_scores(layer, firsts[0]).detach() for layer in matched.teacher]
+    teacher, student = _average(teachers, matched.name), _scores(matched.student, firsts[1])
     if teacher.shape[-2:] != student.shape[-2:]:
-        raise ValueError(f"{matched.name}: {method!r} compares scores of one length only")
+        raise ValueError(
+            f"{matched.name}: {method!r} compares scores of one length, after crop; got "
+            f"{list(teacher.shape[-2:])} (queries, keys) and {list(student.shape[-2:])}"
+        )
+    for layer in matched.teacher:
+        seen = both_masks(seen, _visible(layer, firsts[0]))
+    seen = both_masks(seen, _visible(matched.student, firsts[1]))
     return distillation_loss(name=method, teacher=teacher, student=student, mask=seen, **options)
+
+
+def _scores(layer: LayerAttention, first: int) -> Tensor:
+    return attention_scores(layer.attended)[..., first:, first:]
+
+
+def _visible(layer: LayerAttention, first: int) -> Tensor | None:
+    """``[B, Q, K]``: keys that every head sees."""
+    if layer.mask is None:
+        return None
+    return layer.mask.expand(layer.shape).all(dim=1)[:, first:, first:]
 
 
 def _vectors_loss(
@@ -156,14 +173,6 @@ _LOSSES: Mapping[str, _Loss] = {
     "scores": _scores_loss,
     "vectors": _vectors_loss,
 }
-
-
-def _scores(layer: LayerAttention) -> Tensor:
-    keys = layer.keys
-    if keys.shape[1] != layer.queries.shape[1]:
-        keys = keys.repeat_interleave(layer.queries.shape[1] // keys.shape[1], dim=1)
-    scores = (layer.queries @ keys.transpose(-1, -2)) * layer.scale
-    return scores if layer.bias is None else scores + layer.bias
 
 
 def _average(maps: list[Tensor], name: str) -> Tensor:

@@ -24,6 +24,7 @@ from amad_torch.distillation.match import (
 )
 from amad_torch.distillation.models import (
     as_it_was,
+    check_apart,
     counted_labels,
     entry,
     keys_of,
@@ -74,9 +75,9 @@ class Distiller(AsStudent):
 
     Raises:
         TypeError: models that are no ``nn.Module``, an option of the wrong type.
-        ValueError: an unknown method, or one of logits, an example missing, a negative weight, a
-            temperature of 0 or below; in a forward pass: nothing to compare, lengths that differ,
-            pairs of layers that the example did not have.
+        ValueError: models that share parameters, an unknown method or one of logits, an example
+            missing, a negative weight, a temperature of 0 or below; in a forward pass: nothing to
+            compare, lengths that differ, pairs of layers that the example did not have.
 
     Source: Zhao et al., "No Head Left Behind", AAAI 2024.
 
@@ -136,6 +137,7 @@ class Distiller(AsStudent):
         self.lengths, self.options = Lengths(crop, resize), dict(options or {})
         self.watchers: list[Callable[[MatchedLayers, Callable[[], Tensor]], None]] = []
         """Called with layers that are compared, and a function for their alignment weights."""
+        check_apart(teacher, student)
         self.student = student
         # In a list, so that nn.Module does not take it for a part of what is trained and saved.
         self._teacher = [teacher.eval().requires_grad_(False)]

@@ -36,8 +36,16 @@ class Lengths:
         """Both maps with the same numbers of queries and keys.
 
         Raises:
-            ValueError: they still differ, or the patches are no square grid.
+            ValueError: they still differ, the patches are no square grid, or there are other
+                numbers of windows.
         """
+        if teacher.shape[0] != student.shape[0]:
+            raise ValueError(
+                f"{name}: the teacher has maps of {teacher.shape[0]} samples or windows, the "
+                f"student of {student.shape[0]}. Attention in windows is compared window by "
+                "window: give both models one window size and one resolution in these layers, or "
+                "choose others with matches"
+            )
         if self.crop is not None:
             teacher, student = (
                 _cropped(maps, count, name)

@@ -27,6 +27,21 @@ def unwrapped(model: nn.Module) -> Any:
             return model
 
 
+def check_apart(teacher: nn.Module, student: nn.Module) -> None:
+    """An error where freezing the teacher would freeze a part of the student.
+
+    Raises:
+        ValueError: a parameter that is to be trained is the teacher's too.
+    """
+    of_teacher = {id(one) for one in teacher.parameters()}
+    for name, one in student.named_parameters():
+        if one.requires_grad and id(one) in of_teacher:
+            raise ValueError(
+                "teacher and student must not share parameters, as the teacher is frozen; got "
+                f"{name!r} in both: give the teacher a copy (copy.deepcopy)"
+            )
+
+
 @contextmanager
 def as_it_was(distiller: nn.Module) -> Iterator[None]:
     """Student in eval mode, random state kept; afterwards every module in the mode it had."""
