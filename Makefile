@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo test test-whole test-thorough check vectors docs wheel bench mutants clean
+.PHONY: help demo test test-whole test-thorough check vectors docs wheel bench bench-cache mutants clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -51,6 +51,9 @@ wheel:  ## Build the wheel and test it from outside the tree, in a fresh environ
 
 bench: $(VENV)/dev-installed  ## Measure how well the kit names planted mistakes
 	$(BIN)/python benchmarks/diagnosis_power.py
+
+bench-cache: $(VENV)/dev-installed  ## Measure what a teacher cache saves and costs
+	$(BIN)/python benchmarks/teacher_cache.py
 
 mutants: $(VENV)/dev-installed  ## Mutation testing of the loss modules (long)
 	$(BIN)/python tests/mutation/run.py

@@ -15,7 +15,7 @@ from amad_distill.log import RunLog
 from amad_distill.mistakes import SettingsError, told
 from amad_distill.settings import MatchSettings, Settings
 from amad_torch import AttentionMatch, DistillationCallback, Distiller
-from amad_torch.distillation.models import taken
+from amad_torch.models import taken
 from amad_torch.peers import METHODS
 
 _OURS = {

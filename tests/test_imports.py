@@ -41,7 +41,9 @@ FLOORS = {
     "amad_torch": (
         ("attention",),
         ("training",),
-        ("peers", "module", "capture"),
+        ("peers", "module", "capture", "models"),
+        ("padding",),
+        ("cache",),
         ("distillation",),
         ("",),
     ),
@@ -50,8 +52,13 @@ FLOORS = {
 """The rooms of each package from the ground up, ``""`` for its own ``__init__``: a module imports
 from its own room and from floors below."""
 
-SHARED = ("amad_core.arguments", "amad_core.training.layers", "amad_core.training.schedule")
-"""All that an adapter takes from the core: refusals and plain options, no maths."""
+SHARED = (
+    "amad_core.arguments",
+    "amad_core.files",
+    "amad_core.training.layers",
+    "amad_core.training.schedule",
+)
+"""All that an adapter takes from the core: refusals, plain options and files, no maths."""
 
 HEAVY = (
     "torch", "tensorflow", "keras", "jax", "hypothesis", "autograd", "rich", "typer", "matplotlib",

@@ -12,6 +12,7 @@ from amad_core.training.schedule import LinearRamp
 from amad_torch.attention.alignment import alignment_weights
 from amad_torch.attention.loss import amad_loss
 from amad_torch.attention.variants import VARIANTS
+from amad_torch.cache import TeacherCache, cache_teacher
 from amad_torch.capture import LayerAttention, capture_attention, register_attention
 from amad_torch.distillation import (
     AttentionMatch,
@@ -41,10 +42,12 @@ __all__ = [
     "LayersLoss",
     "LinearRamp",
     "Suggestion",
+    "TeacherCache",
     "TotalLoss",
     "alignment_weights",
     "amad_layers_loss",
     "amad_loss",
+    "cache_teacher",
     "capture_attention",
     "cell_mask",
     "layer_pairs",

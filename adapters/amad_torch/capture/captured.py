@@ -13,8 +13,8 @@ KINDS = ("self", "cross")
 class CapturedAttention(Mapping[str, LayerAttention]):
     """Module path to what the module attended to, in the order of the calls."""
 
-    def __init__(self) -> None:
-        self._layers: dict[str, LayerAttention] = {}
+    def __init__(self, layers: Mapping[str, LayerAttention] | None = None) -> None:
+        self._layers: dict[str, LayerAttention] = dict(layers or {})
 
     def __getitem__(self, path: str) -> LayerAttention:
         if path not in self._layers:

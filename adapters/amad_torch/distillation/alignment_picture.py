@@ -9,7 +9,6 @@ from torch import Tensor
 
 from amad_torch.distillation.distiller import Distiller
 from amad_torch.distillation.match import MatchedLayers
-from amad_torch.distillation.models import as_it_was
 from amad_torch.distillation.pictures import (
     BLUE,
     GREEN,
@@ -19,6 +18,7 @@ from amad_torch.distillation.pictures import (
     new_figure,
     save_figure,
 )
+from amad_torch.models import as_it_was
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,13 +1,13 @@
 """What trainers and users ask a model for is the student's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from amad_torch.distillation.models import shifts_labels, signature
 from amad_torch.distillation.output import DistillationOutput
+from amad_torch.models import shifts_labels, signature
 
 
 class _Forward:
@@ -17,7 +17,8 @@ class _Forward:
         if model is None:
             return _unbound
         bound = partial(model.distil)
-        bound.__signature__ = signature(model.student)  # type: ignore[attr-defined]
+        also = model.names_of_samples()
+        bound.__signature__ = signature(model.student, also)  # type: ignore[attr-defined]
         return bound
 
 
@@ -39,6 +40,10 @@ class AsStudent(nn.Module):
     def distil(self, *args: Any, **batch: Any) -> DistillationOutput:
         """The forward pass."""
         raise NotImplementedError
+
+    def names_of_samples(self) -> Sequence[str]:
+        """Entries of a batch that are taken beside the student's."""
+        return ()
 
     @property
     def loss_type(self) -> str | None:

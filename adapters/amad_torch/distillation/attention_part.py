@@ -19,6 +19,8 @@ from amad_torch.distillation.learned import (
 from amad_torch.distillation.match import MatchedLayers, matched_layers
 from amad_torch.distillation.measurements import AnyDistiller
 from amad_torch.distillation.shares import Part
+from amad_torch.distillation.teaching import check_stored_cells
+from amad_torch.padding import has_decoder
 
 
 def attention_part(
@@ -29,13 +31,11 @@ def attention_part(
     samples: int,
 ) -> Part | None:
     """``Σ weight L_attention`` over the pairs; ``None`` where every weight is 0."""
-    has_decoder = any(
-        layer.kind == "cross" and "decoder" in layer.path for layer in student.values()
-    )
+    behind_encoder = has_decoder(student.values())
     check_gradients_are_shared(distiller)
     pairs = matched_layers(distiller.matches, teacher, student)
     losses = [
-        pair.match.weight * _loss_of(distiller, pair, key, batch, has_decoder)
+        pair.match.weight * _loss_of(distiller, pair, key, batch, behind_encoder)
         for pair, key in zip(pairs, keys_of_pairs(pairs), strict=True)
         if pair.match.weight
     ]
@@ -49,7 +49,7 @@ def _loss_of(
     matched: MatchedLayers,
     key: str,
     batch: Mapping[str, Any],
-    has_decoder: bool,
+    behind_encoder: bool,
 ) -> Tensor:
     method = method_of(distiller, matched)
     learned = learned_of(distiller, matched, key)
@@ -58,7 +58,8 @@ def _loss_of(
         options = {"temperature": distiller.temperature, **options}
     if learned is not None:
         options |= {"weight": learned.weight, "bias": learned.bias}
-    mask = counted_cells(matched.student, matched.match, batch, has_decoder)
+    check_stored_cells(matched.teacher, matched.student, batch, behind_encoder)
+    mask = counted_cells(matched.student, matched.match, batch, behind_encoder)
     if mask is not None:
         mask = mask.to(matched.student.device)
     if method.startswith("amad_") and method != "amad_token":

@@ -8,27 +8,26 @@ from torch import Tensor
 
 from amad_torch.capture.layer_attention import LayerAttention, both_masks
 from amad_torch.distillation.match import AttentionMatch
-from amad_torch.distillation.models import IGNORED
+from amad_torch.padding import padding_entries, real_tokens
 
 
 def counted_cells(
     student: LayerAttention,
     match: AttentionMatch,
     batch: Mapping[str, Any],
-    has_decoder: bool,
+    behind_encoder: bool,
 ) -> Tensor | None:
     """The boolean mask ``[B, Q, K]`` of one student layer; ``None``: every cell counts.
 
-    A token counts where the batch's padding masks say so. Tokens of a decoder behind an encoder
-    (``has_decoder``) follow ``decoder_attention_mask``, else labels that are not ignored; all
-    others follow ``attention_mask``. Axes that no entry of the batch is as long as (image patches)
-    count whole. On top of it comes what ``match.tokens`` says.
+    A token counts where the batch's padding masks say so (``padding_entries``). On top of it comes
+    what ``match.tokens`` says.
     """
     samples, _, queries, keys = student.shape
     chosen_queries, chosen_keys = _chosen(match, batch)
-    in_decoder = has_decoder and "decoder" in student.path
-    of_queries = _real_tokens(batch, samples, queries, in_decoder)
-    of_keys = _real_tokens(batch, samples, keys, in_decoder and student.kind == "self")
+    of_queries, of_keys = (
+        None if name is None else real_tokens(batch, name)
+        for name in padding_entries(student, batch, behind_encoder)
+    )
     of_queries = both_masks(
         of_queries, _checked(chosen_queries, samples, queries, "queries", student)
     )
@@ -40,17 +39,6 @@ def counted_cells(
     rows = (every if of_queries is None else of_queries)[:, :, None]
     columns = (every if of_keys is None else of_keys)[:, None, :]
     return (rows & columns).expand(samples, queries, keys)
-
-
-def _real_tokens(
-    batch: Mapping[str, Any], samples: int, length: int, of_decoder: bool
-) -> Tensor | None:
-    names = ("decoder_attention_mask", "labels") if of_decoder else ("attention_mask",)
-    for name in names:
-        given = batch.get(name)
-        if isinstance(given, Tensor) and given.shape == (samples, length):
-            return given != IGNORED if name == "labels" else given.bool()
-    return None
 
 
 def _chosen(match: AttentionMatch, batch: Mapping[str, Any]) -> tuple[Tensor | None, Tensor | None]:

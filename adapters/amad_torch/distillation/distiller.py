@@ -1,7 +1,7 @@
 """The distiller: teacher and student in, the loss to train the student with out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from amad_core.arguments.maps import check_temperature
 from amad_core.training.schedule import check_weight
-from amad_torch.capture.captured import CapturedAttention
 from amad_torch.capture.capturing import capture_attention
 from amad_torch.distillation.as_student import AsStudent
 from amad_torch.distillation.attention import check_method
@@ -22,9 +21,22 @@ from amad_torch.distillation.match import (
     MatchedLayers,
     matched_layers,
 )
-from amad_torch.distillation.models import (
+from amad_torch.distillation.output import DistillationOutput
+from amad_torch.distillation.parts import output_part, samples_in, task_part
+from amad_torch.distillation.shares import Part, Step, shares_gradients
+from amad_torch.distillation.suggesting import suggest
+from amad_torch.distillation.suggestion import Suggestion
+from amad_torch.distillation.teaching import (
+    Teacher,
+    attention_of,
+    frozen,
+    names_of_samples,
+    no_input,
+    taught,
+)
+from amad_torch.distillation.tied import without_tied_copies
+from amad_torch.models import (
     as_it_was,
-    check_apart,
     counted_labels,
     entry,
     keys_of,
@@ -34,12 +46,6 @@ from amad_torch.distillation.models import (
     with_a_label,
     zero_of,
 )
-from amad_torch.distillation.output import DistillationOutput
-from amad_torch.distillation.parts import output_part, samples_in, task_part
-from amad_torch.distillation.shares import Part, Step, shares_gradients
-from amad_torch.distillation.suggesting import suggest
-from amad_torch.distillation.suggestion import Suggestion
-from amad_torch.distillation.tied import without_tied_copies
 
 
 class Distiller(AsStudent):
@@ -55,7 +61,8 @@ class Distiller(AsStudent):
     FSDP losses average to it.
 
     Args:
-        teacher, student: any ``nn.Module`` that is called with the entries of a batch.
+        teacher, student: any ``nn.Module`` that is called with the entries of a batch; or a
+            ``TeacherCache`` for the teacher, whose model need not be loaded.
         method: a key of ``METHODS`` that compares layers.
         temperature: τ of the softmax over student heads, for AMAD's variants.
         layers: which teacher layer teaches which student layer, as in ``layer_pairs``; within
@@ -101,7 +108,7 @@ class Distiller(AsStudent):
     def __init__(
         self,
         *,
-        teacher: nn.Module,
+        teacher: Teacher,
         student: nn.Module,
         method: str = "amad_kl",
         temperature: float = 1.0,
@@ -117,9 +124,8 @@ class Distiller(AsStudent):
         example: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        for argument, model in (("teacher", teacher), ("student", student)):
-            if not isinstance(model, nn.Module):
-                raise TypeError(f"{argument} must be a torch.nn.Module; got {model!r}")
+        if not isinstance(student, nn.Module):
+            raise TypeError(f"student must be a torch.nn.Module; got {student!r}")
         self.matches = [AttentionMatch(layers=layers)] if matches is None else list(matches)
         for name in (method, *(match.method for match in self.matches if match.method)):
             check_method(name)
@@ -137,10 +143,9 @@ class Distiller(AsStudent):
         self.lengths, self.options = Lengths(crop, resize), dict(options or {})
         self.watchers: list[Callable[[MatchedLayers, Callable[[], Tensor]], None]] = []
         """Called with layers that are compared, and a function for their alignment weights."""
-        check_apart(teacher, student)
         self.student = student
         # In a list, so that nn.Module does not take it for a part of what is trained and saved.
-        self._teacher = [teacher.eval().requires_grad_(False)]
+        self._teacher = [frozen(teacher, student)]
         self.learned = nn.ModuleDict()
         """The parameters of learned losses, by pair of layers."""
         if methods := learned_methods(self):
@@ -150,8 +155,8 @@ class Distiller(AsStudent):
         without_tied_copies(self)
 
     @property
-    def teacher(self) -> nn.Module:
-        """The frozen model."""
+    def teacher(self) -> Teacher:
+        """The frozen model, or its cache."""
         return self._teacher[0]
 
     def distil(self, *args: Any, **batch: Any) -> DistillationOutput:
@@ -160,11 +165,12 @@ class Distiller(AsStudent):
             batch = dict(zip(signature(self.student).parameters, args, strict=False)) | batch
         items, samples = (batch.pop(f"num_{what}_in_batch", None) for what in ("items", "samples"))
         labels = counted_labels(self.student, batch)
-        with self._captured(self.student) as attention:
-            student = self.student(**taken(self.student, with_a_label(batch, labels)))
-        self.teacher.eval()
-        with torch.no_grad(), self._captured(self.teacher) as target:
-            teacher = self.teacher(**taken(self.teacher, batch))
+        with (
+            capture_attention(self.student) if self.attention_weight else nullcontext() as attention
+        ):
+            student = self.student(**self.student_takes(with_a_label(batch, labels)))
+        wanted = {"attention": bool(self.attention_weight), "logits": bool(self.output_weight)}
+        teacher = taught(self.teacher, batch, **wanted)
         logits, here = logits_of(student), samples_in(batch)
         weights = {
             "attention": self.attention_weight,
@@ -172,12 +178,10 @@ class Distiller(AsStudent):
             "task": self.task_weight,
         }
         found: dict[str, Part | None] = {}
-        if target is not None and attention is not None:
-            found["attention"] = attention_part(self, target, attention, batch, here)
+        if teacher.attention is not None and attention is not None:
+            found["attention"] = attention_part(self, teacher.attention, attention, batch, here)
         if self.output_weight:
-            found["output"] = output_part(
-                logits_of(teacher), logits, labels, batch, self.output_temperature
-            )
+            found["output"] = output_part(teacher, logits, labels, batch, self.output_temperature)
         if self.task_weight:
             found["task"] = task_part(entry(student, "loss"), labels, here)
         parts = {name: part for name, part in found.items() if part is not None}
@@ -212,10 +216,8 @@ class Distiller(AsStudent):
         """The layers that are compared, found by running both models on a batch in eval mode."""
         with as_it_was(self), torch.no_grad():
             with capture_attention(self.student) as attention:
-                self.student(**taken(self.student, batch))
-            self.teacher.eval()
-            with capture_attention(self.teacher) as target:
-                self.teacher(**taken(self.teacher, batch))
+                self.student(**self.student_takes(batch))
+            target = attention_of(self.teacher, batch)
         return matched_layers(self.matches, target, attention)
 
     def suggest(self, batches: Iterable[Mapping[str, Any]], *, at_most: int = 8) -> Suggestion:
@@ -249,17 +251,18 @@ class Distiller(AsStudent):
         """
         return suggest(self, batches, at_most)
 
-    @contextmanager
-    def _captured(self, model: nn.Module) -> Iterator[CapturedAttention | None]:
-        if not self.attention_weight:
-            yield None
-            return
-        with capture_attention(model) as attention:
-            yield attention
+    def student_takes(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The entries of a batch that are the student's."""
+        return taken(self.student, batch, no_input(self.teacher))
+
+    def names_of_samples(self) -> Sequence[str]:
+        """Entries of a batch by which a cached teacher knows samples."""
+        return names_of_samples(self.teacher)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Distiller":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.teacher._apply(fn)  # type: ignore[no-untyped-call]
+        if isinstance(self.teacher, nn.Module):
+            self.teacher._apply(fn)  # type: ignore[no-untyped-call]
         return self
 
     def extra_repr(self) -> str:

@@ -22,7 +22,8 @@ from amad_torch.distillation.likeness import (
 )
 from amad_torch.distillation.match import AttentionMatch, Group, grouped_layers
 from amad_torch.distillation.measurements import AnyDistiller, Evenness, PartLayers
-from amad_torch.distillation.models import taken
+from amad_torch.distillation.teaching import attention_of, check_stored_cells
+from amad_torch.padding import has_decoder
 
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """At which the evenness of the alignment weights is measured."""
@@ -61,13 +62,9 @@ class MeasuredLayers:
                 batches before.
         """
         with capture_attention(self._distiller.student) as student:
-            self._distiller.student(**taken(self._distiller.student, batch))
-        self._distiller.teacher.eval()
-        with capture_attention(self._distiller.teacher) as teacher:
-            self._distiller.teacher(**taken(self._distiller.teacher, batch))
-        has_decoder = any(
-            layer.kind == "cross" and "decoder" in layer.path for layer in student.values()
-        )
+            self._distiller.student(**self._distiller.student_takes(batch))
+        teacher = attention_of(self._distiller.teacher, batch)
+        behind_encoder = has_decoder(student.values())
         self._batches += 1
         several = len(self._distiller.matches) > 1
         for number, match in enumerate(self._distiller.matches):
@@ -82,16 +79,17 @@ class MeasuredLayers:
                         f"batches must run the same layers; {name} had {sums.paths}, then "
                         f"{(first, second)}"
                     )
-                self._measure(sums, group, batch, has_decoder)
+                self._measure(sums, group, batch, behind_encoder)
 
     def _measure(
-        self, sums: _Sums, group: Group, batch: Mapping[str, Any], has_decoder: bool
+        self, sums: _Sums, group: Group, batch: Mapping[str, Any], behind_encoder: bool
     ) -> None:
         likeness, even = [], []
         lengths = self._distiller.lengths
         own: list[Tensor] = []
         for learner in group[1]:
-            mask = lengths.cut(counted_cells(learner, sums.match, batch, has_decoder))
+            check_stored_cells(group[0], learner, batch, behind_encoder)
+            mask = lengths.cut(counted_cells(learner, sums.match, batch, behind_encoder))
             likeness_row, even_row = [], []
             for layer in group[0]:
                 name = f"{learner.path} <- {layer.path}"

@@ -5,12 +5,14 @@ from typing import Any
 
 from torch import Tensor
 
+from amad_torch.cache.teacher_output import TeacherOutput
 from amad_torch.distillation.shares import Part
+from amad_torch.distillation.teaching import check_stored_logits
 from amad_torch.training.output_losses import output_loss
 
 
 def output_part(
-    teacher: Tensor | None,
+    teacher: TeacherOutput,
     student: Tensor | None,
     labels: Tensor | None,
     batch: Mapping[str, Any],
@@ -20,7 +22,8 @@ def output_part(
 
     ``labels`` is true where one counts. ``None``: there are no logits, or of one class only.
     """
-    if teacher is None or student is None or student.shape[-1] < 2:
+    target = teacher.logits
+    if target is None or student is None or student.shape[-1] < 2:
         return None
     tokens = student.shape[:-1]
     padding = batch.get("attention_mask")
@@ -28,7 +31,8 @@ def output_part(
     mask = labels if of_labels and student.dim() == 3 else None
     if not of_labels and isinstance(padding, Tensor) and padding.shape == tokens:
         mask = padding.bool()
-    loss = output_loss(teacher=teacher, student=student, temperature=temperature, mask=mask)
+    check_stored_logits(teacher.stored, mask)
+    loss = output_loss(teacher=target, student=student, temperature=temperature, mask=mask)
     return Part(loss, tokens.numel() if mask is None else mask.sum(), of_labels)
 
 

@@ -14,8 +14,8 @@ from amad_core.arguments.words import integer
 from amad_torch.distillation.layer_measurements import MeasuredLayers
 from amad_torch.distillation.learned import learned_for, learned_methods
 from amad_torch.distillation.measurements import AnyDistiller, Evenness, PartOfLoss
-from amad_torch.distillation.models import as_it_was
 from amad_torch.distillation.suggestion import Suggestion
+from amad_torch.models import as_it_was
 
 STILL_EVEN = 0.9
 """Entropy over ``log Hs`` up to which alignment weights are said to choose."""

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 IGNORED = -100
 """The label of a token that does not count, in Transformers and in PyTorch's cross-entropy."""
+
+_ANY_NAME = inspect.Parameter.VAR_KEYWORD
 
 
 def unwrapped(model: nn.Module) -> Any:
@@ -43,31 +45,49 @@ def check_apart(teacher: nn.Module, student: nn.Module) -> None:
 
 
 @contextmanager
-def as_it_was(distiller: nn.Module) -> Iterator[None]:
-    """Student in eval mode, random state kept; afterwards every module in the mode it had."""
-    modes = [(module, module.training) for module in distiller.modules()]
-    devices = {one.device for one in distiller.parameters() if one.device.type == "cuda"}
+def as_it_was(model: nn.Module) -> Iterator[None]:
+    """In eval mode, random state kept; afterwards every module in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    devices = {one.device for one in model.parameters() if one.device.type == "cuda"}
     try:
         with torch.random.fork_rng(devices=list(devices)):
-            distiller.eval()
+            model.eval()
             yield
     finally:
         for module, mode in modes:
             module.training = mode
 
 
-def signature(model: nn.Module) -> inspect.Signature:
-    """Of the forward pass."""
-    return inspect.signature(unwrapped(model).forward)
+def signature(model: nn.Module, also: Collection[str] = ()) -> inspect.Signature:
+    """Of the forward pass, with further names that it takes besides."""
+    found = inspect.signature(unwrapped(model).forward)
+    parameters = list(found.parameters.values())
+    any_name = parameters[-1:] if parameters and parameters[-1].kind is _ANY_NAME else []
+    further = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for name in also
+        if name not in found.parameters
+    ]
+    return found.replace(
+        parameters=[*parameters[: len(parameters) - len(any_name)], *further, *any_name]
+    )
 
 
-def taken(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a batch that a model's forward pass takes."""
+def taken(
+    model: nn.Module, batch: Mapping[str, Any], left_out: Collection[str] = ()
+) -> dict[str, Any]:
+    """The entries of a batch that a model's forward pass takes.
+
+    ``left_out`` are entries that it takes only where it names them, not where it takes any.
+    """
     parameters = signature(model).parameters.values()
-    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
-        return dict(batch)
     names = {one.name for one in parameters}
-    return {name: value for name, value in batch.items() if name in names}
+    any_name = any(one.kind is _ANY_NAME for one in parameters)
+    return {
+        name: value
+        for name, value in batch.items()
+        if name in names or (any_name and name not in left_out)
+    }
 
 
 def entry(output: Any, name: str) -> Any:

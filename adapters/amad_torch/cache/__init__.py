@@ -1,0 +1,6 @@
+"""What a fixed teacher gives for a data set, computed once and read from disk while training."""
+
+from amad_torch.cache.building import cache_teacher
+from amad_torch.cache.reading import TeacherCache
+
+__all__ = ["TeacherCache", "cache_teacher"]
