@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo test test-whole test-thorough check vectors docs wheel bench bench-cache mutants clean
+.PHONY: help demo test test-whole test-thorough check vectors tutorials docs wheel bench bench-cache mutants clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -18,6 +18,13 @@ $(VENV)/demo-installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) '.[demo]'
 	@touch $@
 
+# timm needs torchvision, which breaks other imports where it does not match PyTorch's build: out of
+# their way, for the one tutorial that needs them.
+$(VENV)/beside: constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --upgrade \
+	  --target $@ timm torchvision
+	@touch $@
+
 $(VENV)/dev-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing amad[dev] into $(VENV); PyTorch, TensorFlow and JAX take some minutes ..."
 	$(INSTALL) '.[dev]'
@@ -26,13 +33,13 @@ $(VENV)/dev-installed: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/demo-installed  ## Distil a student of a small vision-language model, three ways
 	$(BIN)/amad demo
 
-test: $(VENV)/dev-installed  ## Run all tests
+test: $(VENV)/dev-installed $(VENV)/beside  ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-whole: $(VENV)/dev-installed  ## The same with every case of the matrices that `make test` thins
+test-whole: $(VENV)/dev-installed $(VENV)/beside  ## The same with every case of the matrices that `make test` thins
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --whole
 
-test-thorough: $(VENV)/dev-installed  ## The same with 24 times as many drawn inputs (hours)
+test-thorough: $(VENV)/dev-installed $(VENV)/beside  ## The same with 24 times as many drawn inputs (hours)
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n 2 --dist loadgroup --whole --timeout 3600
 
 check: $(VENV)/dev-installed  ## Lint, format and types
@@ -42,6 +49,9 @@ check: $(VENV)/dev-installed  ## Lint, format and types
 
 vectors: $(VENV)/dev-installed  ## Make the golden vectors that ship, anew
 	$(BIN)/python -m amad_core.conformance.vectors.make
+
+tutorials: $(VENV)/dev-installed $(VENV)/beside  ## Run the tutorials whole; remake what they show
+	$(BIN)/python -m tests.documentation.tutorials
 
 docs: $(VENV)/dev-installed  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -25,7 +25,7 @@ SOURCES = [
     for folder in ("amad_core", "amad_distill", "adapters", "examples")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
 
 LINE = re.compile(r"pip install (?P<what>(-\w+ )*(\S+))")
 FROM_A_CLONE = re.compile(r"-e '\.\[(?P<extras>\w+(,\w+)*)\]'")
