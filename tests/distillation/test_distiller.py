@@ -284,7 +284,7 @@ def test_peers_that_capture_can_feed(method: str, options: dict[str, Any]) -> No
         ({"method": "kl"}, "method must be one of"),
         ({"temperature": 0.0}, "temperature must be"),
         ({"attention_weight": -1.0}, "attention_weight must be finite"),
-        ({"teacher": None}, r"teacher must be a torch\.nn\.Module; got None"),
+        ({"teacher": None}, r"teacher must be a torch\.nn\.Module or a TeacherCache; got None"),
         ({"crop": (-1, 0)}, "crop must be"),
     ],
 )
