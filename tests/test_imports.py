@@ -18,8 +18,9 @@ from tests.support.import_graph import (
 ROOT = Path(__file__).parent.parent
 CORE, TESTS = ROOT / "amad_core", ROOT / "tests"
 TORCH, TENSORFLOW = ROOT / "adapters" / "amad_torch", ROOT / "adapters" / "amad_tensorflow"
+KERAS = ROOT / "adapters" / "amad_keras"
 COMMAND, DEMO = ROOT / "amad_distill", ROOT / "examples" / "amad_demo"
-PACKAGES = (CORE, TORCH, TENSORFLOW, COMMAND, DEMO)
+PACKAGES = (CORE, TORCH, TENSORFLOW, KERAS, COMMAND, DEMO)
 
 FLOORS = {
     "amad_core": (
@@ -48,6 +49,7 @@ FLOORS = {
         ("",),
     ),
     "amad_tensorflow": (("attention",), ("training",), ("peers", "keras", "capture"), ("",)),
+    "amad_keras": (("matching",), ("backends",), ("inside_distiller",), ("distillation",), ("",)),
 }
 """The rooms of each package from the ground up, ``""`` for its own ``__init__``: a module imports
 from its own room and from floors below."""
@@ -107,7 +109,8 @@ def strangers(graph: Graph) -> list[str]:
     allowed = {
         "amad_core": ("amad_core",),
         "amad_torch": ("amad_torch", *SHARED),
-        "amad_tensorflow": ("amad_tensorflow", *SHARED),
+        "amad_tensorflow": ("amad_tensorflow", "amad_keras.distillation", *SHARED),
+        "amad_keras": ("amad_keras", "amad_tensorflow", *SHARED),
         "amad_distill": ("amad_distill", "amad_core", "amad_torch"),
         "amad_demo": ("amad_demo", "amad_distill", "amad_core", "amad_torch"),
     }

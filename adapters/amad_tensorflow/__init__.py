@@ -12,6 +12,7 @@ except ModuleNotFoundError as error:
 
 from amad_core.training.layers import LayerPair, layer_pairs
 from amad_core.training.schedule import LinearRamp
+from amad_keras.distillation import AttentionDistillation
 from amad_tensorflow.attention.alignment import alignment_weights
 from amad_tensorflow.attention.loss import amad_loss
 from amad_tensorflow.attention.variants import VARIANTS
@@ -27,6 +28,7 @@ __all__ = [
     "VARIANTS",
     "AMADLoss",
     "AMADProjection",
+    "AttentionDistillation",
     "CapturedAttention",
     "LayerAttention",
     "LayerPair",

@@ -148,13 +148,16 @@ def test_two_threads_at_once_see_their_own() -> None:
 
     def run(heads: int) -> None:
         model = encoder(heads, dropout=0.1)
-        meet.wait()
+        model(X)
         with capture_attention(model) as attention:
-            model(X)
             meet.wait()
-        if heads == 2:
-            with capture_attention(model) as attention:  # the other's has just ended
+            if heads == 1:
                 model(X)
+            else:
+                meet.wait()  # the other's capture has ended, while this one goes on
+                model(X)
+        if heads == 1:
+            meet.wait()
         found[heads] = [(one.shape[1], one.knows_queries_and_keys) for one in attention.values()]
 
     threads = [threading.Thread(target=run, args=(heads,)) for heads in (1, 2)]
@@ -164,6 +167,19 @@ def test_two_threads_at_once_see_their_own() -> None:
         thread.join()
     assert found == {1: [(1, True)] * 2, 2: [(2, True)] * 2}
     assert left() == before
+
+
+def test_dropout_by_hand_is_not_taken_for_a_mask() -> None:
+    class Dropped(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            self.kept = tf.nn.softmax(tf.matmul(x, x, transpose_b=True))
+            keep = tf.random.uniform(tf.shape(self.kept)) > 0.5
+            return tf.matmul(tf.where(keep, self.kept, 0.0), x)
+
+    layer = Dropped()
+    with capture_attention(layer) as attention:
+        layer(X)
+    np.testing.assert_array_equal(attention[""].maps[:, 0], layer.kept)
 
 
 def test_nothing_is_left_behind_after_an_exception() -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from amad_tensorflow.attention.inputs import Tensor, known_shape
+from amad_tensorflow.attention.inputs import Tensor, accumulation_dtype, known_shape
 from amad_tensorflow.attention.tracing import as_written
 
 
@@ -115,26 +115,28 @@ class LayerAttention:
         return f"LayerAttention({self.path!r}, kind={self.kind!r})"
 
 
-def attention_maps(attended: Attended) -> Tensor:
-    """``softmax(softcap(q kᵀ scale) + bias)`` over the keys that the mask leaves, in float32.
-
-    Rows that see no key are 0.
-    """
-    queries, keys = (tf.cast(one, tf.float32) for one in (attended.queries, attended.keys))
+def attention_scores(attended: Attended) -> Tensor:
+    """``softcap(q kᵀ scale) + bias``, ``[B, H, Q, K]`` before the softmax, in float32 or wider."""
+    queries, keys = attended.queries, attended.keys
+    dtype = accumulation_dtype(queries, keys)
     if keys.shape[1] != queries.shape[1]:
         keys = tf.repeat(keys, tf.shape(queries)[1] // tf.shape(keys)[1], axis=1)
-    scores = tf.matmul(queries, keys, transpose_b=True) * tf.cast(attended.scale, tf.float32)
+    scores = tf.matmul(tf.cast(queries, dtype), tf.cast(keys, dtype), transpose_b=True)
+    scores *= tf.cast(attended.scale, dtype)
     if attended.softcap is not None:
         scores = attended.softcap * tf.tanh(scores / attended.softcap)
-    if attended.bias is not None:
-        scores += tf.cast(attended.bias, tf.float32)
-    if attended.mask is not None:
-        scores = tf.where(attended.mask, scores, scores.dtype.min)
+    return scores if attended.bias is None else scores + tf.cast(attended.bias, dtype)
+
+
+def attention_maps(attended: Attended) -> Tensor:
+    """The softmax of the scores over the keys that the mask leaves; 0 in rows that see none."""
+    scores, mask = attention_scores(attended), attended.mask
+    if mask is not None:
+        scores = tf.where(mask, scores, scores.dtype.min)
     if attended.sinks is None:
         maps = tf.nn.softmax(scores)
     else:
-        column = tf.broadcast_to(
-            tf.cast(attended.sinks, tf.float32), tf.concat([tf.shape(scores)[:-1], [1]], 0)
-        )
+        column = tf.cast(attended.sinks, scores.dtype)
+        column = tf.broadcast_to(column, tf.concat([tf.shape(scores)[:-1], [1]], 0))
         maps = tf.nn.softmax(tf.concat([scores, column], -1))[..., :-1]
-    return maps if attended.mask is None else tf.where(attended.mask, maps, 0.0)
+    return maps if mask is None else tf.where(mask, maps, tf.zeros_like(maps))

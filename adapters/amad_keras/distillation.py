@@ -1,0 +1,204 @@
+"""The loss for Keras's own Distiller: attention of the student against attention of the teacher."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import keras
+
+from amad_core.arguments.maps import check_temperature
+from amad_core.arguments.words import check_choice
+from amad_core.training.layers import LAYER_MAPS, Layers
+from amad_core.training.schedule import LinearRamp, Weight, check_weight
+from amad_keras.backends import current_backend
+from amad_keras.inside_distiller import current_step, watch_distillers
+from amad_keras.matching import KINDS, Selection, matched_layers
+
+_NOT_CAPTURED = {
+    "minilm_value_relation": "values",
+    "squeezing_heads": "values",
+    "logits_kl": "logits (keras.distillation.LogitsDistillation compares them)",
+}
+
+
+@keras.saving.register_keras_serializable(package="amad")
+class AttentionDistillation(
+    keras.layers.Layer,  # type: ignore[misc]
+    keras.distillation.DistillationLoss,  # type: ignore[misc]
+):
+    """``weight · Σ_(layer pairs) L_attention``, for the stock ``keras.distillation.Distiller``.
+
+    Both models stay as they are: functional, subclassed or of KerasHub, with the attention that
+    they have. What they attend to is captured while the Distiller runs them, free of dropout. Keys
+    that no query sees (padding) and their queries do not count.
+
+    Args:
+        variant: of AMAD: ``"mse"``, ``"kl"``, ``"token"`` or ``"js"``; ``"mse"`` where neither it
+            nor ``method`` is given.
+        method: in its place, a key of ``METHODS`` that compares maps, scores, or queries and keys,
+            without parameters of its own.
+        temperature: τ of the softmax over student heads, for AMAD's variants.
+        layers: which teacher layer teaches which student layer, as in ``layer_pairs``; within self-
+            and cross-attention, and within each part (encoder, decoder) that both models have.
+        teacher_layers, student_layers: only these: names, paths or globs, one or a list of them, in
+            whose order they are paired; ``None``: all.
+        kinds: ``"self"``, ``"cross"``, or both (default).
+        weight: a number of at least 0, or a :class:`LinearRamp` over the optimizer's steps. It
+            multiplies the Distiller's own ``distillation_loss_weights``.
+        options: further keywords of the method (``eps``, ``relation_heads``).
+        name: of this loss, and of its metric: the loss before ``weight``.
+        layer_options: ``dtype`` and ``trainable``, as of every Keras layer.
+
+    Raises:
+        TypeError, ValueError: an option that the method would refuse, an unknown method, one of
+            logits or values or with parameters of its own; when a Distiller is compiled, a
+            ``student_loss_weight`` of 1, with which it skips all distillation losses; when it
+            runs, layers that fit nothing, or lengths that differ.
+        RuntimeError: a Keras backend that is not supported; when a Distiller runs, a model without
+            attention.
+
+    Examples:
+        >>> def model(heads):
+        ...     inputs = keras.Input((6, 8))
+        ...     hidden = keras.layers.MultiHeadAttention(heads, 4)(inputs, inputs)
+        ...     hidden = keras.layers.GlobalAveragePooling1D()(hidden)
+        ...     return keras.Model(inputs, keras.layers.Dense(3)(hidden))
+        >>> distiller = keras.distillation.Distiller(
+        ...     teacher=model(4),
+        ...     student=model(2),
+        ...     distillation_losses=[AttentionDistillation(variant="kl", temperature=0.1)],
+        ... )
+        >>> distiller.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> x, y = keras.random.normal((8, 6, 8)), keras.ops.zeros((8,), "int32")
+        >>> sorted(distiller.fit(x, y, verbose=0).history)[:2]
+        ['attention', 'distillation_loss']
+    """
+
+    def __init__(
+        self,
+        *,
+        variant: str | None = None,
+        method: str | None = None,
+        temperature: float = 1.0,
+        layers: Layers = "uniform",
+        teacher_layers: str | Sequence[str] | None = None,
+        student_layers: str | Sequence[str] | None = None,
+        kinds: str | Sequence[str] = KINDS,
+        weight: Weight | Mapping[str, Any] = 1.0,
+        options: Mapping[str, Any] | None = None,
+        name: str = "attention",
+        **layer_options: Any,
+    ) -> None:
+        super().__init__(name=name, **layer_options)
+        if variant is not None and method is not None:
+            raise ValueError(
+                f"give variant or method; got both, {variant!r} and {method!r} (the variant 'kl' "
+                "is the method 'amad_kl')"
+            )
+        self.method = f"amad_{variant or 'mse'}" if method is None else method
+        _check_method(self.method)
+        check_temperature(temperature)
+        self.temperature = temperature
+        self.selection = Selection(
+            _checked_layers(layers),
+            _names("teacher_layers", teacher_layers),
+            _names("student_layers", student_layers),
+            _kinds(kinds),
+        )
+        if isinstance(weight, Mapping):
+            weight = LinearRamp(**weight)
+        if not isinstance(weight, LinearRamp):
+            check_weight("weight", weight)
+        self.weight = weight
+        self.options = dict(options or {})
+        self.metric = keras.metrics.Mean(name=name)
+        self.built = True
+
+    def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
+        """A Distiller has taken this loss, and is watched from now on."""
+        watch_distillers(self)
+
+    def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
+        """Outputs may differ: they are not compared."""
+
+    def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **options: Any) -> Any:
+        """What the Distiller adds, a scalar; ``metric`` gets it before ``weight``."""
+        step = current_step()
+        if step is None:
+            raise RuntimeError(
+                "AttentionDistillation must be one of the distillation_losses of a "
+                "keras.distillation.Distiller, which computes it: by itself it sees no attention"
+            )
+        backend = current_backend()
+        teacher, student = (list(layers.values()) for layers in (step.teacher, step.student))
+        options = dict(self.options)
+        if self.method.startswith("amad_"):
+            options["temperature"] = self.temperature
+        losses = []
+        for pair in matched_layers(teacher, student, self.selection):
+            try:
+                losses.append(backend.attention_loss(pair, student, self.method, options))
+            except (TypeError, ValueError) as error:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"{pair.name}: {error}") from error
+        loss = keras.ops.sum(keras.ops.stack(losses))
+        self.metric.update_state(loss)
+        optimizer = getattr(step.distiller, "optimizer", None)
+        iterations = None if optimizer is None else optimizer.iterations
+        return backend.replica_share(backend.weighted(loss, self.weight, iterations))
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the same loss again."""
+        ramp = isinstance(self.weight, LinearRamp)
+        layers, teacher_layers, student_layers, kinds = self.selection
+        options = {
+            "method": self.method,
+            "temperature": self.temperature,
+            "layers": layers if isinstance(layers, str) else [list(pair) for pair in layers],
+            "teacher_layers": teacher_layers and list(teacher_layers),
+            "student_layers": student_layers and list(student_layers),
+            "kinds": list(kinds),
+            "weight": asdict(self.weight) if ramp else self.weight,  # type: ignore[arg-type]
+            "options": self.options,
+        }
+        return {**super().get_config(), **options}
+
+
+def _check_method(name: str) -> None:
+    methods = current_backend().METHODS
+    check_choice("method", name, methods)
+    if name in _NOT_CAPTURED:
+        raise ValueError(
+            f"method must compare maps, scores, or queries and keys; {name!r} needs "
+            f"{_NOT_CAPTURED[name]}, which capture does not give"
+        )
+    if methods[name].learned:
+        raise ValueError(
+            f"method {name!r} has parameters of its own ({', '.join(methods[name].learned)}), "
+            "which must be trained with the student: use capture_attention in a loop of your own"
+        )
+
+
+def _checked_layers(layers: Layers) -> Layers:
+    if isinstance(layers, str):
+        check_choice("layers", layers, LAYER_MAPS)
+        return layers
+    return tuple((teacher, student) for teacher, student in layers)
+
+
+def _names(argument: str, names: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    found = (names,) if isinstance(names, str) else tuple(names)
+    if not found or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"{argument} must be a name or a list of names; got {names!r}")
+    return found
+
+
+def _kinds(kinds: str | Sequence[str]) -> tuple[str, ...]:
+    found = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    if not found:
+        raise ValueError("kinds must be 'self', 'cross' or both; got none")
+    for kind in found:
+        check_choice("kinds", kind, KINDS)
+    return found
