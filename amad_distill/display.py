@@ -37,15 +37,15 @@ class Display:
             self.console.print(table)
 
     @contextmanager
-    def bar(self) -> Iterator[Callable[[int, int, str], None]]:
+    def bar(self, *, lines: bool = True) -> Iterator[Callable[[int, int, str], None]]:
         """Show a bar; yields a function that takes the step, how many there are, and a label.
 
-        In a pipe the label is a line of its own.
+        In a pipe each label is a line of its own, unless `lines` is false.
         """
         if self.quiet or not self.console.is_terminal:
 
             def advance(step: int, steps: int, label: str) -> None:
-                if label:
+                if label and lines:
                     self.say(f"step {step} of {steps}  {label}")
 
             yield advance

@@ -37,6 +37,17 @@ class Batch:
     def __len__(self) -> int:
         return len(self.answer)
 
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What a model, and so a distiller, is called with."""
+        return {
+            "question": self.question,
+            "regions": self.regions,
+            "boxes": self.boxes,
+            "attention_mask": self.mask,
+            "labels": self.answer,
+        }
+
     def __getitem__(self, rows: Tensor | slice) -> "Batch":
         return Batch(**{name: value[rows] for name, value in vars(self).items()})
 

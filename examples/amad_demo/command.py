@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from amad_demo.demonstration import Choices
-    from amad_demo.display import Display
+    from amad_distill.display import Display
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
 _DEFAULT_SEEDS = (0, 1, 2)
@@ -53,7 +53,7 @@ def demo(
 
     The student is trained three ways: on ground truth alone, with one-to-one
     attention distillation, and with AMAD, on questions about scenes of real
-    handwritten digits. Takes two to three minutes on one CPU core and downloads
+    handwritten digits. Takes three to four minutes on one CPU core and downloads
     nothing. Ctrl-C is safe: the next run goes on where this one stopped.
     """
     try:
@@ -84,7 +84,7 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from amad_demo.display import Display
+    from amad_distill.display import Display
 
     display = Display(Console(stderr=json_output), quiet=quiet)
     if not quiet:

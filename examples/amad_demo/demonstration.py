@@ -1,7 +1,8 @@
 """The demo from start to end: load what is finished, train what is not, conclude, draw."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import torch
 
 from amad_demo.batches import Batch
 from amad_demo.conclusion import conclude
-from amad_demo.display import Display
 from amad_demo.evaluation import measure
 from amad_demo.experiment import empty_results, plan, run_task, single_thread, test_questions
 from amad_demo.gate import GateReport, passes, run_gate
@@ -23,6 +23,7 @@ from amad_demo.report import results_table, student_line
 from amad_demo.results import Results, load_results, save_results
 from amad_demo.teacher import SHIPPED, TeacherRecipe, load_teacher, save_teacher, train_teacher
 from amad_demo.training import TrainingSettings
+from amad_distill.display import Display
 
 RESULTS_FILE = "results.json"
 EARLIER_RESULTS_FILE = "results-earlier-settings.json"
@@ -123,14 +124,19 @@ def _train_students(
     display.say(_teacher_line(results.teacher))
     if len(missing) < len(tasks):
         display.say(f"{len(tasks) - len(missing)} of {len(tasks)} students were trained before.")
-    with display.bar(len(missing) * settings.steps) as advance:
+    steps, total = count(1), len(missing) * settings.steps
+    with display.bar(lines=False) as advance:
+
+        def progress(label: str) -> Callable[[], None]:
+            return lambda: advance(next(steps), total, label)
+
         for task in missing:
             student = run_task(
                 task,
                 teacher=teacher,
                 test=test,
                 settings=settings,
-                on_step=partial(advance, f"{METHODS[task.method].title}, seed {task.seed}", 1),
+                on_step=progress(f"{METHODS[task.method].title}, seed {task.seed}"),
             )
             results.students.append(student)
             save_results(results, choices.output / RESULTS_FILE)
@@ -162,9 +168,13 @@ def remake_teacher(directory: Path, recipe: TeacherRecipe, display: Display) -> 
     """
     with single_thread():
         display.say(f"Training a teacher for {recipe.steps} steps (a few minutes) ...")
-        with display.bar(recipe.steps) as advance:
+        with display.bar(lines=False) as advance:
+            steps = count(1)
             teacher = train_teacher(
-                recipe, on_step=lambda loss: advance(f"teacher, loss {loss:.3f}", 1)
+                recipe,
+                on_step=lambda loss: advance(
+                    next(steps), recipe.steps, f"teacher, loss {loss:.3f}"
+                ),
             )
         gate = run_gate(teacher)
     display.say(f"Gate: {gate}.")

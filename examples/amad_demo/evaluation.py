@@ -4,15 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from amad_demo.attention import (
-    LayerPair,
-    amad_attention_loss,
-    head_weights,
-    one_to_one_attention_loss,
-)
 from amad_demo.batches import Batch
+from amad_demo.methods import LAYER_NAMES, METHODS, make_distiller
 from amad_demo.model import VisualQuestionModel
 from amad_demo.questions import KINDS
+from amad_torch import measure_alignment
 
 
 @dataclass(frozen=True)
@@ -22,34 +18,39 @@ class Measurement:
     Attributes:
         accuracy: exact match, in [0, 1].
         digit_accuracy: the same, on questions whose answer is one digit.
-        amad_loss: between teacher and student, batch mean, summed over layer pairs.
+        amad_loss: between teacher and student, batch mean, summed over layers.
         one_to_one_loss: the same maps, head by head.
-        weights: alignment weights `[Ht][Hs]`, mean over questions, by layer pair.
+        weights: alignment weights `[Ht][Hs]`, mean over questions, by layer.
     """
 
     accuracy: float
     digit_accuracy: float
     amad_loss: float
     one_to_one_loss: float
-    weights: dict[LayerPair, list[list[float]]]
+    weights: dict[str, list[list[float]]]
 
 
 @torch.no_grad()
 def measure(student: VisualQuestionModel, teacher: VisualQuestionModel, data: Batch) -> Measurement:
     """Measure a student on questions; every student is measured in the same way."""
-    output, target = student(data), teacher(data)
-    right = (output.logits.argmax(dim=1) == data.answer).double()
-    weights = head_weights(target, output, data.mask)
+    amad, one_to_one = (
+        make_distiller(METHODS[name], teacher=teacher, student=student)
+        for name in ("amad", "one-to-one")
+    )
+    out = amad(**data.inputs)
+    right = (out["logits"].argmax(dim=1) == data.answer).double()
+    weights = measure_alignment(amad, [data.inputs])
     return Measurement(
         accuracy=float(right.mean()),
         digit_accuracy=float(right[data.kind != KINDS.index("presence")].mean()),
-        amad_loss=float(amad_attention_loss(target, output, data.mask)),
-        one_to_one_loss=float(one_to_one_attention_loss(target, output, data.mask)),
-        weights={pair: weight.tolist() for pair, weight in weights.items()},
+        amad_loss=float(out["attention"]),
+        one_to_one_loss=float(one_to_one(**data.inputs)["attention"]),
+        weights=dict(zip(LAYER_NAMES, weights.values(), strict=True)),
     )
 
 
 @torch.no_grad()
 def exact_match(model: VisualQuestionModel, data: Batch) -> float:
     """Return the share of questions answered exactly right, in [0, 1]."""
-    return float((model(data).logits.argmax(dim=1) == data.answer).double().mean())
+    answers = model(**data.inputs)["logits"].argmax(dim=1)
+    return float((answers == data.answer).double().mean())

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 
 from amad_core import __version__ as amad_version
-from amad_demo.attention import LAYER_MAP, TEMPERATURE, VARIANT
 from amad_demo.batches import Batch, draw_questions
 from amad_demo.evaluation import exact_match, measure
-from amad_demo.methods import METHODS
+from amad_demo.methods import LAYER_NAMES, METHODS, TEMPERATURE, make_distiller
 from amad_demo.model import STUDENT_SIZE, VisualQuestionModel
 from amad_demo.results import Results, StudentResult
 from amad_demo.training import TrainingSettings, train_student
@@ -50,10 +49,9 @@ def empty_results(settings: TrainingSettings, teacher_checksum: str) -> Results:
         "training": asdict(settings),
         "student": asdict(STUDENT_SIZE),
         "teacher_sha256": teacher_checksum,
-        "variant": VARIANT,
         "temperature": TEMPERATURE,
-        "layer_map": [str(pair) for pair in LAYER_MAP],
-        "attention_weights": {name: method.attention_weight for name, method in METHODS.items()},
+        "layer_map": list(LAYER_NAMES),
+        "methods": {name: asdict(method) for name, method in METHODS.items()},
         "test_questions": TEST_QUESTIONS,
         "amad": amad_version,
         "libraries": {library: versions[library] for library in _LIBRARIES},
@@ -100,7 +98,6 @@ def run_task(
         settings: of the training.
         on_step: called after every training step.
     """
-    method = METHODS[task.method]
     student = new_student(task.seed, teacher)
     data = _training_questions(settings.questions, _TRAINING_SEED + task.seed)
     before = measure(student, teacher, test)
@@ -111,16 +108,8 @@ def run_task(
         on_step()
 
     started = time.perf_counter()
-    train_student(
-        student,
-        teacher=teacher,
-        data=data,
-        settings=settings,
-        seed=task.seed,
-        attention_loss=method.attention_loss,
-        attention_weight=method.attention_weight,
-        on_step=after_step,
-    )
+    distiller = make_distiller(METHODS[task.method], teacher=teacher, student=student)
+    train_student(distiller, data=data, settings=settings, seed=task.seed, on_step=after_step)
     seconds = time.perf_counter() - started - curves.seconds
     after = measure(student, teacher, test)
     return StudentResult(
@@ -134,8 +123,8 @@ def run_task(
         steps=curves.steps,
         curve_accuracy=curves.accuracies,
         curve_loss=curves.losses,
-        weights_before={str(pair): weights for pair, weights in before.weights.items()},
-        weights_after={str(pair): weights for pair, weights in after.weights.items()},
+        weights_before=before.weights,
+        weights_after=after.weights,
     )
 
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from amad_demo.batches import Batch
 from amad_demo.region_reader import FEATURES, RegionReader
 from amad_demo.vocabulary import PAD, WORDS
 
@@ -41,23 +40,8 @@ STUDENT_SIZE = ModelSize(
 )
 
 
-@dataclass(frozen=True)
-class ModelOutput:
-    """What a model answers, and where it looked.
-
-    Attributes:
-        logits: one score for each word as the answer, `[B, words]`.
-        encoder_maps: self-attention of question and regions, one `[B, H, 15, 15]` a layer.
-        cross_maps: attention of the answer to question and regions, one `[B, H, 1, 15]` a layer.
-    """
-
-    logits: Tensor
-    encoder_maps: tuple[Tensor, ...]
-    cross_maps: tuple[Tensor, ...]
-
-
 class VisualQuestionModel(nn.Module):
-    """Answers a question about an image in one word, and returns its attention maps.
+    """Answers a question about an image in one word.
 
     Args:
         size: widths, heads and layers.
@@ -78,28 +62,39 @@ class VisualQuestionModel(nn.Module):
         )
         self.t5 = T5ForConditionalGeneration(_t5_config(size))
 
-    def forward(self, batch: Batch) -> ModelOutput:
-        """Answer a batch of questions; the answer is the decoder's first and only word."""
-        words = self.t5.get_input_embeddings()(batch.question)
-        features = self.reader(batch.regions)
-        regions = self.region_content(features) + self.region_place(batch.boxes)
+    def forward(
+        self,
+        question: Tensor,
+        regions: Tensor,
+        boxes: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Answer a batch of questions; the answer is the decoder's first and only word.
+
+        Args:
+            question, regions, boxes, attention_mask: as in `Batch`.
+            labels: the right answers, `[B]`.
+
+        Returns:
+            `logits`, one score for each word as the answer, `[B, words]`; with labels `loss`, too.
+        """
+        words = self.t5.get_input_embeddings()(question)
+        features = self.reader(regions)
+        seen = self.region_content(features) + self.region_place(boxes)
         output = self.t5(
-            inputs_embeds=torch.cat([words, regions], dim=1),
-            attention_mask=batch.mask.long(),
-            decoder_input_ids=torch.full((len(batch), 1), PAD),
-            output_attentions=True,
+            inputs_embeds=torch.cat([words, seen], dim=1),
+            attention_mask=attention_mask.long(),
+            decoder_input_ids=torch.full((len(question), 1), PAD),
             use_cache=False,
         )
-        return ModelOutput(
-            logits=output.logits[:, 0],
-            encoder_maps=_require_maps(output.encoder_attentions, "encoder_attentions"),
-            cross_maps=_require_maps(output.cross_attentions, "cross_attentions"),
-        )
+        logits = output.logits[:, 0]
+        if labels is None:
+            return {"logits": logits}
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
 def _t5_config(size: ModelSize) -> T5Config:
-    # Dropout is 0: T5 returns its attention maps after dropout, and a distillation loss must
-    # see them before it.
     options: dict[str, Any] = {
         "vocab_size": len(WORDS),
         "d_model": size.width,
@@ -111,17 +106,5 @@ def _t5_config(size: ModelSize) -> T5Config:
         "dropout_rate": 0.0,
         "pad_token_id": PAD,
         "decoder_start_token_id": PAD,
-        "attn_implementation": "eager",
     }
     return T5Config(**options)
-
-
-def _require_maps(maps: tuple[Tensor, ...] | None, name: str) -> tuple[Tensor, ...]:
-    # Under another attention implementation the tuple is empty or holds None, without an error:
-    # a loss that loops over it would be 0, and distillation silently off.
-    if not maps or any(layer_map is None for layer_map in maps):
-        raise RuntimeError(
-            f"the model returned no {name}: got {maps!r}, expected one map for each layer; "
-            'build its config with attn_implementation="eager"'
-        )
-    return maps

@@ -1,27 +1,5 @@
-"""What all pictures of the demo have in common: colours, fonts, and how they are saved."""
-
-from io import BytesIO
-from pathlib import Path
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from amad_core.files import write_atomically
+"""How the methods look in every picture."""
 
 # Okabe and Ito's palette can be told apart with any kind of colour vision.
 METHOD_COLOURS = {"ground-truth": "#4D4D4D", "one-to-one": "#E69F00", "amad": "#0072B2"}
 METHOD_MARKERS = {"ground-truth": "o", "one-to-one": "s", "amad": "^"}
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Make a figure of a size in inches; no window and no global state is involved."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, in full or not at all."""
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    write_atomically(path, content.getvalue())

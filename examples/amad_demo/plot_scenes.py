@@ -10,10 +10,11 @@ from matplotlib.patches import Rectangle
 
 from amad_demo.batches import LONGEST_QUESTION, collate
 from amad_demo.model import VisualQuestionModel
-from amad_demo.pictures import new_figure, save_figure
 from amad_demo.questions import ask
 from amad_demo.scenes import DIGIT_SIZE, Scene, compose_scene
 from amad_demo.vocabulary import decode
+from amad_torch import capture_attention
+from amad_torch.distillation.pictures import new_figure, save_figure
 
 _SEED = 11
 _COUNT = 4
@@ -27,10 +28,10 @@ def plot_scenes(teacher: VisualQuestionModel, path: Path) -> None:
     random = np.random.default_rng(_SEED)
     scenes = [compose_scene("test", random) for _ in range(_COUNT)]
     questions = [ask(scene, random) for scene in scenes]
-    with torch.no_grad():
-        output = teacher(collate(scenes, questions))
-    looks = output.cross_maps[-1].mean(dim=1)[:, 0, LONGEST_QUESTION:]
-    answers = [decode(int(token)) for token in output.logits.argmax(dim=1)]
+    with torch.no_grad(), capture_attention(teacher) as attention:
+        logits = teacher(**collate(scenes, questions).inputs)["logits"]
+    looks = attention.maps(kind="cross")[-1].mean(dim=1)[:, 0, LONGEST_QUESTION:]
+    answers = [decode(int(token)) for token in logits.argmax(dim=1)]
     figure = new_figure(11, 3.7)
     for index, axes in enumerate(figure.subplots(1, _COUNT)):
         _draw_scene(axes, scenes[index], looks[index].tolist())

@@ -27,7 +27,7 @@ def results_table(results: Results) -> Table:
             _percent([student.accuracy for student in students]),
             _percent([student.digit_accuracy for student in students]),
             _plain([student.amad_loss for student in students], 3),
-            _plain([student.one_to_one_loss for student in students], 3),
+            _plain([student.one_to_one_loss for student in students], 4),
             _plain([student.seconds for student in students], 1),
         )
     return table

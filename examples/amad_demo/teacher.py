@@ -65,7 +65,7 @@ def train_teacher(
     )
     data = draw_questions("train", recipe.questions, recipe.seed)
     for batch in shuffled_batches(data, recipe.batch_size, recipe.steps, recipe.seed):
-        loss = nn.functional.cross_entropy(teacher(batch).logits, batch.answer)
+        loss = teacher(**batch.inputs)["loss"]
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)

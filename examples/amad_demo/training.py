@@ -1,17 +1,12 @@
-"""Training one student: the place to see how AMAD goes into a PyTorch training loop."""
-
-# mypy: allow-untyped-calls
-# (some of what is called here has no annotations upstream)
+"""Training one student: a plain PyTorch loop around a distiller."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from amad_demo.attention import AttentionLoss
 from amad_demo.batches import Batch, shuffled_batches
-from amad_demo.model import VisualQuestionModel
+from amad_torch import Distiller
 
 
 @dataclass(frozen=True)
@@ -25,50 +20,33 @@ class TrainingSettings:
 
 
 def train_student(
-    student: VisualQuestionModel,
+    distiller: Distiller,
     *,
-    teacher: VisualQuestionModel,
     data: Batch,
     settings: TrainingSettings,
     seed: int,
-    attention_loss: AttentionLoss | None = None,
-    attention_weight: float = 0.0,
-    on_step: Callable[[int, float], None] | None = None,
+    on_step: Callable[[int, float], None],
 ) -> None:
-    """Train a student on ground truth, and on the teacher's attention if a loss for it is given.
+    """Train the distiller's student.
 
     Args:
-        student: is changed in place.
-        teacher: frozen; only asked for its attention maps.
+        distiller: of teacher and student.
         data: the training questions.
         settings: steps, batch size, learning rate.
         seed: decides the order of the data.
-        attention_loss: compares the attention maps of teacher and student.
-        attention_weight: how much the attention loss counts beside the task's own loss.
         on_step: called with the number of steps done and the task's loss.
     """
-    trained = [weight for weight in student.parameters() if weight.requires_grad]
+    trained = [weight for weight in distiller.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )
     batches = shuffled_batches(data, settings.batch_size, settings.steps, seed)
     for step, batch in enumerate(batches, start=1):
-        student_output = student(batch)
-        task_loss = nn.functional.cross_entropy(student_output.logits, batch.answer)
-        loss = task_loss
-
-        if attention_loss is not None:
-            with torch.no_grad():
-                teacher_output = teacher(batch)
-            loss = loss + attention_weight * attention_loss(
-                teacher_output, student_output, batch.mask
-            )
-
+        out = distiller(**batch.inputs)
         optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
+        out.loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()
-        if on_step is not None:
-            on_step(step, task_loss.item())
+        on_step(step, float(out["task"].detach()))

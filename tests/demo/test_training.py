@@ -1,106 +1,95 @@
-"""The attention losses of the demo, and the training loop that uses them."""
+"""The distillers of the demo, and the training loop around them."""
 
 import torch
 
-from amad_demo.attention import (
-    TEMPERATURE,
-    VARIANT,
-    amad_attention_loss,
-    head_weights,
-    one_to_one_attention_loss,
-    paired_maps,
-)
-from amad_demo.batches import draw_questions
+from amad_demo.batches import Batch, draw_questions
 from amad_demo.experiment import Task, new_student, run_task
+from amad_demo.methods import METHODS, TEMPERATURE, make_distiller
 from amad_demo.model import VisualQuestionModel
 from amad_demo.training import TrainingSettings, train_student
-from amad_torch import amad_loss
+from amad_torch import alignment_weights, amad_loss, capture_attention
+from amad_torch.peers import distillation_loss
 
 QUICK = TrainingSettings(steps=4, batch_size=16, questions=64)
 
 
-def test_one_to_one_compares_the_first_heads_and_drops_the_rest(
+def pairs_of_maps(
+    teacher: VisualQuestionModel, student: VisualQuestionModel, batch: Batch
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Maps of the layers that the page names, and which of their cells are no padding."""
+    maps = []
+    for model in (teacher, student):
+        with torch.no_grad(), capture_attention(model) as attention:
+            model(**batch.inputs)
+        encoder = attention.maps(kind="self", under="t5.encoder")
+        (cross,) = attention.maps(kind="cross")
+        maps.append((encoder, cross))
+    (teachers, looked), (students, looks) = maps
+    cells = batch.mask[:, :, None] & batch.mask[:, None, :]
+    return [
+        (teachers[0], students[0], cells),
+        (teachers[2], students[1], cells),
+        (looked, looks, batch.mask[:, None, :]),
+    ]
+
+
+def test_each_method_is_its_loss_on_the_layers_and_cells_that_count(
     teacher: VisualQuestionModel,
 ) -> None:
-    batch = draw_questions("test", 12, 0)
-    with torch.no_grad():
-        target, output = teacher(batch), new_student(0, teacher)(batch)
-    expected = torch.zeros(())
-    for _, maps in paired_maps(target, output, batch.mask):
-        assert maps.teacher.shape[1] == 8
-        assert maps.student.shape[1] == 3
-        for head in range(3):
-            for row in range(len(batch)):
-                cells = maps.mask[row].expand(maps.teacher.shape[2:])
-                wanted = maps.teacher[row, head][cells]
-                given = maps.student[row, head][cells]
-                gap = wanted / wanted.norm() - given / given.norm()
-                expected += gap.square().sum() / len(batch)
-    assert VARIANT == "mse"  # what the lines above compute
-    torch.testing.assert_close(
-        one_to_one_attention_loss(target, output, batch.mask), expected, rtol=1e-5, atol=1e-5
-    )
+    batch, student = draw_questions("test", 12, 0), new_student(0, teacher)
+    pairs = pairs_of_maps(teacher, student, batch)
+    assert [one.shape[1] for one in pairs[0][:2]] == [8, 3]
+    expected = {
+        "amad": sum(
+            amad_loss(teacher=one, student=two, variant="mse", temperature=TEMPERATURE, mask=cells)
+            for one, two, cells in pairs
+        ),
+        "one-to-one": sum(
+            distillation_loss(name="one_to_one_mse", teacher=one, student=two, mask=cells)
+            for one, two, cells in pairs
+        ),
+    }
+    for name, loss in expected.items():
+        out = make_distiller(METHODS[name], teacher=teacher, student=student)(**batch.inputs)
+        torch.testing.assert_close(out["attention"].detach(), loss, rtol=1e-4, atol=1e-6)
+        total = out["task"] + METHODS[name].attention_weight * out["attention"]
+        torch.testing.assert_close(out["loss"], total)
+    plain = make_distiller(METHODS["ground-truth"], teacher=teacher, student=student)
+    assert list(plain(**batch.inputs)) == ["loss", "task", "logits"]
 
 
-def test_a_cell_counts_if_query_and_key_do(teacher: VisualQuestionModel) -> None:
-    batch = draw_questions("test", 12, 0)
-    with torch.no_grad():
-        output = teacher(batch)
-    real = batch.mask.tolist()
-    encoder = [[[query and key for key in row] for query in row] for row in real]
-    for pair, maps in paired_maps(output, output, batch.mask):
-        expected = encoder if pair.part == "encoder" else [[row] for row in real]
-        assert maps.mask.tolist() == expected
+def test_the_weights_in_the_results_are_those_of_the_maps(teacher: VisualQuestionModel) -> None:
+    from amad_demo.evaluation import measure
 
-
-def test_amad_is_summed_over_layer_pairs_and_ignores_padding(teacher: VisualQuestionModel) -> None:
-    batch = draw_questions("test", 12, 0)
-    with torch.no_grad():
-        target, output = teacher(batch), new_student(0, teacher)(batch)
-    expected = 0.0
-    for _, maps in paired_maps(target, output, batch.mask):
-        for row in range(len(batch)):
-            cells = maps.mask[row].expand(maps.teacher.shape[2:])
-            expected += float(
-                amad_loss(
-                    # Only the cells that count, as one long query row: no mask is needed.
-                    teacher=maps.teacher[row : row + 1, :, cells][:, :, None],
-                    student=maps.student[row : row + 1, :, cells][:, :, None],
-                    variant=VARIANT,
-                    temperature=TEMPERATURE,
-                )
-            )
-    loss = float(amad_attention_loss(target, output, batch.mask))
-    assert abs(loss - expected / len(batch)) < 1e-4
-
-
-def test_a_teacher_head_s_weights_add_up_to_one(teacher: VisualQuestionModel) -> None:
-    batch = draw_questions("test", 12, 0)
-    with torch.no_grad():
-        weights = head_weights(teacher(batch), new_student(0, teacher)(batch), batch.mask)
-    for weight in weights.values():
-        assert weight.shape == (8, 3)
-        torch.testing.assert_close(weight.sum(dim=1), torch.ones(8))
+    batch, student = draw_questions("test", 12, 0), new_student(0, teacher)
+    measured = measure(student, teacher, batch).weights
+    for (one, two, cells), (name, weights) in zip(
+        pairs_of_maps(teacher, student, batch), measured.items(), strict=True
+    ):
+        expected = alignment_weights(
+            teacher=one, student=two, temperature=TEMPERATURE, mask=cells
+        ).mean(0)
+        torch.testing.assert_close(torch.tensor(weights), expected, rtol=1e-4, atol=1e-5)
+        assert name.startswith("cross") == (one.shape[2] == 1)
 
 
 def test_training_on_attention_brings_the_attention_closer(teacher: VisualQuestionModel) -> None:
     data, test = draw_questions("train", 64, 0), draw_questions("test", 64, 0)
     before = {name: weight.clone() for name, weight in teacher.named_parameters()}
     losses = {}
-    for name, weight in (("off", 0.0), ("on", 1.0)):
+    for name in ("ground-truth", "amad"):
         student = new_student(3, teacher)
         train_student(
-            student,
-            teacher=teacher,
+            make_distiller(METHODS[name], teacher=teacher, student=student),
             data=data,
             settings=TrainingSettings(steps=15, batch_size=16),
             seed=0,
-            attention_loss=amad_attention_loss,
-            attention_weight=weight,
+            on_step=lambda step, loss: None,
         )
         with torch.no_grad():
-            losses[name] = amad_attention_loss(teacher(test), student(test), test.mask)
-    assert losses["on"] < 0.95 * losses["off"]
+            judge = make_distiller(METHODS["amad"], teacher=teacher, student=student)
+            losses[name] = float(judge(**test.inputs)["attention"])
+    assert losses["amad"] < 0.95 * losses["ground-truth"]
     assert all(torch.equal(weight, before[name]) for name, weight in teacher.named_parameters())
 
 
