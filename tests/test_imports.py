@@ -41,7 +41,9 @@ FLOORS = {
     ),
     "amad_torch": (
         ("attention",),
-        ("training",),
+        ("closed_form",),
+        ("attention.loss",),  # chooses between its own formulas and the closed forms
+        ("training", "streaming"),
         ("peers", "module", "capture", "models"),
         ("padding",),
         ("cache",),

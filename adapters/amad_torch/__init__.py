@@ -24,6 +24,7 @@ from amad_torch.distillation import (
     plot_alignment,
 )
 from amad_torch.module import AMADLoss, AMADProjection
+from amad_torch.streaming import QueriesKeys, amad_loss_from_queries_and_keys
 from amad_torch.training.layer_losses import LayersLoss, amad_layers_loss
 from amad_torch.training.masks import cell_mask
 from amad_torch.training.output_losses import output_loss, task_loss
@@ -41,12 +42,14 @@ __all__ = [
     "LayerPair",
     "LayersLoss",
     "LinearRamp",
+    "QueriesKeys",
     "Suggestion",
     "TeacherCache",
     "TotalLoss",
     "alignment_weights",
     "amad_layers_loss",
     "amad_loss",
+    "amad_loss_from_queries_and_keys",
     "cache_teacher",
     "capture_attention",
     "cell_mask",

@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 from torch import Tensor, nn  # noqa: E402
 
 from amad_torch import capture_attention  # noqa: E402
-from amad_torch.capture.layer_attention import attention_maps  # noqa: E402
+from amad_torch.streaming.queries_keys import attention_maps  # noqa: E402
 from tests.capture.families import (  # noqa: E402
     FAMILIES,
     REAL,

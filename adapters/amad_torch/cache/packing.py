@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from amad_torch.cache.layout import CachedLayer, Layout, stored_tokens
 from amad_torch.cache.teacher_output import TeacherOutput
-from amad_torch.capture.layer_attention import LayerAttention, attention_maps
+from amad_torch.capture.layer_attention import LayerAttention
 from amad_torch.padding import real_tokens
+from amad_torch.streaming.queries_keys import attention_maps
 
 
 @dataclass
@@ -131,7 +132,7 @@ class Packed:
                 self._worst("maps", 0.0)
                 return rounded
             maps = layer.maps.detach()
-            off = attention_maps(attended._replace(queries=queries, keys=keys, bias=bias))
+            off = attention_maps(replace(attended, queries=queries, keys=keys, bias=bias))
         counted = (axes[0][:, :, None] & axes[1][:, None, :])[:, None]
         self._measure("maps", off.where(counted, 0.0), maps.where(counted, 0.0))
         return rounded

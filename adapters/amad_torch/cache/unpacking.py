@@ -9,7 +9,8 @@ from torch import Tensor
 from amad_torch.cache.layout import CachedLayer, Layout, dtype_named
 from amad_torch.cache.places import Padding, Place, padded
 from amad_torch.cache.samples import Sample
-from amad_torch.capture.layer_attention import Attended, LayerAttention
+from amad_torch.capture.layer_attention import LayerAttention
+from amad_torch.streaming.queries_keys import QueriesKeys
 
 
 class StoredLayer(LayerAttention):
@@ -55,7 +56,7 @@ class StoredLayer(LayerAttention):
         return super().maps
 
     @property
-    def attended(self) -> Attended:
+    def attended(self) -> QueriesKeys:
         if self._layer.maps:
             raise ValueError(self._lacks("queries and keys", "queries_and_keys"))
         return super().attended
@@ -89,7 +90,7 @@ class StoredLayer(LayerAttention):
         parts = [parts[-1].view(heads, size[1], width) for parts, size in self._parts()]
         return self._ready(padded(parts, self._axes[1]))
 
-    def _read_attended(self) -> Attended:
+    def _read_attended(self) -> QueriesKeys:
         layer = self._layer
         queries, keys = [], []
         for parts, size in self._parts():
@@ -99,7 +100,7 @@ class StoredLayer(LayerAttention):
         sinks = None
         if layer.sinks is not None:
             sinks = torch.tensor(layer.sinks, dtype=dtype_named(layer.dtype), device=self.device)
-        return Attended(
+        return QueriesKeys(
             self._ready(padded(queries, self._axes[0])),
             self._ready(padded(keys, self._axes[1])),
             layer.scale,

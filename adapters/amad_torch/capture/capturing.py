@@ -17,12 +17,13 @@ from amad_torch.capture.interface import (
     interface_watched,
     read_call,
 )
-from amad_torch.capture.layer_attention import Attended, LayerAttention
+from amad_torch.capture.layer_attention import LayerAttention
 from amad_torch.capture.projection import follow_heads
 from amad_torch.capture.registered import BESIDE_THE_MAPS, registered_for
 from amad_torch.capture.running import Running, in_reentrant_checkpoint, kind_of
 from amad_torch.capture.scores import Scores, apart
 from amad_torch.capture.torch_modules import torch_modules_watched
+from amad_torch.streaming.queries_keys import QueriesKeys
 
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
 """How modules call their number of heads, where their maps hold samples and heads as one axis."""
@@ -159,7 +160,10 @@ class _Capture:
 
     @contextmanager
     def _from_interface(
-        self, module: nn.Module, read: Callable[[], Attended], given: tuple[Tensor, Tensor, Tensor]
+        self,
+        module: nn.Module,
+        read: Callable[[], QueriesKeys],
+        given: tuple[Tensor, Tensor, Tensor],
     ) -> Iterator[Callable[[Any], None]]:
         query, key, value = given
         has_gradient = query.requires_grad or key.requires_grad
@@ -173,7 +177,7 @@ class _Capture:
     def _from_torch_module(
         self,
         module: nn.MultiheadAttention,
-        read: Callable[[], Attended],
+        read: Callable[[], QueriesKeys],
         values: Callable[[], Tensor],
         has_gradient: bool,
         kind: str,
@@ -183,7 +187,7 @@ class _Capture:
             layer.meets(module.out_proj.weight)
 
     def from_sdpa(
-        self, read: Callable[[], Attended], queries: Tensor, keys: Tensor, values: Tensor
+        self, read: Callable[[], QueriesKeys], queries: Tensor, keys: Tensor, values: Tensor
     ) -> LayerAttention | None:
         """A call of SDPA."""
         module = self._running.innermost
@@ -228,7 +232,7 @@ class _Capture:
         given = dict(answer)
         kind, values, projection = (given.pop(name, None) for name in BESIDE_THE_MAPS)
         given.setdefault("scale", given["queries"].shape[-1] ** -0.5)
-        attended = Attended(**given)
+        attended = QueriesKeys(**given)
         has_gradient = attended.queries.requires_grad or attended.keys.requires_grad
         layer = self._add(
             module,
@@ -243,7 +247,7 @@ class _Capture:
     def _add(
         self,
         module: nn.Module,
-        read: Callable[[], Attended] | None,
+        read: Callable[[], QueriesKeys] | None,
         has_gradient: bool,
         *,
         kind: str | None = None,

@@ -15,7 +15,6 @@ from torch.overrides import TorchFunctionMode
 
 from amad_torch.capture.following import Followed
 from amad_torch.capture.layer_attention import (
-    Attended,
     LayerAttention,
     causal_mask,
     mask_and_bias,
@@ -23,6 +22,7 @@ from amad_torch.capture.layer_attention import (
 from amad_torch.capture.projection import Heads, follow_heads, heads_through, meets_projection
 from amad_torch.capture.scores import Scores, product_of, through
 from amad_torch.capture.values import Axes, axes_after, values_in
+from amad_torch.streaming.queries_keys import QueriesKeys
 
 _SDPA = functional.scaled_dot_product_attention
 _PRODUCTS = {"matmul", "bmm", "__matmul__", "__rmatmul__", "einsum", "baddbmm"}
@@ -47,7 +47,7 @@ class Told(Protocol):
     """Who is told of attention; each answers with the layer, ``None`` where it is not wanted."""
 
     def from_sdpa(
-        self, read: Callable[[], Attended], queries: Tensor, keys: Tensor, values: Tensor
+        self, read: Callable[[], QueriesKeys], queries: Tensor, keys: Tensor, values: Tensor
     ) -> LayerAttention | None: ...
 
     def from_softmax(
@@ -93,14 +93,14 @@ class FunctionMode(TorchFunctionMode):
         given = dict(zip(names, args, strict=False)) | kwargs
         queries, keys, values = given["query"], given["key"], given["value"]
 
-        def read() -> Attended:
+        def read() -> QueriesKeys:
             four = [of_four_axes(one) for one in (queries, keys)]
             mask, bias, fill = mask_and_bias(given.get("attn_mask"))
             if given.get("is_causal"):
                 mask = causal_mask(queries.shape[-2], keys.shape[-2], queries.device)
             scale = given.get("scale")
             scale = queries.shape[-1] ** -0.5 if scale is None else float(scale)
-            return Attended(four[0], four[1], scale, mask, bias, in_empty_rows=fill)
+            return QueriesKeys(four[0], four[1], scale, mask, bias, in_empty_rows=fill)
 
         layer = self._told.from_sdpa(read, queries, keys, values)
         output = _SDPA(*args, **kwargs)

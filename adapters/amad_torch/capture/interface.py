@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from amad_torch.capture.layer_attention import Attended, both_biases, causal_mask, mask_and_bias
+from amad_torch.capture.layer_attention import both_biases, causal_mask, mask_and_bias
+from amad_torch.streaming.queries_keys import QueriesKeys
 
 Record = Callable[
-    [nn.Module, Callable[[], Attended], tuple[Tensor, Tensor, Tensor]],
+    [nn.Module, Callable[[], QueriesKeys], tuple[Tensor, Tensor, Tensor]],
     AbstractContextManager[Callable[[Any], None]],
 ]
 
@@ -93,7 +94,7 @@ def compiled_interface_watched(calls: list[Call]) -> Iterator[None]:
         table.update(originals)
 
 
-def read_call(call: Call) -> Callable[[], Attended]:
+def read_call(call: Call) -> Callable[[], QueriesKeys]:
     """What the maps of a collected call follow from."""
     module, query, key, _, others, named = call
     return _Given(module, query, key, others, named, eager=False).read
@@ -121,13 +122,13 @@ class _Given:
         is_causal = named.get("is_causal")
         self.is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
 
-    def read(self) -> Attended:
+    def read(self) -> QueriesKeys:
         """What the maps follow from."""
         mask, bias, fill = self._mask_and_bias()
         bias = both_biases(bias, self.position_bias)
         keys = self.key.shape[2]
         scale = self.query.shape[-1] ** -0.5 if self.scaling is None else float(self.scaling)
-        return Attended(
+        return QueriesKeys(
             self.query,
             self.key,
             scale,

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+
+from amad_torch.streaming.queries_keys import QueriesKeys, attention_maps, seen_keys
 
 DROPPED_BESIDE_A_BIAS = -1e4
 """A model's mask that may hold a bias as well has this or less where a key is dropped.
@@ -16,23 +18,6 @@ the last key, the whole first row of a long text is biased by thousands, and sti
 
 _ROW_SUM_WITHIN = 0.02
 """bfloat16 rows of a softmax sum to 1 within 0.004; scores do not by chance."""
-
-
-class Attended(NamedTuple):
-    """Everything that a layer's maps follow from; see :class:`LayerAttention`.
-
-    ``in_empty_rows`` is what the layer itself adds to keys that are dropped: with ``-inf`` a row
-    that sees nothing gives 0, with a finite number it attends evenly.
-    """
-
-    queries: Tensor
-    keys: Tensor
-    scale: float
-    mask: Tensor | None = None
-    bias: Tensor | None = None
-    softcap: float | None = None
-    sinks: Tensor | None = None
-    in_empty_rows: float = -math.inf
 
 
 class LayerAttention:
@@ -55,7 +40,7 @@ class LayerAttention:
         self,
         path: str,
         kind: str,
-        read: Callable[[], Attended] | None,
+        read: Callable[[], QueriesKeys] | None,
         *,
         requires_grad: bool,
         maps: Tensor | None = None,
@@ -64,7 +49,7 @@ class LayerAttention:
     ) -> None:
         self.path, self.kind, self.requires_grad = path, kind, requires_grad
         self._read, self._maps, self._checked = read, maps, checked
-        self._attended: Attended | None = None
+        self._attended: QueriesKeys | None = None
         self._values = values
         self._projections: list[Tensor] = []
 
@@ -81,13 +66,13 @@ class LayerAttention:
     @property
     def scale(self) -> float:
         """What the products of queries and keys are multiplied by; 1 in T5."""
-        return self.attended.scale
+        return self.attended.factor
 
     @property
     def mask(self) -> Tensor | None:
         """Boolean, broadcastable to ``[B, H, Q, K]``, true where a key is seen, a causal order
         included; ``None``: all are."""
-        return self.attended.mask
+        return seen_keys(self.attended, by_bias=False)
 
     @property
     def bias(self) -> Tensor | None:
@@ -160,7 +145,7 @@ class LayerAttention:
         return torch.einsum("bhkd,ohd->bhko", values, parts)
 
     @property
-    def attended(self) -> Attended:
+    def attended(self) -> QueriesKeys:
         """All of the above at once.
 
         Raises:
@@ -173,7 +158,10 @@ class LayerAttention:
                     "module computes its scores in a way that cannot be followed; use .maps, or "
                     "say with register_attention(module_class, function) what it attends to"
                 )
-            self._attended = self._read()
+            attended = self._read()
+            self._attended = replace(
+                attended, mask=_of_four_axes(attended.mask), bias=_of_four_axes(attended.bias)
+            )
         return self._attended
 
     @property
@@ -229,36 +217,10 @@ class LayerAttention:
         return f"LayerAttention({self.path!r}, kind={self.kind!r})"
 
 
-def attention_scores(attended: Attended) -> Tensor:
-    """``softcap(q kᵀ scale) + bias``, before any mask."""
-    queries, keys = attended.queries, attended.keys
-    if keys.shape[1] != queries.shape[1]:
-        keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
-    scores = (queries @ keys.transpose(-1, -2)) * attended.scale
-    if attended.softcap is not None:
-        scores = attended.softcap * torch.tanh(scores / attended.softcap)
-    return scores if attended.bias is None else scores + attended.bias
-
-
-def attention_maps(attended: Attended) -> Tensor:
-    """The softmax of the scores over the keys that the mask leaves."""
-    scores, mask = attention_scores(attended), attended.mask
-    if mask is None:
-        return _softmax(scores, attended.sinks)
-    if math.isfinite(attended.in_empty_rows):
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-        return _softmax(scores, attended.sinks)
-    sees = mask.any(-1, keepdim=True)
-    # Rows that see nothing: any finite scores do, and what comes of them is dropped.
-    maps = _softmax(scores.masked_fill(~mask & sees, -math.inf), attended.sinks)
-    return maps.masked_fill(~sees, 0.0)
-
-
-def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
-    if sinks is None:
-        return scores.softmax(-1)
-    column = sinks.reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1).to(scores.dtype)
-    return torch.cat([scores, column], dim=-1).softmax(-1)[..., :-1]
+def _of_four_axes(one: Tensor | None) -> Tensor | None:
+    if one is None or one.dim() >= 4:
+        return one
+    return one.reshape(*[1] * (4 - one.dim()), *one.shape)
 
 
 def mask_and_bias(given: Tensor | None) -> tuple[Tensor | None, Tensor | None, float]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amad_torch.capture.layer_attention import Attended, both_biases, both_masks, mask_and_bias
+from amad_torch.capture.layer_attention import both_biases, both_masks, mask_and_bias
+from amad_torch.streaming.queries_keys import QueriesKeys
 
 _CASTS = {"to", "type_as", "type", "float", "half", "bfloat16", "contiguous", "clone"}
 _SHAPES = {"view", "reshape", "unflatten", "flatten", "_unsafe_view"}
@@ -36,7 +37,7 @@ class Scores:
     dropped: tuple[Tensor, ...] = ()
     softcap: float | None = None
 
-    def read(self, batch: int, heads: int) -> Attended:
+    def read(self, batch: int, heads: int) -> QueriesKeys:
         """What the maps follow from; axes of samples and heads that are one come apart."""
         queries, keys = (apart(one, batch, heads) for one in (self.queries, self.keys))
         mask: Tensor | None = None
@@ -48,7 +49,7 @@ class Scores:
             bias = both_biases(bias, its_bias)
         for one in self.dropped:
             mask = both_masks(mask, ~apart(one, batch, heads))
-        return Attended(queries, keys, self.scale, mask, bias, self.softcap, in_empty_rows=fill)
+        return QueriesKeys(queries, keys, self.scale, mask, bias, self.softcap, in_empty_rows=fill)
 
 
 def product_of(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Scores | None:

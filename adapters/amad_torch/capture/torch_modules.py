@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amad_torch.capture.layer_attention import Attended, both_biases, both_masks, mask_and_bias
+from amad_torch.capture.layer_attention import both_biases, both_masks, mask_and_bias
+from amad_torch.streaming.queries_keys import QueriesKeys
 
 Told = Callable[
-    [nn.MultiheadAttention, Callable[[], Attended], Callable[[], Tensor], bool, str], None
+    [nn.MultiheadAttention, Callable[[], QueriesKeys], Callable[[], Tensor], bool, str], None
 ]
 
 
@@ -115,7 +116,7 @@ def attended_by(
     key: Tensor,
     key_padding_mask: Tensor | None,
     attn_mask: Tensor | None,
-) -> Attended:
+) -> QueriesKeys:
     """Queries, keys and mask of one call, from the module's projections."""
     if query.dim() == 2:
         query, key = query[None], key[None]
@@ -130,7 +131,7 @@ def attended_by(
     keys = _by_heads(module, functional.linear(key, key_weight, biases[1]), module.bias_k)
     queries = queries.reshape(*queries.shape[:2], module.num_heads, -1).transpose(1, 2)
     mask, bias, fill = _masks(module, key_padding_mask, attn_mask, queries, keys)
-    return Attended(queries, keys, module.head_dim**-0.5, mask, bias, in_empty_rows=fill)
+    return QueriesKeys(queries, keys, module.head_dim**-0.5, mask, bias, in_empty_rows=fill)
 
 
 def _attended_by_layer(
@@ -138,7 +139,7 @@ def _attended_by_layer(
     src: Tensor,
     key_padding_mask: Tensor | None,
     attn_mask: Tensor | None,
-) -> Attended:
+) -> QueriesKeys:
     """The same of a layer whose fast path did without its attention module."""
     if src.is_nested:
         lengths = torch.tensor([one.shape[0] for one in src.unbind()], device=src.device)

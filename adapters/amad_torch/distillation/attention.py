@@ -8,14 +8,11 @@ from torch import Tensor, nn
 
 from amad_core.arguments.words import check_choice
 from amad_torch.attention.alignment import alignment_weights
-from amad_torch.capture.layer_attention import (
-    LayerAttention,
-    attention_scores,
-    both_masks,
-)
+from amad_torch.capture.layer_attention import LayerAttention, both_masks
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import MatchedLayers
 from amad_torch.peers import METHODS, distillation_loss
+from amad_torch.streaming.queries_keys import attention_scores
 
 RELATED = ("queries", "keys", "values")
 """What relations are compared of, by the methods that compare them."""

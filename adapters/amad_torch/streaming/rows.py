@@ -1,0 +1,143 @@
+"""Rows of probabilities, one block at a time.
+
+``s = softmax(z)`` over a whole row, ``z = softcap(q kᵀ scale) + bias`` where a key is seen.
+
+A row is always in one block, so its softmax is taken anew in each sweep: one fused function, which
+costs less than the exponential of scores from which a log-sum-exp that was kept is subtracted. One
+that the caller has is taken. Guarded by tests/streaming/test_against_maps.py.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from amad_torch.closed_form.workspace import Workspace
+from amad_torch.streaming.blocks import Block
+from amad_torch.streaming.inputs import Side
+from amad_torch.streaming.queries_keys import QueriesKeys, part, seen_keys
+
+NOT_SEEN = -1e30
+"""The score of a key that is not seen: finite, so that a row without any is even and not NaN."""
+
+NOT_COUNTED = -3e38
+"""So far below it that cells that do not count get nothing even in a row without a key seen."""
+
+
+class Rows(NamedTuple):
+    """One model's part of a block.
+
+    Attributes:
+        maps: probabilities ``[b, H, q, k]``; of the cells that count alone, where rows are divided
+            by their sum over those.
+        fixed: true for rows that do not depend on the scores, broadcasts; ``None``: there is none.
+        tanh: of the scores, where there is a soft cap.
+        sinking: the probability of the sink ``[b, H, q, 1]``, where there is one.
+    """
+
+    maps: Tensor
+    fixed: Tensor | None = None
+    tanh: Tensor | None = None
+    sinking: Tensor | None = None
+
+
+def whole_rows(side: Side, block: Block, workspace: Workspace, name: str) -> Rows:
+    """The rows of the maps, as they are."""
+    attended = side.attended
+    scores, tanh = _scores(side, block, workspace)
+    seen = _seen(side, block)
+    if seen is not None:
+        _put(scores, ~seen, NOT_SEEN, side.finite)
+    maps, sinking = workspace(name, *scores.shape), None
+    if attended.log_sum_exp is None:
+        torch.softmax(scores, dim=-1, out=maps)
+        if attended.sinks is not None:
+            # The sum that a row was divided by, from its largest cell.
+            sums = scores.amax(dim=-1, keepdim=True) - maps.amax(dim=-1, keepdim=True).log()
+            above = attended.sinks.view(-1, 1, 1) - sums
+            sinking = above.sigmoid()
+            maps.mul_((-above).sigmoid())
+    else:
+        sums = attended.log_sum_exp[block.samples, :, block.queries].unsqueeze(-1)
+        torch.sub(scores, sums, out=maps).exp_()
+        if attended.sinks is not None:
+            sinking = (attended.sinks.view(-1, 1, 1) - sums).exp()
+    blank = None if seen is None else _where_any(~seen.any(dim=-1, keepdim=True))
+    if blank is not None:
+        even = attended.even_in_empty_rows and attended.sinks is None
+        maps.masked_fill_(blank, 1 / attended.shape[3] if even else 0.0)
+    return Rows(maps, blank, tanh, sinking)
+
+
+def counted_rows(
+    side: Side, block: Block, counted: Tensor | None, workspace: Workspace, name: str
+) -> Rows:
+    """The rows of the maps, divided by their sum over the cells ``[b, q, k]`` that count.
+
+    That is a softmax over those cells alone, so that neither sinks nor what the other cells hold
+    matter, nor a sum that is too small to divide by.
+    """
+    scores, tanh = _scores(side, block, workspace)
+    seen = compared = _seen(side, block)
+    if seen is not None:
+        _put(scores, ~seen, NOT_SEEN, side.finite)
+    cells = None if counted is None else counted.unsqueeze(1)
+    if cells is not None:
+        _put(scores, ~cells, NOT_COUNTED, side.finite)
+        compared = cells if seen is None else seen & cells
+    maps = torch.softmax(scores, dim=-1, out=workspace(name, *scores.shape))
+    if compared is None:
+        return Rows(maps, None, tanh)
+    fixed = empty = ~compared.any(dim=-1, keepdim=True)
+    if side.attended.even_in_empty_rows and side.attended.sinks is None and seen is not None:
+        # A row that sees nothing stays even, over what counts of it.
+        sees = seen.any(dim=-1, keepdim=True)
+        empty = fixed & (sees if cells is None else sees | ~cells.any(dim=-1, keepdim=True))
+    if _where_any(empty) is not None:
+        maps.masked_fill_(empty, 0.0)
+    return Rows(maps, _where_any(fixed), tanh)
+
+
+def vectors(attended: QueriesKeys, block: Block) -> tuple[Tensor, Tensor]:
+    """Queries and keys of a block for products, one matrix a key head.
+
+    The queries of the heads that share keys stand behind each other.
+    """
+    queries = attended.queries[block.samples, :, block.queries]
+    keys = attended.keys[block.samples, :, block.keys]
+    groups = keys.shape[0] * keys.shape[1]
+    return queries.reshape(groups, -1, queries.shape[-1]), keys.reshape(groups, *keys.shape[2:])
+
+
+def _scores(side: Side, block: Block, workspace: Workspace) -> tuple[Tensor, Tensor | None]:
+    """``softcap(q kᵀ scale) + bias`` ``[b, H, q, k]``, and the ``tanh`` in it."""
+    attended = side.attended
+    queries, keys = vectors(attended, block)
+    flat = workspace("scores", *queries.shape[:2], keys.shape[1])
+    torch.baddbmm(flat, queries, keys.mT, beta=0, alpha=attended.factor, out=flat)
+    samples, at_once = (one.stop - one.start for one in block[:2])
+    scores, tanh = flat.view(samples, -1, at_once, keys.shape[1]), None
+    if attended.softcap is not None:
+        tanh = workspace("tanh", *scores.shape)
+        torch.tanh(scores.div_(attended.softcap), out=tanh)
+        torch.mul(tanh, attended.softcap, out=scores)
+    if attended.bias is not None:
+        scores.add_(part(attended.bias, *block))
+    return scores, tanh
+
+
+def _seen(side: Side, block: Block) -> Tensor | None:
+    return seen_keys(side.attended, *block, by_bias=side.drops)
+
+
+def _put(scores: Tensor, where: Tensor, score: float, finite: bool) -> None:
+    """``score`` where it is true; added where that comes to the same, ten times as fast."""
+    if finite and where.numel() < scores.numel():
+        scores.add_(where.to(scores.dtype).mul_(score))
+    else:
+        scores.masked_fill_(where, score)
+
+
+def _where_any(where: Tensor) -> Tensor | None:
+    """``None`` where nothing is true; on a device, nobody looks."""
+    return where if where.device.type != "cpu" or bool(where.any()) else None
