@@ -20,7 +20,8 @@ CORE, TESTS = ROOT / "amad_core", ROOT / "tests"
 TORCH, TENSORFLOW = ROOT / "adapters" / "amad_torch", ROOT / "adapters" / "amad_tensorflow"
 KERAS = ROOT / "adapters" / "amad_keras"
 COMMAND, DEMO = ROOT / "amad_distill", ROOT / "examples" / "amad_demo"
-PACKAGES = (CORE, TORCH, TENSORFLOW, KERAS, COMMAND, DEMO)
+STUDY = ROOT / "examples" / "amad_study"
+PACKAGES = (CORE, TORCH, TENSORFLOW, KERAS, COMMAND, DEMO, STUDY)
 
 FLOORS = {
     "amad_core": (
@@ -52,6 +53,15 @@ FLOORS = {
     ),
     "amad_tensorflow": (("attention",), ("training",), ("peers", "keras", "capture"), ("",)),
     "amad_keras": (("matching",), ("backends",), ("inside_distiller",), ("distillation",), ("",)),
+    "amad_study": (
+        ("data.picture", "data.sizes", "data.words"),
+        ("data.example",),
+        ("data.scores",),
+        ("data.digits", "data.public"),
+        ("data.catalogue",),
+        ("data",),
+        ("",),
+    ),
 }
 """The rooms of each package from the ground up, ``""`` for its own ``__init__``: a module imports
 from its own room and from floors below."""
@@ -115,6 +125,7 @@ def strangers(graph: Graph) -> list[str]:
         "amad_keras": ("amad_keras", "amad_tensorflow", *SHARED),
         "amad_distill": ("amad_distill", "amad_core", "amad_torch"),
         "amad_demo": ("amad_demo", "amad_distill", "amad_core", "amad_torch"),
+        "amad_study": ("amad_study", "amad_demo", "amad_core", "amad_torch"),
     }
     return [
         f"{module} imports {name}"

@@ -1,0 +1,4 @@
+"""The study: what attention distillation is worth, on two vision-language models and three tasks.
+
+`data` is what the models learn from and how their answers are scored.
+"""

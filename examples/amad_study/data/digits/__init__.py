@@ -1,0 +1,1 @@
+"""Three tasks over scenes of real handwritten digits: questions, captions and translation."""

@@ -1,0 +1,53 @@
+"""easy-VQA: questions about coloured shapes, as the package `easy-vqa` installs it."""
+
+from pathlib import Path
+
+import easy_vqa as package
+
+from amad_study.data.example import Example, Task
+from amad_study.data.public.building import Found, build_task
+from amad_study.data.public.choosing import held_out
+from amad_study.data.scores.answers import score_answers
+from amad_study.data.sizes import Sizes
+from amad_study.data.words import split_words
+
+_SIZE, _PATCH = 64, 8
+_SHAPES = ("circle", "rectangle", "triangle")
+
+
+def easy_vqa(sizes: Sizes, seed: int) -> Task:
+    """Its test questions are the test split; one training picture in ten is for validation.
+
+    Raises:
+        ValueError: more examples asked for than there are.
+    """
+    training = _examples(*package.get_train_questions())
+    paths = _paths(package.get_train_image_paths())
+    found: dict[str, Found] = {
+        "train": ([one for one in training if not held_out(one.picture)], paths),
+        "validation": ([one for one in training if held_out(one.picture)], paths),
+        "test": (
+            _examples(*package.get_test_questions()), _paths(package.get_test_image_paths())
+        ),
+    }  # fmt: skip
+    return build_task(
+        "easy-vqa", found, sizes=sizes, seed=seed, score=score_answers, main_score="accuracy",
+        size=_SIZE, patch=_PATCH,
+    )  # fmt: skip
+
+
+def _examples(texts: list[str], answers: list[str], pictures: list[int]) -> list[Example]:
+    return [
+        Example(str(picture), " ".join(split_words(text)), answer, (answer,), _kind(answer))
+        for text, answer, picture in zip(texts, answers, pictures, strict=True)
+    ]
+
+
+def _kind(answer: str) -> str:
+    if answer in ("yes", "no"):
+        return "yes or no"
+    return "shape" if answer in _SHAPES else "colour"
+
+
+def _paths(paths: dict[int, str]) -> dict[str, Path]:
+    return {str(picture): Path(path) for picture, path in paths.items()}

@@ -1,0 +1,1 @@
+"""How answers, captions and translations are scored, in percent."""
