@@ -1,4 +1,4 @@
-"""An adapter whose framework is missing says which extra brings it."""
+"""A package that needs what is not installed says which extra brings it."""
 
 import subprocess
 import sys
@@ -15,6 +15,8 @@ HIDE = "import sys; sys.modules[{!r}] = None; import {}"
         ("amad_torch.peers", "torch", "torch"),
         ("amad_tensorflow", "tensorflow", "tensorflow"),
         ("amad_tensorflow", "keras", "tensorflow"),
+        ("amad_study.data", "sacrebleu", "study"),
+        ("amad_study.data.scores", "easy_vqa", "study"),
     ],
 )
 def test_the_error_names_the_extra(package: str, missing: str, extra: str) -> None:

@@ -59,10 +59,10 @@ def load_task(
         >>> task = load_task("digit-questions", sizes=Sizes(train=4, validation=1, test=1))
         >>> example = task.train.examples[0]
         >>> example.source, example.target
-        ('which digit is bottom left ?', '5')
+        ('is the digit top right even ?', 'yes')
         >>> task.train.picture(example).pixels.shape
         (30, 30, 1)
-        >>> task.score(task.train.examples, ["5", "no", "no", "1"])["accuracy"]
+        >>> task.score(task.train.examples, ["yes", "4", "no", "no"])["accuracy"]
         50.0
     """
     if seed < 0:

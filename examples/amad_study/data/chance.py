@@ -13,14 +13,14 @@ def text_only_answers(train: Sequence[Example], test: Sequence[Example]) -> list
     For a source that was never seen, the most frequent target of its kind, and of all for a kind
     that was never seen; of equals the one that came first.
     """
-    by_source, by_kind, overall = defaultdict(Counter), defaultdict(Counter), Counter[str]()
+    by_source: dict[str, Counter[str]] = defaultdict(Counter)
+    by_kind: dict[str, Counter[str]] = defaultdict(Counter)
+    overall: Counter[str] = Counter()
     for example in train:
         by_source[example.source][example.target] += 1
         by_kind[example.kind][example.target] += 1
         overall[example.target] += 1
-    counters = (
-        by_source.get(one.source) or by_kind.get(one.kind) or overall for one in test
-    )
+    counters = (by_source.get(one.source) or by_kind.get(one.kind) or overall for one in test)
     return [counter.most_common(1)[0][0] for counter in counters]
 
 

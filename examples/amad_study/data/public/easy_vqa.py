@@ -1,5 +1,6 @@
 """easy-VQA: questions about coloured shapes, as the package `easy-vqa` installs it."""
 
+from functools import cache
 from pathlib import Path
 
 import easy_vqa as package
@@ -21,13 +22,13 @@ def easy_vqa(sizes: Sizes, seed: int) -> Task:
     Raises:
         ValueError: more examples asked for than there are.
     """
-    training = _examples(*package.get_train_questions())
+    training = _examples(training=True)
     paths = _paths(package.get_train_image_paths())
     found: dict[str, Found] = {
         "train": ([one for one in training if not held_out(one.picture)], paths),
         "validation": ([one for one in training if held_out(one.picture)], paths),
         "test": (
-            _examples(*package.get_test_questions()), _paths(package.get_test_image_paths())
+            _examples(training=False), _paths(package.get_test_image_paths())
         ),
     }  # fmt: skip
     return build_task(
@@ -36,11 +37,14 @@ def easy_vqa(sizes: Sizes, seed: int) -> Task:
     )  # fmt: skip
 
 
-def _examples(texts: list[str], answers: list[str], pictures: list[int]) -> list[Example]:
-    return [
+@cache
+def _examples(training: bool) -> tuple[Example, ...]:
+    read = package.get_train_questions if training else package.get_test_questions
+    texts, answers, pictures = read()
+    return tuple(
         Example(str(picture), " ".join(split_words(text)), answer, (answer,), _kind(answer))
         for text, answer, picture in zip(texts, answers, pictures, strict=True)
-    ]
+    )
 
 
 def _kind(answer: str) -> str:

@@ -48,7 +48,7 @@ def read_lines(path: Path) -> list[str]:
             text = gzip.decompress(packed.read_bytes()).decode("utf-8")
         else:
             _check_file(path)
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes().decode("utf-8")
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
         raise ValueError(f"{path} cannot be read as UTF-8 text: {error}") from error
     # Not splitlines(): a published line may hold a character that it would split at.
