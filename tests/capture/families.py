@@ -70,6 +70,7 @@ class Family:
         implementation: the attention that the model runs with.
         padded_rows: compare the rows of padded queries too; not where SDPA gives rows that see
             nothing 0 and eager attention an even spread, as later layers build on them.
+        package: that the model comes from, if it may not be importable here.
     """
 
     make: Callable[[], nn.Module]
@@ -79,6 +80,7 @@ class Family:
     compared: str = "`output_attentions` of the eager model"
     implementation: str = "sdpa"
     padded_rows: bool = True
+    package: str = "transformers"
 
 
 def eager_truth(model: Any, inputs: Mapping[str, Any]) -> list[Tensor]:
@@ -189,7 +191,7 @@ def _torch_decoder() -> nn.Module:
     return nn.TransformerDecoder(layer, 2)
 
 
-def _torch_truth(model: nn.Module, inputs: Mapping[str, Any]) -> list[Tensor]:
+def torch_truth(model: nn.Module, inputs: Mapping[str, Any]) -> list[Tensor]:
     """Weights that ``nn.MultiheadAttention`` returns when it is asked for them."""
     kept: list[Tensor] = []
 
@@ -418,14 +420,14 @@ FAMILIES: dict[str, Family] = {
                     "`output_attentions` of the eager language model"),
     "Qwen2.5-VL": Family(_qwen_vl, TEXT, "ss"),
     "nn.TransformerEncoder": Family(
-        _torch_encoder, {"src": STATES, "src_key_padding_mask": REAL == 0}, "ss", _torch_truth,
+        _torch_encoder, {"src": STATES, "src_key_padding_mask": REAL == 0}, "ss", torch_truth,
         "weights that `nn.MultiheadAttention` returns", "PyTorch's fast path", False,
     ),
     "nn.TransformerDecoder": Family(
         _torch_decoder,
         {"tgt": STATES, "memory": STATES.flip(0),
          "tgt_mask": torch.ones(LENGTH, LENGTH, dtype=torch.bool).triu(1),
-         "memory_key_padding_mask": REAL == 0}, "scsc", _torch_truth,
+         "memory_key_padding_mask": REAL == 0}, "scsc", torch_truth,
         "weights that `nn.MultiheadAttention` returns", "PyTorch's own",
     ),
     "by hand: einsum, window, dropout": Family(

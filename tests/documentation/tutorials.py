@@ -9,29 +9,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 from tests.documentation.markdown_blocks import Block, blocks
+from tests.support.beside import missing, prelude
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 PICTURES = ROOT / "docs" / "assets" / "tutorials"
-BESIDE = Path(sys.prefix) / "beside"
-"""timm and torchvision, which cannot be in one environment with a PyTorch of another build."""
-
-DECLARED = """
-import sys, torch
-sys.path.insert(0, {beside!r})
-try:
-    import torchvision
-except RuntimeError:
-    operators = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        operators.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-"""
-"""Where PyTorch is of another build, torchvision's compiled part does not load; a vision
-transformer does not use it, but torchvision's Python part does not load without these two."""
 
 
 def settings(block: Block) -> list[str]:
@@ -51,16 +36,14 @@ def script(page: Path, shortened: bool) -> str:
 
 def needs(page: Path) -> str | None:
     """What is missing for a page, in words; ``None``: nothing."""
-    if "import timm" not in script(page, False) or find_spec("torchvision") or BESIDE.exists():
-        return None
-    return f"timm needs torchvision: `make test` puts both into {BESIDE}"
+    return missing() if "import timm" in script(page, False) else None
 
 
 def run(page: Path, folder: Path, *, shortened: bool) -> str:
     """Run a page in a folder, in a process of its own; what it printed."""
     code = script(page, shortened)
-    if "import timm" in code and not find_spec("torchvision"):
-        code = DECLARED.format(beside=str(BESIDE)) + code
+    if "import timm" in code:
+        code = prelude() + code
     file = folder / f"{page.stem.replace('-', '_')}.py"
     file.write_text(code, encoding="utf-8")
     paths = [str(ROOT), str(ROOT / "adapters"), str(ROOT / "examples")]

@@ -38,7 +38,7 @@ class Frame:
             held = (*self.module.parameters(), *self.module.buffers(), *self._made)
             if storage and storage not in {_storage(one) for one in held}:
                 self.sources[id(child)] = storage
-                if made and made[0].dim() and made[0].shape[-1] == 3 * inputs[0].shape[-1]:
+                if made and made[0].dim() and made[0].size(-1) == 3 * inputs[0].size(-1):
                     # Queries, keys and values at once; what else is projected are positions.
                     self.sources[-id(child)] = storage
         # Kept as long as the module runs: a storage's address is its own only while it lives.

@@ -119,6 +119,7 @@ def _reshaped(scores: Scores, output: Tensor) -> Scores | None:
     queries, keys = scores.queries, scores.keys
     if output.shape[-2:] != (queries.shape[-2], keys.shape[-2]):
         return None
+    before = torch.broadcast_tensors(queries[..., 0, 0], keys[..., 0, 0])[0].shape  # type: ignore[no-untyped-call]
     lead = output.shape[:-2]
     if lead.numel() != queries.shape[:-2].numel() or lead.numel() != keys.shape[:-2].numel():
         return None
@@ -126,15 +127,16 @@ def _reshaped(scores: Scores, output: Tensor) -> Scores | None:
         scores,
         queries=queries.reshape(*lead, *queries.shape[-2:]),
         keys=keys.reshape(*lead, *keys.shape[-2:]),
-        added=tuple(_along(one, lead, output) for one in scores.added),
-        dropped=tuple(_along(one, lead, output) for one in scores.dropped),
+        added=tuple(_along(one, before, lead) for one in scores.added),
+        dropped=tuple(_along(one, before, lead) for one in scores.dropped),
     )
 
 
-def _along(one: Tensor, lead: torch.Size, output: Tensor) -> Tensor:
-    if one.shape[:-2].numel() == lead.numel():
-        return one.reshape(*lead, *one.shape[-2:])
-    return one.expand(*output.shape) if one.dim() <= output.dim() else one
+def _along(one: Tensor, before: torch.Size, lead: torch.Size) -> Tensor:
+    """A bias or mask of scores whose leading axes were ``before`` and are now ``lead``."""
+    if one.shape[:-2].numel() == 1:
+        return one.reshape(one.shape[-2:])
+    return one.expand(*before, *one.shape[-2:]).reshape(*lead, *one.shape[-2:])
 
 
 def _einsum(args: tuple[Any, ...]) -> Scores | None:
