@@ -110,6 +110,14 @@ def test_the_teacher_stays_as_it_is() -> None:
     assert {id(one) for one in distiller.parameters()} == {id(one) for one in student.parameters()}
 
 
+def test_a_teacher_that_nothing_is_learnt_from_is_not_run() -> None:
+    teacher = bert(6)
+    teacher.register_forward_pre_hook(lambda *_: pytest.fail("the teacher was run"))
+    distiller = Distiller(teacher=teacher, student=bert(4), attention_weight=0.0, output_weight=0.0)
+    out = distiller(**BATCH)
+    assert torch.equal(out.loss, out.task)
+
+
 def test_the_teacher_moves_along() -> None:
     distiller = Distiller(teacher=bert(6), student=bert(4)).to(torch.float64)
     assert next(distiller.teacher.parameters()).dtype == torch.float64

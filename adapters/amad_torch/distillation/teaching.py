@@ -45,7 +45,9 @@ def no_input(teacher: Teacher) -> Sequence[str]:
 def taught(
     teacher: Teacher, batch: Mapping[str, Any], *, attention: bool = True, logits: bool = True
 ) -> TeacherOutput:
-    """What the teacher gives, without autograd."""
+    """What the teacher gives, without autograd; it is not run for nothing."""
+    if not attention and not logits:
+        return TeacherOutput(None, None)
     if isinstance(teacher, TeacherCache):
         return teacher.read(batch, attention=attention, logits=logits)
     return run_teacher(teacher, batch, attention=attention)
