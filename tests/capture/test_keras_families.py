@@ -61,6 +61,7 @@ def numpy_maps(model: keras.Model, inputs: Any, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.thin(2)
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 def test_maps_are_what_the_model_attends_to(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

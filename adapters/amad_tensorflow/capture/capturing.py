@@ -60,8 +60,7 @@ def capture_attention(
     if keras.config.backend() != "tensorflow":
         raise RuntimeError(
             "amad_tensorflow.capture_attention needs Keras on its TensorFlow backend; got the "
-            f"backend {keras.config.backend()!r} (set KERAS_BACKEND=tensorflow; on the torch "
-            "backend amad_torch.capture_attention takes Keras models)"
+            f"backend {keras.config.backend()!r} (set KERAS_BACKEND=tensorflow)"
         )
     capture = _Capture(model, layers)
     with operations_watched(capture.watch):
