@@ -170,6 +170,11 @@ class LayerAttention:
         return self._read is not None
 
     @property
+    def holds_maps(self) -> bool:
+        """Whether the maps are there already: the module had them, or somebody asked."""
+        return self._maps is not None
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """``(B, H, Q, K)`` of the maps."""
         if self._maps is not None:

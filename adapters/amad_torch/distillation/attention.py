@@ -11,6 +11,7 @@ from amad_torch.attention.alignment import alignment_weights
 from amad_torch.capture.layer_attention import LayerAttention, both_masks
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import MatchedLayers
+from amad_torch.distillation.streamed import is_streamed, streamed_alignment, streamed_loss
 from amad_torch.peers import METHODS, distillation_loss
 from amad_torch.streaming.queries_keys import attention_scores
 
@@ -47,6 +48,8 @@ def _maps_loss(
     lengths: Lengths,
     options: Mapping[str, Any],
 ) -> Tensor:
+    if is_streamed(matched, method, lengths, options):
+        return streamed_loss(matched, method, mask, options)
     teacher, student = _fitted(matched, lengths)
     if method == "squeezing_heads":
         values = _head_outputs(matched, teacher, lengths).to(student.device)
@@ -80,6 +83,8 @@ def matched_alignment(
     learned: nn.Module | None,
 ) -> Tensor:
     """The alignment weights ``[B, Ht, Hs]`` of one student layer (eq. 2), without gradients."""
+    if learned is None and is_streamed(matched, "amad_mse", lengths, {}):
+        return streamed_alignment(matched, temperature, mask)
     teacher, student = (maps.detach() for maps in _fitted(matched, lengths))
     mask = lengths.cut(mask)
     if learned is not None:

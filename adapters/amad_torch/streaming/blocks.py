@@ -14,6 +14,9 @@ _CELLS = {"cpu": 2**22}
 
 _CELLS_ELSEWHERE = 2**26
 
+_FEWER = 4
+"""Blocks there are at least, unless they would be smaller than this part of the largest."""
+
 
 class Block(NamedTuple):
     """A range of each: all heads of these samples, queries and keys."""
@@ -36,7 +39,11 @@ def blocks(
     device = student.attended.queries.device.type
     on_cpu = device == "cpu"  # elsewhere, to look would be to wait
     budget = _CELLS.get(device, _CELLS_ELSEWHERE)
-    rows = max(1, budget // (keys * (heads + teacher.attended.shape[1])))
+    in_a_row = keys * (heads + teacher.attended.shape[1])
+    if on_cpu:
+        # Memory is faulted in once a pass: where there are few blocks, small ones cost less of it.
+        budget = max(budget // _FEWER, min(budget, batch * queries * in_a_row // _FEWER))
+    rows = max(1, budget // in_a_row)
     at_once = queries_at_once or math.ceil(queries / math.ceil(queries / rows))
     samples = max(1, rows // queries) if at_once >= queries else 1
     found = []

@@ -14,6 +14,7 @@ from amad_torch.attention.loss import reduce_batch
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.value_checks import reads_values
 from amad_torch.attention.variants import VARIANTS
+from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming import query_rows, whole_maps
 from amad_torch.streaming.blocks import Block, blocks
 from amad_torch.streaming.derivatives import Gradients
@@ -105,6 +106,26 @@ def amad_loss_from_queries_and_keys(
     if reads_values(losses, check_values) and bool(losses.isnan().any()):
         raise not_finite(_unfinite(one, other))
     return reduce_batch(losses, reduction)
+
+
+@torch.no_grad()
+def alignment_from_queries_and_keys(
+    *,
+    teacher: object,
+    student: object,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+    queries_at_once: int | None = None,
+) -> Tensor:
+    """``alignment_weights`` (eq. 2) likewise, ``[B, Ht, Hs]``, without gradients."""
+    check_temperature(temperature)
+    one, other, counted = checked_pair(teacher, student, mask)
+    options = _Options("mse", float(temperature), None, queries_at_once)
+    tensors = [getattr(side, name) for side in (one, other) for name in TENSORS]
+    with full_precision(other.queries):
+        problem = _problem(options, (one, other), counted, tensors, None)
+        weights = whole_maps.totals(problem).aligned(options.temperature).weights
+        return weights.to(problem.student.attended.queries.dtype)
 
 
 class _Options(NamedTuple):
@@ -209,7 +230,10 @@ def _problem(
     eps = torch.finfo(dtype).tiny if options.eps is None else float(options.eps)
     if cut is None:
         cut = blocks(teacher, student, counted, options.queries_at_once)
-    return Problem(teacher, student, options.variant, options.temperature, eps, counted, cut)
+    workspace = Workspace(student.attended.queries, dtype)
+    return Problem(
+        teacher, student, options.variant, options.temperature, eps, counted, cut, workspace
+    )
 
 
 def _unfinite(teacher: QueriesKeys, student: QueriesKeys) -> list[str]:

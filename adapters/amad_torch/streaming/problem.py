@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
+from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming.blocks import Block
 from amad_torch.streaming.inputs import Side
 
@@ -13,6 +13,7 @@ class Problem(NamedTuple):
     """Checked and widened inputs, cut into blocks.
 
     Attributes:
+        workspace: memory for the cells of a block, the same in all sweeps of a pass.
         counted: boolean, 3 axes that broadcast to ``[B, Q, K]``; ``None``: all cells count.
     """
 
@@ -23,12 +24,7 @@ class Problem(NamedTuple):
     eps: float
     counted: Tensor | None
     blocks: list[Block]
-
-    @property
-    def like(self) -> tuple[Tensor, torch.dtype]:
-        """What memory for cells is to be like."""
-        queries = self.student.attended.queries
-        return queries, queries.dtype
+    workspace: Workspace
 
     @property
     def partial(self) -> bool:

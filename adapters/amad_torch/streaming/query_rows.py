@@ -32,8 +32,8 @@ class _Compared(NamedTuple):
 
 def losses(problem: Problem) -> Tensor:
     """One loss a sample, ``[B]``."""
-    found = problem.like[0].new_zeros(problem.student.attended.shape[0])
-    divergence, workspace = DIVERGENCES[problem.variant], Workspace(*problem.like)
+    found = problem.student.attended.queries.new_zeros(problem.student.attended.shape[0])
+    divergence, workspace = DIVERGENCES[problem.variant], problem.workspace
     for block in problem.blocks:
         teacher, _, _, mixture, work = _compared(problem, block, workspace)
         values, _ = divergence.value(teacher, mixture, work, problem.eps)
@@ -43,7 +43,7 @@ def losses(problem: Problem) -> Tensor:
 
 def add_gradients(problem: Problem, upstream: Tensor, into: Gradients) -> None:
     """What ``upstream`` ``[B]`` makes of the loss, added block by block."""
-    divergence, workspace = DIVERGENCES[problem.variant], Workspace(*problem.like)
+    divergence, workspace = DIVERGENCES[problem.variant], problem.workspace
     for block in problem.blocks:
         teacher, rows, aligned, mixture, work = _compared(problem, block, workspace)
         slope = divergence.slope(teacher, mixture, work, problem.eps)

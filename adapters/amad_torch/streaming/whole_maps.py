@@ -78,7 +78,7 @@ def totals(problem: Problem) -> Totals:
             for count in (teachers, students)
         ),
     )
-    workspace = Workspace(*problem.like)
+    workspace = problem.workspace
     for block in problem.blocks:
         _add(found, problem, block, workspace)
     for peaks in found[-2:]:
@@ -124,7 +124,7 @@ def losses(problem: Problem, found: Totals, *, derivative: bool) -> tuple[Tensor
     mixing = found.mixing(problem.temperature) * found.student_peaks.unsqueeze(-2)
     loss, of_mixing = torch.zeros_like(mixing[:, 0, 0]), torch.zeros_like(mixing)
     divergence = DIVERGENCES[problem.variant]
-    workspace = Workspace(*problem.like)
+    workspace = problem.workspace
     for block in problem.blocks:
         target, _, student = _heads(problem, found, block, workspace)
         mixture = mixed(_small(mixing, block, target), student, workspace, "mixture")
@@ -151,7 +151,7 @@ def add_gradients(
 
     sizes = _teacher_sizes(problem, found).unsqueeze(-2)
     from_teacher = small(by_heads.from_teacher * sizes)
-    workspace = Workspace(*problem.like)
+    workspace = problem.workspace
     if of_mixing is None:
         from_student = small(by_heads.from_student * found.student_peaks.unsqueeze(-2))
         for block in problem.blocks:

@@ -1,0 +1,75 @@
+"""Which matched layers are compared by their queries and keys, without a map being built."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from amad_torch.distillation.lengths import Lengths
+from amad_torch.distillation.match import MatchedLayers
+from amad_torch.streaming.loss import (
+    STREAMED,
+    alignment_from_queries_and_keys,
+    amad_loss_from_queries_and_keys,
+)
+
+WORTHWHILE = 2**23
+"""From so many cells of both models' maps on nothing is slower without them; below, maps are small.
+
+Measured by benchmarks/speed_queries_keys.py, see docs/speed.md.
+"""
+
+_OPTIONS = {"temperature", "eps", "check_values"}
+
+
+def is_streamed(
+    matched: MatchedLayers, method: str, lengths: Lengths, options: Mapping[str, Any]
+) -> bool:
+    """Whether the loss is to come from queries and keys.
+
+    Maps are needed where the method compares something else, where several teacher layers are
+    averaged or lengths are made equal, and where only maps are known; and taken where they are
+    there already, or small.
+    """
+    teacher, student = matched.teacher[0], matched.student
+    layers = (teacher, student)
+    return (
+        method.removeprefix("amad_") in STREAMED
+        and method.startswith("amad_")
+        and set(options) <= _OPTIONS
+        and len(matched.teacher) == 1
+        and all(one.knows_queries_and_keys and not one.holds_maps for one in layers)
+        and not any(lengths.crop or ())
+        and _cells(teacher.shape) == _cells(student.shape)
+        and teacher.device == student.device
+        and sum(_size(one.shape) for one in layers) >= WORTHWHILE
+    )
+
+
+def streamed_loss(
+    matched: MatchedLayers, method: str, mask: Tensor | None, options: Mapping[str, Any]
+) -> Tensor:
+    """The loss of one student layer, a scalar: mean over samples."""
+    return amad_loss_from_queries_and_keys(
+        teacher=matched.teacher[0],
+        student=matched.student,
+        variant=method.removeprefix("amad_"),
+        mask=mask,
+        **options,
+    )
+
+
+def streamed_alignment(matched: MatchedLayers, temperature: float, mask: Tensor | None) -> Tensor:
+    """The alignment weights ``[B, Ht, Hs]`` of one student layer (eq. 2), without gradients."""
+    return alignment_from_queries_and_keys(
+        teacher=matched.teacher[0], student=matched.student, temperature=temperature, mask=mask
+    )
+
+
+def _cells(shape: tuple[int, int, int, int]) -> tuple[int, int, int]:
+    return shape[0], *shape[2:]
+
+
+def _size(shape: tuple[int, int, int, int]) -> int:
+    batch, heads, queries, keys = shape
+    return batch * heads * queries * keys
