@@ -16,6 +16,7 @@ import tensorflow as tf  # noqa: E402
 from tensorflow.python.eager import context, execute  # noqa: E402
 
 from amad_tensorflow import capture_attention  # noqa: E402
+from amad_tensorflow.capture.layer_attention import attention_maps  # noqa: E402
 
 X = tf.constant(np.sin(np.arange(3 * 6 * 8, dtype="float32")).reshape(3, 6, 8))
 
@@ -130,6 +131,22 @@ def test_half_precision_is_kept() -> None:
         assert attention[""].maps.dtype == dtype
         assert attention[""].kind == "self"
         np.testing.assert_allclose(tf.cast(attention[""].maps, tf.float32).numpy().sum(-1), 1, 0.01)
+
+
+def test_a_bias_that_is_scaled_along_with_the_products() -> None:
+    class Scaled(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            bias = tf.range(tf.shape(x)[1], dtype=x.dtype)
+            scores = (tf.matmul(x, x, transpose_b=True) + bias) * 0.25
+            return tf.matmul(tf.nn.softmax(scores), x)
+
+    layer = Scaled()
+    with capture_attention(layer) as attention:
+        layer(X)
+    assert attention[""].scale == 0.25
+    np.testing.assert_allclose(attention[""].bias[0, 0, 0], np.arange(6) / 4)
+    again = attention_maps(attention[""].attended)
+    np.testing.assert_allclose(again, attention[""].maps, rtol=0, atol=1e-6)
 
 
 def test_two_captures_at_once_see_one_model_each() -> None:

@@ -30,6 +30,11 @@ class Placed:
     scores: Any
     number: float | None = None
 
+    def times(self, factor: float) -> "Placed":
+        """The same, multiplied along with the scores that it was added to."""
+        number = None if self.number is None else self.number * factor
+        return replace(self, values=self.values.then(lambda one: one * factor), number=number)
+
     def read(self, maps: Tensor) -> Tensor:
         """Broadcastable to the maps ``[B, H, Q, K]``."""
         met, values = self.scores, self.values.read()
@@ -151,7 +156,10 @@ def _scaled(scores: Scores, factor: Tensor, *, inverse: bool) -> Scores | None:
         number = 1 / number if inverse else number
         if scores.softcap is not None and scores.softcap < 0:  # after the tanh
             return replace(scores, scale=scores.scale * number, softcap=number)
-        return replace(scores, scale=scores.scale * number) if scores.is_scaled_only else None
+        if scores.dropped or scores.softcap or scores.sinks is not None:
+            return None
+        added = tuple(placed.times(number) for placed in scores.added)
+        return replace(scores, scale=scores.scale * number, added=added)
     if not scores.is_scaled_only:
         return None
     if inverse:
