@@ -70,7 +70,8 @@ WORDS_OF_ONE = {
     ),
 }
 """What one docstring says beyond the others. Beside these: the entries of ``eps`` (0 in the
-specification, the smallest normal number in the adapters) and ``check_values`` (adapters only),
+specification, the smallest normal number in the adapters), ``check_values`` and ``implementation``
+(adapters only),
 the dtype of the result, and from when on values are checked."""
 
 
@@ -106,9 +107,12 @@ def definitions(package: str, file: str) -> dict[str, Definition]:
 def told(package: str, node: Definition, used: set[str] | None = None) -> str:
     """A docstring without what may differ, on one line."""
     text = (ast.get_docstring(node) or "") + "\n"
-    text = re.sub(r"(?m)^    (eps, )?(eps|check_values): .*\n(        .*\n)*", "", text)
+    text = re.sub(
+        r"(?m)^    (eps, )?(eps|check_values|implementation): .*\n(        .*\n)*", "", text
+    )
     text = re.sub(r"np\.array\(|torch\.tensor\(|tf\.constant\(", "array(", text)  # in examples
-    text = " ".join(text.replace(", check_values:", ":").split())
+    text = text.replace(", check_values, implementation:", ":").replace(", check_values:", ":")
+    text = " ".join(text.split())
     text = re.sub(r"; float64[^;]*?\.(?= Raises:|$)", ".", text)
     text = text.replace("as far as values are checked, ", "")
     for words in WORDS_OF_ONE[package]:
@@ -125,8 +129,7 @@ def keywords(node: ast.FunctionDef) -> list[tuple[str, str]]:
         (argument.arg, "" if default is None or argument.arg == "eps" else ast.unparse(default))
         for argument, default in pairs
     ]
-    last = found[-1:] in ([("check_values", "None")], [("check_values", "")])
-    return found[:-1] if last else found
+    return [one for one in found if one[0] not in ("check_values", "implementation")]
 
 
 @pytest.mark.parametrize("file", mirrored())
@@ -150,7 +153,7 @@ def test_the_same_words(file: str) -> None:
 
 @pytest.mark.parametrize("file", mirrored())
 def test_the_same_keywords_and_defaults(file: str) -> None:
-    """``eps`` apart, and ``check_values``, which is the last one of the adapters."""
+    """``eps`` apart, and what adapters alone have, ``check_values`` and ``implementation``."""
     found = {
         package: {
             name: keywords(node)

@@ -7,6 +7,7 @@ from amad_core.arguments.maps import (
     REDUCTIONS,
     check_cells,
     check_eps,
+    check_implementation,
     check_map_shape,
     check_projection,
     check_temperature,
@@ -23,7 +24,7 @@ class AMADLoss(nn.Module):
     """``amad_loss`` as a module, options checked when it is made.
 
     Args:
-        variant, temperature, reduction, eps, check_values: as in ``amad_loss``.
+        variant, temperature, reduction, eps, check_values, implementation: as in ``amad_loss``.
         cells: ``n = queries * keys`` of the maps, for the variant ``projected`` only: the module
             then holds the ``weight`` and ``bias`` of an ``AMADProjection``, to be trained with the
             student.
@@ -48,9 +49,11 @@ class AMADLoss(nn.Module):
         eps: float | None = None,
         cells: int | None = None,
         check_values: bool | None = None,
+        implementation: str = "auto",
     ) -> None:
         super().__init__()
         check_choice("variant", variant, VARIANTS)
+        check_implementation(implementation, variant)
         check_temperature(temperature)
         check_choice("reduction", reduction, REDUCTIONS)
         if eps is not None:
@@ -61,6 +64,7 @@ class AMADLoss(nn.Module):
         self.reduction = reduction
         self.eps = eps
         self.check_values = check_values
+        self.implementation = implementation
         projection = None if cells is None else AMADProjection(cells=cells)
         self.weight = None if projection is None else projection.weight
         self.bias = None if projection is None else projection.bias
@@ -78,6 +82,7 @@ class AMADLoss(nn.Module):
             weight=self.weight,
             bias=self.bias,
             check_values=self.check_values,
+            implementation=self.implementation,
         )
 
     def extra_repr(self) -> str:

@@ -2,10 +2,13 @@
 
 import math
 
-from amad_core.arguments.words import Shape, agree, integer, real, shown
+from amad_core.arguments.words import Shape, agree, check_choice, integer, real, shown
 
 REDUCTIONS = ("none", "sum", "mean")
 """Reductions over the batch. Dividing by heads, rows or cells is no reduction of AMAD."""
+
+IMPLEMENTATIONS = ("auto", "plain", "fused")
+"""Of the loss in an adapter: the formulas as they stand, or their closed forms."""
 
 LARGEST_WEIGHT_BYTES = 4 * 2**30
 """A learned projection of more cells than fit here is taken for a mistake."""
@@ -26,6 +29,16 @@ def check_temperature(temperature: object) -> None:
     """Raise unless the softmax temperature is a finite real number above zero."""
     if not 0 < real("temperature", temperature) < math.inf:
         raise ValueError(f"temperature must be finite and greater than 0; got {temperature!r}")
+
+
+def check_implementation(implementation: object, variant: str) -> None:
+    """Raise unless there is such a form of the loss, and the variant has it."""
+    check_choice("implementation", implementation, IMPLEMENTATIONS)
+    if implementation == "fused" and variant == "projected":
+        raise ValueError(
+            "implementation must be 'auto' or 'plain' with the variant 'projected', which has no "
+            "closed form; got 'fused'"
+        )
 
 
 def check_eps(eps: object) -> None:

@@ -15,7 +15,7 @@ from amad_core.conformance.strategies import (
     AmadInputs,
     amad_inputs,
 )
-from tests.support.adapter_calls import assert_agrees_with_specification, call
+from tests.support.adapter_calls import FORMS, assert_agrees_with_specification, call
 from tests.support.agreement import assert_agrees
 from tests.support.frameworks import ADAPTERS, FRAMEWORKS, tensors_of
 from tests.support.variants import ALL, UNPROJECTED, arguments
@@ -38,7 +38,7 @@ def nasty(dtype: str, **options: Any) -> st.SearchStrategy[AmadInputs]:
     return amad_inputs(masked=True, empty_rows=True, scales=SCALES[dtype], **options)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FORMS)
 @pytest.mark.parametrize("variant", ALL)
 @HALF
 @given(inputs=nasty("float64"), temperature=TEMPERATURES, reduction=REDUCTIONS)
@@ -49,7 +49,7 @@ def test_float64(
     assert_agrees_with_specification(adapter, "float64", **inputs._asdict(), **options)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FORMS)
 @pytest.mark.parametrize("variant", ["kl", "token", "projected"])
 @pytest.mark.parametrize("eps", [5e-324, 1e-50, 1e-40, 1e300])
 def test_a_floor_that_float32_cannot_hold(eps: float, variant: str, adapter: str) -> None:
@@ -64,7 +64,7 @@ def test_a_floor_that_float32_cannot_hold(eps: float, variant: str, adapter: str
     assert_agrees_with_specification(adapter, "float32", **options)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FORMS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @HALF
 @given(data=st.data(), variant=st.sampled_from(ALL), temperature=TEMPERATURES)
@@ -99,7 +99,7 @@ def test_alignment_weights(adapter: str, inputs: AmadInputs, temperature: float)
     assert_agrees(found, wanted, within=1e-13 * (1 + 1 / temperature))
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FORMS)
 @HALF
 @given(
     inputs=amad_inputs(masked=True, scales=EXTREME_SCALES),
@@ -122,7 +122,7 @@ def test_nothing_is_ever_nan_or_infinite(
     assert np.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FORMS)
 @pytest.mark.parametrize("side", ["teacher", "student"])
 @pytest.mark.parametrize("content", [np.nan, np.inf])
 @pytest.mark.parametrize("variant", ALL)
@@ -140,7 +140,7 @@ def test_nan_is_never_a_number_where_values_are_not_looked_at(
     assert np.isfinite(gradient[1]).all()
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FORMS)
 @pytest.mark.parametrize("variant", ALL)
 def test_default_floor_is_tiny_and_an_explicit_one_counts(variant: str, adapter: str) -> None:
     """The teacher has mass where the student has none; each floor gives another loss."""
@@ -172,7 +172,7 @@ def test_divergences_are_one_number_a_head(adapter: str) -> None:
         assert_agrees(found.numpy(), wanted, within=1e-13)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FORMS)
 @pytest.mark.parametrize("variant", ["kl", "token", "js"])
 def test_at_the_floor_the_derivative_is_zero(variant: str, adapter: str) -> None:
     """A mixture of exactly ``eps``, as in the specification's hand-worked gradient."""
@@ -180,7 +180,7 @@ def test_at_the_floor_the_derivative_is_zero(variant: str, adapter: str) -> None
     assert_agrees_with_specification(adapter, "float64", **maps, variant=variant, eps=0.25)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FORMS)
 @pytest.mark.parametrize("variant", UNPROJECTED)
 def test_causal_maps_of_equal_heads(variant: str, adapter: str) -> None:
     """Exact zeros above the diagonal, every head the same: a zero of the loss."""

@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 from amad_core import amad_loss_and_grad
 from amad_core.attention.inputs import FloatArray
 from amad_core.conformance.judging.tolerance import UNIT_ROUNDOFF
 from tests.support.agreement import gradient_error, relative_error
-from tests.support.frameworks import FRAMEWORKS, tensors_of
+from tests.support.frameworks import ADAPTERS, FRAMEWORKS, tensors_of
 
 ACCUMULATION = {
     "float64": "float64",
@@ -20,6 +21,9 @@ ACCUMULATION = {
     "float16": "float32",
 }
 """The dtype that an adapter computes in, for each dtype of its inputs."""
+
+FORMS = [*ADAPTERS, pytest.param("torch plain")]
+"""The adapters, and where one has another form of the loss than it takes by itself, that form."""
 
 Result = tuple[FloatArray, FloatArray]
 
@@ -48,10 +52,15 @@ def call(
     function: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Result:
-    """``amad_loss`` of an adapter, or another ``function``, and its gradient, as float64 arrays."""
+    """``amad_loss`` of an adapter, or another ``function``, and its gradient, as float64 arrays.
+
+    ``adapter``: one of :data:`FORMS`.
+    """
+    adapter, _, form = adapter.partition(" ")
     framework = FRAMEWORKS[adapter]
     arrays = {name: value for name, value in options.items() if isinstance(value, np.ndarray)}
     settings = {name: value for name, value in options.items() if name not in arrays}
+    settings |= {"implementation": form} if form else {}
     loss = partial(function or import_module(f"amad_{adapter}").amad_loss, **settings)
     tensors = tensors_of(framework, arrays, dtype)
     found = framework.differentiate(loss, tensors, [with_respect_to])

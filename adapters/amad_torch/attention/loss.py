@@ -5,14 +5,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from amad_core.arguments.maps import REDUCTIONS, check_eps, check_projection, check_temperature
+from amad_core.arguments.maps import (
+    REDUCTIONS,
+    check_eps,
+    check_implementation,
+    check_map_shapes,
+    check_projection,
+    check_temperature,
+)
 from amad_core.arguments.words import check_choice
 from amad_torch.attention.alignment import aligned_maps, softmax_over_students
-from amad_torch.attention.inputs import broadcast_mask, checked_maps, checked_parameter
+from amad_torch.attention.inputs import (
+    accumulation_dtype,
+    broadcast_mask,
+    checked_maps,
+    checked_parameter,
+    floating,
+)
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.projection import projected_heads
 from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
+from amad_torch.attention.value_checks import reads_values
 from amad_torch.attention.variants import VARIANTS, Variant
+from amad_torch.closed_form.function import closed_form_losses
+from amad_torch.closed_form.losses import Options
 
 
 class Problem(NamedTuple):
@@ -40,6 +56,7 @@ def amad_loss(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     check_values: bool | None = None,
+    implementation: str = "auto",
 ) -> Tensor:
     """How badly the student's heads explain the teacher's; 0 when every mixture equals its head.
 
@@ -73,6 +90,9 @@ def amad_loss(
         check_values: look for negative, NaN and infinite cells, and a weight or bias that is not
             finite: always (``True``), never (``False``), or where it costs no device
             synchronisation (``None``).
+        implementation: ``"plain"``: the formulas as they stand, differentiated by autograd.
+            ``"fused"``: loss and gradient in closed form, without anything of the size of the maps
+            beside them and the gradient; not for ``projected``. ``"auto"``: the second on a CPU.
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where a map is float64, else
@@ -99,7 +119,12 @@ def amad_loss(
         1.8326
     """
     check_choice("reduction", reduction, REDUCTIONS)
+    check_choice("variant", variant, VARIANTS)
+    check_implementation(implementation, variant)
     with full_precision(student):
+        if weight is None and bias is None and _is_fused(implementation, variant, teacher, student):
+            losses = _closed_form(teacher, student, variant, temperature, mask, eps, check_values)
+            return reduce_batch(losses, reduction)
         problem = checked_problem(
             teacher,
             student,
@@ -127,7 +152,6 @@ def checked_problem(
     check_values: bool | None,
 ) -> Problem:
     """Everything checked, and the maps laid out as the variant compares them."""
-    check_choice("variant", variant, VARIANTS)
     check_temperature(temperature)
     if eps is not None:
         check_eps(eps)
@@ -179,3 +203,71 @@ def reduce_batch(losses: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return losses
     return losses.sum() if reduction == "sum" else losses.mean()
+
+
+def _is_fused(implementation: str, variant: str, *both: object) -> bool:
+    """Whether the closed form is taken; of its own accord where it was measured to pay."""
+    if implementation != "auto":
+        return implementation == "fused"
+    return not VARIANTS[variant].projected and all(
+        type(maps) in (Tensor, torch.nn.Parameter) and maps.device.type == "cpu"  # type: ignore[attr-defined]
+        for maps in both
+    )
+
+
+def _closed_form(
+    teacher: Tensor,
+    student: Tensor,
+    variant: str,
+    temperature: float,
+    mask: Tensor | None,
+    eps: float | None,
+    check_values: bool | None,
+) -> Tensor:
+    """Everything checked but the values, which are looked at on the way."""
+    check_temperature(temperature)
+    if eps is not None:
+        check_eps(eps)
+    teacher, student = floating("teacher", teacher), floating("student", student)
+    check_map_shapes(teacher.shape, student.shape)
+    if teacher.device != student.device:
+        raise ValueError(
+            "teacher and student must be on one device; got teacher on "
+            f"{teacher.device}, student on {student.device}"
+        )
+    floor = torch.finfo(accumulation_dtype(teacher, student)).tiny if eps is None else float(eps)
+    losses: Tensor = _traced(
+        teacher,
+        student,
+        None if mask is None else broadcast_mask(mask, student),
+        variant,
+        float(temperature),
+        floor,
+        reads_values(student, check_values),
+        torch.compiler.is_compiling(),
+    )
+    return losses
+
+
+# Dynamo would look into the function, and get lost in it.
+@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
+def _traced(
+    teacher: Tensor,
+    student: Tensor,
+    mask: Tensor | None,
+    variant: str,
+    temperature: float,
+    eps: float,
+    check: bool,
+    compiling: bool,
+) -> Tensor:
+    def plain(teacher: Tensor, student: Tensor, mask: Tensor | None) -> Tensor:
+        with full_precision(student):
+            problem = checked_problem(
+                teacher, student, variant, temperature, mask, eps,
+                weight=None, bias=None, check_values=False,
+            )  # fmt: skip
+            return sample_losses(problem)
+
+    options = Options(variant, temperature, eps, check)
+    return closed_form_losses(teacher, student, mask, options, plain, compiling=compiling)

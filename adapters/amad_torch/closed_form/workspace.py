@@ -1,6 +1,7 @@
 """Memory that the blocks of a sweep share."""
 
 import math
+import threading
 
 import torch
 from torch import Tensor
@@ -13,13 +14,38 @@ class Workspace:
     """
 
     def __init__(self, like: Tensor, dtype: torch.dtype) -> None:
-        self._like, self._dtype = like, dtype
+        self._like, self._dtype = like.new_empty(0), dtype
         self._held: dict[str, Tensor] = {}
+        self._views: dict[tuple[object, ...], Tensor] = {}
 
     def __call__(self, name: str, *shape: int) -> Tensor:
         """A contiguous tensor of this shape, uninitialised; the last one of this name is gone."""
+        view = self._views.get((name, shape))
+        if view is not None:
+            return view
         cells = math.prod(shape)
         held = self._held.get(name)
         if held is None or held.numel() < cells:
             held = self._held[name] = self._like.new_empty(cells, dtype=self._dtype)
-        return held[:cells].view(shape)
+            self._views = {key: one for key, one in self._views.items() if key[0] != name}
+        self._views[name, shape] = view = held[:cells].view(shape)
+        return view
+
+
+def kept_workspace(like: Tensor, dtype: torch.dtype) -> Workspace:
+    """On a CPU one that a thread keeps, some megabytes: each call would fault its pages anew."""
+    if like.device.type != "cpu":
+        return Workspace(like, dtype)
+    # What is made in inference mode cannot be written to outside.
+    key = dtype, torch.is_inference_mode_enabled()
+    if key not in _kept.workspaces:
+        _kept.workspaces[key] = Workspace(like, dtype)
+    return _kept.workspaces[key]
+
+
+class _Kept(threading.local):
+    def __init__(self) -> None:
+        self.workspaces: dict[tuple[torch.dtype, bool], Workspace] = {}
+
+
+_kept = _Kept()
