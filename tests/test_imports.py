@@ -41,7 +41,7 @@ FLOORS = {
         ("command_line",),
     ),
     "amad_torch": (
-        ("attention",),
+        ("attention", "kernels"),
         ("closed_form",),
         ("attention.loss",),  # chooses between its own formulas and the closed forms
         ("training", "streaming"),

@@ -30,7 +30,7 @@ class Case(NamedTuple):
     @property
     def leaves(self) -> list[Tensor]:
         given = (self.student.queries, self.student.keys, self.student.bias, self.student.sinks)
-        return [one for one in given if one is not None]
+        return [one for one in given if one is not None and one.requires_grad]
 
     def streamed(self) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Losses, and the gradient of the sum of their squares: samples weigh differently."""

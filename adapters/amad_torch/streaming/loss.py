@@ -15,7 +15,7 @@ from amad_torch.attention.precision import full_precision
 from amad_torch.attention.value_checks import reads_values
 from amad_torch.attention.variants import VARIANTS
 from amad_torch.closed_form.workspace import Workspace
-from amad_torch.streaming import query_rows, whole_maps
+from amad_torch.streaming import on_kernels, query_rows, whole_maps
 from amad_torch.streaming.blocks import Block, blocks
 from amad_torch.streaming.derivatives import Gradients
 from amad_torch.streaming.inputs import DIFFERENTIABLE, TENSORS, checked_pair, sides
@@ -223,16 +223,25 @@ def _problem(
     parts: list[dict[str, Any]] = [
         dict(zip(TENSORS, part, strict=True)) for part in (tensors[:half], tensors[half:])
     ]
-    teacher, student = sides(
-        *(replace(record, **part) for record, part in zip(records, parts, strict=True))
-    )
+    one, other = (replace(record, **part) for record, part in zip(records, parts, strict=True))
+    served = not cut and on_kernels.taken(one, other, options.variant)
+    given = (one, other) if served else None
+    teacher, student = sides(one, other)
     dtype = student.attended.queries.dtype
     eps = torch.finfo(dtype).tiny if options.eps is None else float(options.eps)
-    if cut is None:
+    if cut is None and given is None:
         cut = blocks(teacher, student, counted, options.queries_at_once)
     workspace = Workspace(student.attended.queries, dtype)
     return Problem(
-        teacher, student, options.variant, options.temperature, eps, counted, cut, workspace
+        teacher,
+        student,
+        options.variant,
+        options.temperature,
+        eps,
+        counted,
+        cut or [],
+        workspace,
+        given,
     )
 
 

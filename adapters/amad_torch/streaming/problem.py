@@ -7,6 +7,7 @@ from torch import Tensor
 from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming.blocks import Block
 from amad_torch.streaming.inputs import Side
+from amad_torch.streaming.queries_keys import QueriesKeys
 
 
 class Problem(NamedTuple):
@@ -15,6 +16,7 @@ class Problem(NamedTuple):
     Attributes:
         workspace: memory for the cells of a block, the same in all sweeps of a pass.
         counted: boolean, 3 axes that broadcast to ``[B, Q, K]``; ``None``: all cells count.
+        for_kernels: the inputs as they came, where kernels take them; there are no blocks then.
     """
 
     teacher: Side
@@ -25,6 +27,7 @@ class Problem(NamedTuple):
     counted: Tensor | None
     blocks: list[Block]
     workspace: Workspace
+    for_kernels: tuple[QueriesKeys, QueriesKeys] | None = None
 
     @property
     def partial(self) -> bool:

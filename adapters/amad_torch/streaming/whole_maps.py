@@ -7,7 +7,7 @@ the loss and ``∂L/∂w = (∂L/∂m) Sᵀ``, their backward a third with ``dS 
 through ``w``. Guarded by tests/streaming/test_against_maps.py.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from amad_torch.closed_form.gram import (
     through_weights,
 )
 from amad_torch.closed_form.workspace import Workspace
+from amad_torch.streaming import on_kernels
 from amad_torch.streaming.blocks import Block
 from amad_torch.streaming.derivatives import Gradients
 from amad_torch.streaming.heads import divide, mixed, row_products, row_squares
@@ -41,6 +42,7 @@ class Totals(NamedTuple):
         teacher_sums, student_sums: ``|·|_1``, ``[B, H]``; of ``mse``, which needs none, 0.
         teacher_peaks, student_peaks: the largest cell of each head, ``[B, H]``; 1 where rows sum to
             1, or where there is none.
+        teacher_rows, student_rows: ``[B, H, Q]``, the log-sum-exp of rows, where kernels found it.
     """
 
     products: Tensor
@@ -50,6 +52,8 @@ class Totals(NamedTuple):
     student_sums: Tensor
     teacher_peaks: Tensor
     student_peaks: Tensor
+    teacher_rows: Tensor | None = None
+    student_rows: Tensor | None = None
 
     def aligned(self, temperature: float) -> Alignment:
         """Eq. 2."""
@@ -58,6 +62,11 @@ class Totals(NamedTuple):
             squares = squares.diagonal(dim1=-2, dim2=-1)
         return alignment(self.products, self.teacher_squares, squares, temperature)
 
+    @property
+    def rows(self) -> tuple[Tensor | None, Tensor | None]:
+        """The log-sum-exp of both models' rows."""
+        return self.teacher_rows, self.student_rows
+
     def mixing(self, temperature: float) -> Tensor:
         """``w_ij = a_ij/|s_j|_1`` (eq. 2, 9), ``[B, Ht, Hs]``; 0 for a head of zeros [D4]."""
         return self.aligned(temperature).weights * inverse(self.student_sums).unsqueeze(-2)
@@ -65,6 +74,9 @@ class Totals(NamedTuple):
 
 def totals(problem: Problem) -> Totals:
     """The first sweep."""
+    if problem.for_kernels is not None:
+        gram = problem.variant == "mse"
+        return Totals(*on_kernels.sums(problem.for_kernels, problem.counted, gram=gram))
     student = problem.student.attended
     batch, students = student.shape[:2]
     teachers = problem.teacher.attended.shape[1]
@@ -81,7 +93,7 @@ def totals(problem: Problem) -> Totals:
     workspace = problem.workspace
     for block in problem.blocks:
         _add(found, problem, block, workspace)
-    for peaks in found[-2:]:
+    for peaks in (found.teacher_peaks, found.student_peaks):
         peaks.masked_fill_(peaks == 0, 1.0)
     return found
 
@@ -122,9 +134,19 @@ def losses(problem: Problem, found: Totals, *, derivative: bool) -> tuple[Tensor
         each, _ = squared_distance(found.aligned(problem.temperature), found.among)
         return each.sum(dim=1).clamp(min=0.0), None  # rounding below 0 is 0
     mixing = found.mixing(problem.temperature) * found.student_peaks.unsqueeze(-2)
-    loss, of_mixing = torch.zeros_like(mixing[:, 0, 0]), torch.zeros_like(mixing)
     divergence = DIVERGENCES[problem.variant]
     workspace = problem.workspace
+    factor = found.student_peaks.unsqueeze(-2) * divergence.factor
+    if problem.for_kernels is not None:
+        given = problem.for_kernels, problem.counted, found.rows, _sizes(problem, found), mixing
+        options: dict[str, Any] = {
+            "variant": problem.variant,
+            "eps": problem.eps,
+            "derivative": derivative,
+        }
+        loss, products = on_kernels.divergences(*given, **options)
+        return loss, None if products is None else products * factor
+    loss, of_mixing = torch.zeros_like(mixing[:, 0, 0]), torch.zeros_like(mixing)
     for block in problem.blocks:
         target, _, student = _heads(problem, found, block, workspace)
         mixture = mixed(_small(mixing, block, target), student, workspace, "mixture")
@@ -134,7 +156,6 @@ def losses(problem: Problem, found: Totals, *, derivative: bool) -> tuple[Tensor
         if derivative:
             products = row_products(slope, student)
             of_mixing[block.samples] += products.sum(dim=1, dtype=loss.dtype)
-    factor = found.student_peaks.unsqueeze(-2) * divergence.factor
     return loss, of_mixing * factor if derivative else None
 
 
@@ -154,6 +175,8 @@ def add_gradients(
     workspace = problem.workspace
     if of_mixing is None:
         from_student = small(by_heads.from_student * found.student_peaks.unsqueeze(-2))
+        if problem.for_kernels is not None:
+            _by_kernels(problem, found, into, from_teacher=from_teacher, from_student=from_student)
         for block in problem.blocks:
             teacher, rows, student = _heads(problem, found, block, workspace, keep=True)
             through = mixed(from_teacher[block.samples, None], teacher, workspace, "through")
@@ -167,6 +190,11 @@ def add_gradients(
     mixing = found.mixing(problem.temperature)
     back = small(mixing.mT * divergence.factor)
     mixing = mixing * found.student_peaks.unsqueeze(-2)
+    if problem.for_kernels is not None:
+        _by_kernels(
+            problem, found, into, from_teacher=from_teacher, from_student=own[..., 0],
+            mixing=mixing, back=back, shift=shift[..., 0],
+        )  # fmt: skip
     for block in problem.blocks:
         target, rows, student = _heads(problem, found, block, workspace, keep=True)
         mixture = mixed(_small(mixing, block, target), student, workspace, "mixture")
@@ -178,6 +206,16 @@ def add_gradients(
         through.add_(shift[block.samples, :, None])
         problem.keep_counted(through, block)
         into.add(block, rows, through, workspace)
+
+
+def _by_kernels(problem: Problem, found: Totals, into: Gradients, **small: Tensor) -> None:
+    """The last sweep without blocks."""
+    assert problem.for_kernels is not None
+    given = problem.for_kernels, problem.counted, found.rows, _sizes(problem, found)
+    options: dict[str, Any] = {"variant": problem.variant, "eps": problem.eps, **small}
+    for name, gradient in on_kernels.gradients(*given, **options).items():
+        if name in into.of:
+            into.of[name].copy_(gradient)
 
 
 def _through_totals(
@@ -214,6 +252,11 @@ def _heads(
         problem.keep_counted(student, block)
         divide(student, found.student_peaks[block.samples])
     return teacher, rows, student
+
+
+def _sizes(problem: Problem, found: Totals) -> tuple[Tensor, Tensor]:
+    """What the heads of both models are divided by."""
+    return _teacher_sizes(problem, found), found.student_peaks
 
 
 def _teacher_sizes(problem: Problem, found: Totals) -> Tensor:
