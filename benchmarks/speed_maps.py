@@ -16,7 +16,6 @@ table, and with ``--json`` the figures. Peers:
 import argparse
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -99,7 +98,9 @@ def peers(variant: str, *, compiled: bool) -> dict[str, Loss]:
 
 
 def maps(tokens: int, batch: int, heads: int) -> Tensor:
-    return torch.randn(batch, heads, tokens, tokens).mul_(2).softmax(dim=-1)
+    """In place, so that nothing is freed that a step could use."""
+    cells = torch.randn(batch, heads, tokens, tokens).mul_(2).exp_()
+    return cells.div_(cells.sum(dim=-1, keepdim=True))
 
 
 def both(tokens: int) -> tuple[Tensor, Tensor]:
@@ -137,26 +138,29 @@ def medians(
 
 
 def peak(tokens: int, variant: str, name: str) -> float:
-    """Peak memory of a process that takes one step, less that of one that takes none, over |dS|."""
+    """Memory that one step takes at most, over that of the gradient; in a process of its own."""
     command = [sys.executable, __file__, "--one-step", name, "--tokens", str(tokens)]
     command += ["--variants", variant]
-    with_step, without = (
-        int(subprocess.run([*command, *more], check=True, capture_output=True, text=True).stdout)
-        for more in ([], ["--no-step"])
-    )
-    cells = SIZES[tokens] * HEADS["student"] * tokens**2
-    return (with_step - without) * 1024 / (4 * cells)
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return int(found) * 1024 / (4 * SIZES[tokens] * HEADS["student"] * tokens**2)
 
 
-def one_step(tokens: int, variant: str, name: str, *, taken: bool) -> None:
-    """Prints the peak resident memory of this process in KiB."""
+def one_step(tokens: int, variant: str, name: str) -> None:
+    """Prints by how many KiB a step raises this process's resident memory (Linux)."""
     loss = peers(variant, compiled=False)[name]
     small = maps(16, 1, 3), maps(16, 1, 2).requires_grad_()
     step(loss, *small)  # what the first call loads is not counted
     teacher, student = both(tokens)
-    if taken:
-        step(loss, teacher, student)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident("VmRSS")
+    step(loss, teacher, student)
+    print(resident("VmHWM") - before)
+
+
+def resident(entry: str) -> int:
+    """``VmRSS``, memory in KiB that this process has, or ``VmHWM``, the most that it had."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(entry))
 
 
 def main() -> None:
@@ -172,11 +176,10 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="a file for the figures")
     parser.add_argument("--one-step", help=argparse.SUPPRESS)
-    parser.add_argument("--no-step", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     if chosen.one_step:
-        one_step(chosen.tokens[0], chosen.variants[0], chosen.one_step, taken=not chosen.no_step)
+        one_step(chosen.tokens[0], chosen.variants[0], chosen.one_step)
         return
     clock = time.process_time if chosen.processor_time else time.perf_counter
     rows = []

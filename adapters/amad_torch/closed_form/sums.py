@@ -177,22 +177,20 @@ def _sweep(maps: Maps, divisors: Tensor | None, *, gram: bool) -> tuple[Sums, fl
             add_strips(among, torch.bmm(student, student.mT), tile)
         else:
             sides.append((student, slice(teachers, None)))
-        for heads, part in sides:
-            add_strips(squares[..., part], _squares(heads, workspace), tile)
-            if not gram:
-                add_strips(totals[..., part], heads.sum(dim=-1), tile)
         if student.device.type == "cpu":
             for heads in (teacher, student):
                 smallest = float(heads.amin())
                 least = smallest if not smallest >= least else least  # NaN stays
+        for heads, part in sides:
+            if not gram:
+                add_strips(totals[..., part], heads.sum(dim=-1), tile)
+            # In the place of the heads, where that is a copy; not `vector_norm`, which adds up one
+            # after the other on the CPU.
+            room = workspace("squares", *heads.shape) if as_they_lie else heads
+            add_strips(squares[..., part], torch.mul(heads, heads, out=room).sum(dim=-1), tile)
     if gram:
         squares[..., teachers:] = among.diagonal(dim1=-2, dim2=-1)
     return Sums(products, among if gram else None, squares, totals, divisors), least
-
-
-def _squares(heads: Tensor, workspace: Workspace) -> Tensor:
-    """``|v|²`` along the last axis; ``vector_norm`` adds up one after the other on the CPU."""
-    return torch.mul(heads, heads, out=workspace("squares", *heads.shape)).sum(dim=-1)
 
 
 def _peaks(maps: Maps) -> Tensor:
