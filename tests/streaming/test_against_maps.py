@@ -1,5 +1,7 @@
 """The streamed loss and its gradient are the specification's, of the maps that it never builds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -43,6 +45,23 @@ def test_each_kind_of_attention(variant: str, kind: str) -> None:
     mask = torch.rand(2, 13, 13, generator=numbers) < 0.8
     options = {"variant": variant, "temperature": 0.5, "mask": mask, "eps": 1e-5}
     assert_is_specified(Case(teacher, student, options, 3), 1e-11)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_even_row_among_rows_that_see_few_keys(variant: str) -> None:
+    """It has mass on all keys, also on those that no other query of its block sees."""
+    numbers = torch.Generator().manual_seed(6)
+    mask = torch.ones(1, 1, 9, 9, dtype=torch.bool).tril()
+    mask[..., 1, :] = False
+    teacher, student = (
+        replace(
+            side((2, heads, heads, 3, 9, 9), "nothing", numbers, torch.float64, leaves=leaves),
+            mask=mask,
+            in_empty_rows=-1e4,
+        )
+        for heads, leaves in ((3, False), (2, True))
+    )
+    assert_is_specified(Case(teacher, student, {"variant": variant, "eps": 1e-5}, 3), 1e-11)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
