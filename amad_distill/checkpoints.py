@@ -45,6 +45,9 @@ def begin(folder: Path, settings: Settings, *, fresh: bool) -> None:
         then = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"output_dir: {file} cannot be read ({error}); see --fresh") from None
+    if last_checkpoint(folder) is None and earlier_result(folder) is None:
+        write_atomically(file, json.dumps(now, indent=1) + "\n")  # nothing has come of it
+        return
     different = [key for key in _different(then, now) if key not in ("output_dir", "pictures")]
     if different:
         raise SettingsError(

@@ -19,7 +19,14 @@ from amad_distill.labels import numbered_labels
 from amad_distill.mistakes import SettingsError
 from amad_distill.settings import Settings
 
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
 
 
 @dataclass(frozen=True)

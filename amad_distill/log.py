@@ -15,6 +15,10 @@ class TrainingError(Exception):
     """The training cannot go on: it has diverged, or a batch cannot be distilled."""
 
 
+class NothingLeftError(Exception):
+    """The checkpoint that a run goes on from is that of its last step."""
+
+
 class RunLog(TrainerCallback):
     """Writes each entry of the trainer's history as a line, and stops a run that has diverged.
 
@@ -27,6 +31,8 @@ class RunLog(TrainerCallback):
 
     Raises:
         TrainingError: at a log whose loss is NaN or infinite.
+        NothingLeftError: at the beginning of a run that has taken all its steps; the trainer would
+            take one more.
     """
 
     def __init__(self, file: Path, tell: Callable[[int, int, dict[str, Any]], None]) -> None:
@@ -38,6 +44,8 @@ class RunLog(TrainerCallback):
         self._written = len(state.log_history)
         if state.is_world_process_zero:
             write_atomically(self.file, "".join(map(_line, state.log_history)))
+        if state.global_step >= state.max_steps:
+            raise NothingLeftError
 
     def on_log(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Write what is new."""

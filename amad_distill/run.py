@@ -20,7 +20,7 @@ from amad_distill.checkpoints import LOG_FILE, RESULT_FILE, begin, earlier_resul
 from amad_distill.data import load_data
 from amad_distill.display import Display
 from amad_distill.labels import give_names
-from amad_distill.log import RunLog, TrainingError, shown
+from amad_distill.log import NothingLeftError, RunLog, TrainingError, shown
 from amad_distill.mistakes import SettingsError
 from amad_distill.models import make_model, save_student
 from amad_distill.plot_losses import plot_losses
@@ -166,6 +166,10 @@ def distil(settings: Settings, display: Display, *, fresh: bool = False) -> dict
                 resume_from_checkpoint=None if checkpoint is None else str(checkpoint),
                 ignore_keys_for_eval=["attention", "output", "task"],
             )
+        except NothingLeftError:
+            arguments = parts.trainer.args
+            if arguments.load_best_model_at_end and parts.trainer.state.best_model_checkpoint:
+                parts.trainer._load_best_model()
         except ValueError as error:
             step = parts.trainer.state.global_step
             raise TrainingError(f"the training stopped after step {step}: {error}") from error

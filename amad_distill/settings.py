@@ -85,7 +85,8 @@ class DataSettings(_Section):
     )
     files: dict[str, str | list[str]] | None = Field(
         default=None,
-        description="Files by split, train: reviews.csv. All csv, tsv, json, jsonl or parquet.",
+        description="Files by split, train: reviews.csv. All csv, tsv, json, jsonl, parquet or "
+        "txt, whose lines are the column `text`.",
     )
     function: str | None = Field(
         default=None,

@@ -65,6 +65,9 @@ def training_arguments(settings: Settings) -> TrainingArguments:
     for key, remedy in _OURS.items():
         if given.get(key):
             raise SettingsError(f"training.{key} cannot be given here: {remedy}")
+    for key in ("max_steps", "num_train_epochs", "per_device_train_batch_size"):
+        if given.get(key) == 0:
+            raise SettingsError(f"training.{key} must be greater than 0; got 0")
     model = _arguments_model()
     try:
         model.model_validate(given)

@@ -1,6 +1,7 @@
 """The command from outside: a student, its log and pictures, going on, mistakes, exit codes."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,30 @@ def test_a_run_that_is_killed_goes_on_with_the_same_numbers() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_run_killed_after_its_last_step_takes_no_more() -> None:
+    """A trainer that goes on from the checkpoint of its last step, amid an epoch, takes another."""
+    given = settings(training__max_steps=2, training__lr_scheduler_type="constant")
+    assert run(given).exit_code == 0
+    student = load_file("run/student/model.safetensors")
+    Path("run/result.json").unlink()
+    shutil.rmtree("run/student")
+    again = run(given, "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["steps"] == 2
+    assert [entry["step"] for entry in log("run") if "loss" in entry] == [1, 2]
+    other = load_file("run/student/model.safetensors")
+    assert all(torch.equal(one, other[name]) for name, one in student.items())
+
+
+@pytest.mark.usefixtures("here")
+def test_settings_may_be_mended_where_nothing_was_trained() -> None:
+    assert run(settings(distiller__options={"epsilon": 1})).exit_code == 2
+    assert Path("run/settings.json").exists()
+    mended = run(settings(training__max_steps=1, data__evaluation=None))
+    assert mended.exit_code == 0, mended.output
+
+
+@pytest.mark.usefixtures("here")
 def test_check_trains_nothing_and_suggests_settings() -> None:
     done = run(settings(), "--check")
     assert done.exit_code == 0, done.output
@@ -247,7 +272,10 @@ def test_texts_for_a_causal_model(here: Path) -> None:
     data = load_data(checked(given), teacher=nothing, student=nothing)
     assert len(data.train) == count // 8
     assert {len(row) for row in data.train["input_ids"]} == {8}
-    given["data"]["join"] = False
+    lines = (here / "reviews.csv").read_text().splitlines()[1:]
+    (here / "reviews.txt").write_text("\n".join(line.split(",")[0] for line in lines))
+    given["data"] |= {"join": False, "files": {"train": "reviews.txt"}, "text": "text"}
+    given["data"]["evaluation"] = None
     data = load_data(checked(given), teacher=nothing, student=nothing)
     assert len(data.train) == 32
     batch = data.collate([data.train[row] for row in range(4)])
@@ -259,6 +287,7 @@ def test_texts_for_a_causal_model(here: Path) -> None:
     [
         ({"training__max_step": 3}, "training.max_step is no key; did you mean 'max_steps'"),
         ({"training__learning_rate": "fast"}, "training.learning_rate must be a valid number"),
+        ({"training__max_steps": 0}, "training.max_steps must be greater than 0; got 0"),
         ({"training__output_dir": "x"}, "training.output_dir cannot be given here"),
         ({"training__label_smoothing_factor": 0.1}, "training.label_smoothing_factor cannot be"),
         ({"data__evaluation": None, "training__eval_strategy": "epoch"}, "give `data.evaluation`"),

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from amad_torch import Distiller  # noqa: E402
+from amad_torch import DistillationCallback, Distiller  # noqa: E402
 from tests.distillation.test_accumulation import (  # noqa: E402
     batch,
     close,
@@ -123,17 +123,34 @@ def test_trl_trains_a_distiller(tmp_path: Path) -> None:
         [{"input_ids": torch.randint(2, 50, (length,)).tolist()} for length in lengths]
     )
     found = distiller("gpt2")
+    (block,) = [one for one in blocks(PAGE) if "trl.SFTTrainer" in one.code]
+    names: dict[str, Any] = {}
+    exec(block.code, names)
     with tempfile.TemporaryDirectory() as folder:
-        loop = trl.SFTTrainer(
+        loop = names["DistillingSFTTrainer"](
             model=found,
             args=trl.SFTConfig(
                 output_dir=folder, max_steps=2, per_device_train_batch_size=2, report_to=[],
                 use_cpu=True, bf16=False, disable_tqdm=True, logging_steps=1,
             ),
             train_dataset=given,
+            eval_dataset=given,
             processing_class=tokenizer,
+            callbacks=[DistillationCallback()],
         )  # fmt: skip
         before = found.student.transformer.wte.weight.detach().clone()
         loop.train()
+        evaluated = loop.evaluate()
     assert not torch.equal(found.student.transformer.wte.weight, before)
-    assert "loss" in loop.state.log_history[0]
+    entry = next(entry for entry in loop.state.log_history if "loss" in entry)
+    parts = sum(entry[name] for name in ("attention", "output", "task"))
+    assert entry["loss"] == pytest.approx(parts, rel=1e-3)
+    assert evaluated["eval_loss"] > 0
+
+
+def test_a_forward_pass_put_in_the_distiller_s_place_is_refused() -> None:
+    found = distiller("gpt2")
+    student = found.student
+    found.forward = lambda **batch: student(**batch)
+    with pytest.raises(RuntimeError, match=r"gave a CausalLM.*nothing would be distilled.*TRL"):
+        found(**batch("gpt2"))

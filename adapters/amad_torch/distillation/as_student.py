@@ -27,6 +27,17 @@ def _unbound(self: "AsStudent", labels: Any = None, **batch: Any) -> Distillatio
     return self.distil(**({} if labels is None else {"labels": labels}), **batch)
 
 
+def _distilled(model: nn.Module, given: Any, output: Any) -> None:
+    """Refuse an output that ``distil`` did not give: a trainer put its own forward pass there."""
+    if not isinstance(output, DistillationOutput):
+        raise RuntimeError(
+            f"the forward pass of this {type(model).__name__} was replaced from outside: it gave a "
+            f"{type(output).__name__}, so nothing would be distilled. TRL's trainers do so, to "
+            "compute a loss of their own; a subclass of SFTTrainer with compute_loss = "
+            "transformers.Trainer.compute_loss takes the distiller's"
+        )
+
+
 class AsStudent(nn.Module):
     """A module that passes for its ``student``, with ``distil`` in place of the forward pass."""
 
@@ -36,6 +47,10 @@ class AsStudent(nn.Module):
     forward = _Forward()
 
     student: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_forward_hook(_distilled)
 
     def distil(self, *args: Any, **batch: Any) -> DistillationOutput:
         """The forward pass."""
