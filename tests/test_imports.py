@@ -60,6 +60,12 @@ FLOORS = {
         ("data.digits", "data.public"),
         ("data.catalogue",),
         ("data",),
+        ("models.size", "models.vocabulary", "models.region_reader", "models.heads"),
+        ("models.batches", "models.vl_t5", "models.blip"),
+        ("models.workbench", "models.training"),
+        ("models.gate", "models.pretraining"),
+        ("models.teacher",),
+        ("models",),
         ("",),
     ),
 }
