@@ -62,7 +62,7 @@ class Blip(nn.Module):
             # BLIP's own is 0.02, meant for widths of 768, and 1e-10 for its vision model.
             "initializer_range": min(0.1, 0.6 / size.width**0.5),
         }
-        vision = {"image_size": image_size, "patch_size": patch_size}
+        vision: dict[str, Any] = {"image_size": image_size, "patch_size": patch_size}
         self.vision_model = BlipVisionModel(
             BlipVisionConfig(num_hidden_layers=size.vision_layers, **vision, **common)
         )

@@ -9,6 +9,7 @@ head i may be lucky in it. So every seed of the study draws its own.
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +41,9 @@ def with_heads_in_order(model: nn.Module, seed: int) -> nn.Module:
             given = [tensor for one in projections for tensor in (one.weight, one.bias)]
             _move(inner.num_attention_heads, random, given, [module.output.dense.weight])
         elif isinstance(module, T5Stack):
-            order = torch.randperm(module.block[0].layer[0].SelfAttention.n_heads, generator=random)
-            for block in module.block:
+            blocks: Any = module.block
+            order = torch.randperm(blocks[0].layer[0].SelfAttention.n_heads, generator=random)
+            for block in blocks:
                 _move_t5(block.layer[0].SelfAttention, order)
                 if module.is_decoder:
                     _move_t5(
