@@ -66,6 +66,11 @@ FLOORS = {
         ("models.gate", "models.pretraining"),
         ("models.teacher",),
         ("models",),
+        ("runs.methods", "runs.looks"),
+        ("runs.cell",),
+        ("runs.student",),
+        ("runs.plan",),
+        ("runs",),
         ("",),
     ),
 }

@@ -1,0 +1,115 @@
+"""One cell, from its teacher to its scores."""
+
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from amad_study.data.catalogue import load_task
+from amad_study.data.sizes import Sizes
+from amad_study.models.batches import rows
+from amad_study.models.heads import with_heads_in_order
+from amad_study.models.size import size_of
+from amad_study.models.teacher import teacher_for
+from amad_study.models.training import train
+from amad_study.models.workbench import Workbench
+from amad_study.runs.cell import Cell
+from amad_study.runs.looks import gradient_parity, look_at_heads
+from amad_study.runs.methods import METHODS, make_distiller
+
+CURVE_POINTS = 12
+"""So often is a student judged on the way, at equal distances; 25 % and 50 % are among them."""
+
+_TASK_SEED = 0
+_VALIDATION = 500
+_ON_THE_WAY = 200
+
+
+@lru_cache(maxsize=2)
+def bench_of(task: str, family: str, train_examples: int, test_examples: int) -> Workbench:
+    """A task's data for a family; every seed of the study has the same."""
+    sizes = Sizes(train=train_examples, validation=_VALIDATION, test=test_examples)
+    return Workbench(load_task(task, seed=_TASK_SEED, sizes=sizes), family)
+
+
+def bench_for(cell: Cell) -> Workbench:
+    """The bench that a cell's student learns at."""
+    return bench_of(cell.task, cell.family, cell.train_examples, cell.test_examples)
+
+
+def teacher_of(cell: Cell, folder: Path) -> nn.Module:
+    """The cell's teacher, kept in the folder; of all training examples, whatever the student has.
+
+    Raises:
+        GateError: it does not use the picture, or is not good enough.
+    """
+    bench = bench_of(cell.task, cell.family, Cell.train_examples, cell.test_examples)
+    return teacher_for(bench, cell.teacher_recipe, folder)[0]
+
+
+def run_cell(cell: Cell, teachers: Path) -> dict[str, Any]:
+    """Train and judge the student of a cell.
+
+    Args:
+        cell: all settings.
+        teachers: the folder of the teachers.
+
+    Returns:
+        what is kept of it, as JSON: `cell`; `curve`, pairs of steps and the main score on 200
+        validation examples; `scores` on the test; `parity`, by which the attention weight was
+        multiplied; `heads` before and after, see `look_at_heads`; `loss` and its parts, means
+        over the last tenth of the steps; `seconds` of processor time.
+
+    Raises:
+        GateError: its teacher must not teach.
+        FloatingPointError: the loss is no finite number.
+    """
+    torch.set_num_threads(1)
+    bench = bench_for(cell)
+    teacher = with_heads_in_order(teacher_of(cell, teachers), cell.seed)
+    student = bench.new_model(size_of(cell.family, cell.student), cell.seed)
+    fixed = rows(bench.train, slice(0, cell.batch_size))
+    with torch.random.fork_rng():
+        torch.manual_seed(cell.seed)  # for losses with parameters of their own
+        distiller = make_distiller(
+            cell.method,
+            teacher=teacher,
+            student=student,
+            example=fixed,
+            output_weight=cell.output_weight,
+            temperature=cell.temperature,
+            layers=cell.layers,
+            parts=cell.parts,
+        )
+    parity = gradient_parity(distiller, fixed) if METHODS[cell.method].attention else 0.0
+    distiller.attention_weight = cell.weight * parity
+    before = look_at_heads(distiller, fixed)
+    judged_at = {round(cell.steps * point / CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)}
+    curve: list[tuple[int, float]] = []
+    late: list[dict[str, float]] = []
+    started = time.process_time()
+
+    def after(step: int, losses: dict[str, float]) -> None:
+        distiller.temperature = cell.temperature_after(step)
+        if step > 0.9 * cell.steps:
+            late.append(losses)
+        if step in judged_at:
+            scores = bench.scores(student, bench.task.validation, _ON_THE_WAY)
+            curve.append((step, scores[bench.task.main_score]))
+
+    train(distiller, bench.train, cell.training, seed=cell.seed, on_step=after)
+    seconds = time.process_time() - started
+    return {
+        "cell": cell.as_json(),
+        "main score": bench.task.main_score,
+        "scores": bench.scores(student, bench.task.test),
+        "curve": curve,
+        "parity": parity,
+        "heads": {"before": before, "after": look_at_heads(distiller, fixed)},
+        "loss": {name: sum(one[name] for one in late) / len(late) for name in late[-1]},
+        "seconds": seconds,
+        "torch": torch.__version__,
+    }

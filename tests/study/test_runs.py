@@ -1,0 +1,229 @@
+"""The study's runs: what pairs cells, what is kept of them, and what a kill leaves."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from amad_study.models.gate import Gate, GateError
+from amad_study.models.size import size_of
+from amad_study.runs import plan, student
+from amad_study.runs.cell import Cell
+from amad_study.runs.looks import gradient_parity
+from amad_study.runs.methods import METHODS, make_distiller
+from amad_study.runs.plan import DamagedRecordError, merge, read_records, record_path, unfinished
+
+SMALL = Cell(
+    "vl-t5",
+    "digit-questions",
+    "amad-kl",
+    seed=1,
+    teacher_steps=2,
+    train_examples=64,
+    test_examples=8,
+    steps=12,
+    batch_size=8,
+)
+
+
+@pytest.fixture(autouse=True)
+def small_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teachers of few examples, which the gate lets through."""
+    monkeypatch.setattr(Cell, "train_examples", 64)
+    monkeypatch.setattr(student, "_VALIDATION", 8)
+    monkeypatch.setattr(student, "_ON_THE_WAY", 8)
+    monkeypatch.setattr("amad_study.models.teacher.run_gate", lambda *_: Gate(90, 20, 20, 4))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_teaches_what_it_says(name: str) -> None:
+    bench = student.bench_for(SMALL)
+    batch = {key: values[:4] for key, values in bench.train.items()}
+    distiller = make_distiller(
+        name,
+        teacher=bench.new_model(size_of("vl-t5", "teacher"), 0),
+        student=bench.new_model(size_of("vl-t5", "student-3-heads"), 1),
+        example=batch,
+    )
+    out = distiller(**batch)
+    expected = {"loss", "task", "logits"}
+    if name != "ground-truth":
+        expected |= {"output"}
+    if METHODS[name].attention:
+        expected |= {"attention"}
+        weight = gradient_parity(distiller, batch)
+        weights = list(distiller.student.parameters())
+        task, attention = (
+            torch.cat(
+                [
+                    one.flatten()
+                    for one in torch.autograd.grad(
+                        distiller(**batch)[part], weights, allow_unused=True
+                    )
+                    if one is not None
+                ]
+            ).norm()
+            for part in ("task", "attention")
+        )
+        torch.testing.assert_close(weight * attention, task)
+    assert set(out) == expected
+
+
+def test_a_record_is_whole_and_repeats_itself(tmp_path: Path) -> None:
+    cell = replace(SMALL, last_temperature=0.1)
+    record = student.run_cell(cell, tmp_path)
+    again = student.run_cell(cell, tmp_path)
+    assert {**record, "seconds": 0} == {**again, "seconds": 0}
+    assert [step for step, _ in record["curve"]] == list(range(1, 13))
+    assert json.loads(json.dumps(record))["cell"] == cell.as_json()
+    assert set(record["heads"]["after"]) == set(record["heads"]["before"])
+    assert record["heads"]["after"] != record["heads"]["before"]
+    for look in record["heads"]["after"].values():
+        assert all(0 <= value <= 1 + 1e-6 for value in look.values())
+
+
+def test_methods_of_a_seed_are_paired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same first weights, the same batches, the same order of the teacher's heads."""
+    seen: dict[str, Any] = {}
+
+    def watch(distiller: Any, data: Any, settings: Any, *, seed: int, on_step: Any) -> None:
+        weights = [one.detach().clone() for one in distiller.student.parameters()]
+        teacher = [one.detach().clone() for one in distiller.teacher.parameters()]
+        seen.setdefault("all", []).append((weights, teacher, seed))
+        on_step(settings.steps, {"loss": 0.0})
+
+    student.teacher_of(SMALL, tmp_path)
+    monkeypatch.setattr(student, "train", watch)
+    for cell in (SMALL, replace(SMALL, method="align-to-distill"), replace(SMALL, seed=2)):
+        student.run_cell(cell, tmp_path)
+    one, paired, other = seen["all"]
+    for side in (0, 1):
+        same = [torch.equal(a, b) for a, b in zip(one[side], paired[side], strict=True)]
+        differs = [not torch.equal(a, b) for a, b in zip(one[side], other[side], strict=True)]
+        assert all(same)
+        assert any(differs)
+    assert one[2] == paired[2] != other[2]
+
+
+def test_a_key_tells_every_setting() -> None:
+    changed: dict[str, Any] = {
+        "family": "blip",
+        "task": "digit-captions",
+        "method": "logits",
+        "student": "student-6-heads",
+        "teacher": "student-6-heads",
+        "layers": "last",
+        "parts": ("t5.encoder",),
+        "last_temperature": 0.5,
+    }
+    keys = {SMALL.key}
+    for field in fields(Cell):
+        value = changed.get(field.name)
+        if value is None:
+            value = getattr(SMALL, field.name) + 1
+        keys.add(replace(SMALL, **{field.name: value}).key)
+    assert len(keys) == len(fields(Cell)) + 1
+    assert replace(SMALL, weight=1).key == SMALL.key
+    assert Cell.from_json(json.loads(json.dumps(SMALL.as_json()))) == SMALL
+
+
+def test_temperature_goes_in_equal_ratios() -> None:
+    cell = replace(SMALL, temperature=4.0, last_temperature=0.25)
+    assert [cell.temperature_after(step) for step in (0, 6, 12)] == pytest.approx([4, 1, 0.25])
+    assert SMALL.temperature_after(7) == 1
+
+
+class Here:
+    """A pool that runs in this process."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.shut = False
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def shutdown(self, **_: object) -> None: ...
+
+    def submit(self, function: Any, *given: Any) -> Any:
+        from concurrent.futures import Future
+
+        future: Future[Any] = Future()
+        future.set_result(function(*given))
+        return future
+
+
+def test_a_killed_plan_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "ProcessPoolExecutor", Here)
+    cells = [replace(SMALL, seed=seed) for seed in range(3)]
+    ran: list[int] = []
+
+    def run(cell: Cell, _: Path) -> dict[str, Any]:
+        if cell.seed == 2 and len(ran) < 3:
+            ran.append(cell.seed)
+            raise KeyboardInterrupt
+        ran.append(cell.seed)
+        return {"cell": cell.as_json()}
+
+    monkeypatch.setattr(plan, "run_cell", run)
+    monkeypatch.setattr(plan, "teacher_of", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        plan.run_plan([*cells, cells[0]], tmp_path)
+    assert unfinished(cells, tmp_path) == cells[2:]
+    told: list[plan.Progress] = []
+    assert plan.run_plan(cells, tmp_path, on_progress=told.append) == {}
+    assert ran == [0, 1, 2, 2]
+    assert [(one.done, one.cells) for one in told] == [(3, 3)]
+    assert set(read_records(tmp_path)) == {cell.key for cell in cells}
+
+
+def test_a_refused_teacher_teaches_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "ProcessPoolExecutor", Here)
+
+    def refuse(cell: Cell, _: Path) -> None:
+        if cell.teacher_seed:
+            raise GateError("does not look")
+
+    monkeypatch.setattr(plan, "teacher_of", refuse)
+    monkeypatch.setattr(plan, "run_cell", lambda cell, _: {"cell": cell.as_json()})
+    refused = replace(SMALL, teacher_seed=1)
+    assert plan.run_plan([SMALL, refused], tmp_path) == {refused.key: "does not look"}
+    assert unfinished([SMALL, refused], tmp_path) == [refused]
+
+
+def test_merging_takes_what_is_new(tmp_path: Path) -> None:
+    one, other = SMALL, replace(SMALL, seed=2)
+    here, there, into = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    for folder, cell in ((here, one), (there, one), (there, other)):
+        path = record_path(folder, cell)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"cell": cell.as_json(), "from": folder.name}))
+    assert merge([here, there], into) == 2
+    assert merge([here, there], into) == 0
+    record_path(there, other).write_text('{"cell": {}}')
+    with pytest.raises(DamagedRecordError, match="no record of a cell"):
+        merge([there], tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+    record_path(here, one).rename(record_path(here, other))
+    with pytest.raises(DamagedRecordError, match="holds the record of"):
+        read_records(here)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"method": "magic"}, "method is 'magic'"),
+        ({"weight": -1.0}, "weight is -1.0"),
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"steps": 0}, "steps is 0"),
+    ],
+)
+def test_refusals(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **changed)
+    with pytest.raises(ValueError, match="cell has 'wieght'"):
+        Cell.from_json({**SMALL.as_json(), "wieght": 1})
