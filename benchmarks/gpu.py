@@ -1,8 +1,14 @@
 """Measures the kernels on a GPU: ``make bench-gpu``. Four minutes at most; refuses without a GPU.
 
-Forward plus backward, from queries and keys, against named peers in the same run,
+Forward plus backward, from maps and from queries and keys, against named peers in the same run,
 with the card's name, versions and the date. Median milliseconds by CUDA events, and peak memory
-beside the inputs. Peers:
+beside the inputs. Peers, from maps:
+
+- ``floor``: each input read twice and the gradient written once, at the bandwidth that a copy of
+  one gibibyte was measured to have;
+- ``port``: the straightforward port (``speed_maps.port``), and ``compiled port``.
+
+From queries and keys:
 
 - ``equal weights``: a KL to the mean of the student's heads by the same kernels, which needs
   neither Gram matrices nor weights: what is left when alignment is taken away;
@@ -27,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+MAPS = {"batch": 8, "teacher": 16, "student": 8, "tokens": 1024}
 HEADS, SIZE = (12, 8), 64
 TOKENS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
 MATERIALISED = 8192
@@ -78,7 +85,7 @@ def refuse_without_device(*, interpret: bool) -> None:
         )
     probe = torch.zeros(1, 1, 1, 1, device=device)
     if not serves(probe, probe):
-        sys.exit("bench-gpu needs Triton (pip install 'amad[triton]') and a GPU that it runs on.")
+        sys.exit("bench-gpu needs Triton (the extra 'triton') and a GPU that it runs on.")
 
 
 def machine() -> dict[str, str]:
@@ -92,15 +99,48 @@ def machine() -> dict[str, str]:
     }  # fmt: skip
 
 
-def cases(*, tiny: bool) -> Iterator[tuple[str, Callable[[], dict[str, Turn]]]]:
-    """A name, and what makes the turns of every peer."""
+def cases(*, tiny: bool) -> Iterator[tuple[str, Callable[[], dict[str, Turn | float]]]]:
+    """A name, and what makes the turns of every peer; a number is milliseconds, derived."""
+    sizes = {"batch": 2, "teacher": 3, "student": 2, "tokens": 5} if tiny else MAPS
+    for variant in ("mse", "kl", "js", "token"):
+        yield f"maps {variant} {sizes}", partial(from_maps, variant, sizes, tiny=tiny)
     for tokens in (19,) if tiny else TOKENS:
         for variant in ("mse", "kl"):
             name = f"queries and keys {variant}, {tokens} tokens"
             yield name, partial(from_queries_keys, variant, tokens, tiny=tiny)
 
 
-def from_queries_keys(variant: str, tokens: int, *, tiny: bool) -> dict[str, Turn]:
+def from_maps(variant: str, sizes: dict[str, int], *, tiny: bool) -> dict[str, Turn | float]:
+    import torch
+    from speed_maps import port
+
+    from amad_torch import amad_loss
+
+    device, tokens = ("cpu", sizes["tokens"]) if tiny else ("cuda", sizes["tokens"])
+    teacher, student = (
+        torch.randn(sizes["batch"], sizes[side], tokens, tokens, device=device)
+        .softmax(dim=-1)
+        .to(torch.float16 if tiny else torch.bfloat16)
+        for side in ("teacher", "student")
+    )
+    student.requires_grad_()
+    losses: dict[str, Callable[..., Any]] = {
+        "ours": partial(amad_loss, variant=variant),
+        "port": lambda teacher, student: port(teacher.float(), student.float(), variant),
+    }
+    if not tiny:
+        losses["compiled port"] = torch.compile(losses["port"])
+    turns: dict[str, Turn | float] = {
+        name: partial(step, partial(loss, teacher=teacher, student=student), [student])
+        for name, loss in losses.items()
+    }
+    moved = 2 * teacher.nbytes + 3 * student.nbytes
+    if not tiny:
+        turns["floor"] = 1000 * moved / copy_bandwidth()
+    return turns
+
+
+def from_queries_keys(variant: str, tokens: int, *, tiny: bool) -> dict[str, Turn | float]:
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
@@ -114,7 +154,7 @@ def from_queries_keys(variant: str, tokens: int, *, tiny: bool) -> dict[str, Tur
     )
     leaves = [student.queries.requires_grad_(), student.keys.requires_grad_()]
     given = {"teacher": teacher, "student": student, "variant": variant}
-    turns: dict[str, Turn] = {
+    turns: dict[str, Turn | float] = {
         "ours": partial(step, partial(amad_loss_from_queries_and_keys, **given), leaves),
         "equal weights": partial(equal_weights, teacher, student),
     }
@@ -173,12 +213,15 @@ def step(loss: Turn, leaves: list[Any]) -> None:
     loss().backward()
 
 
-def measured(make: Callable[[], dict[str, Turn]]) -> dict[str, float | None]:
+def measured(make: Callable[[], dict[str, Turn | float]]) -> dict[str, float | None]:
     """Milliseconds of each peer, and megabytes beside the inputs; ``None`` where memory ran out."""
     import torch
 
     found: dict[str, float | None] = {}
     for name, turn in make().items():
+        if isinstance(turn, float):
+            found[name] = turn
+            continue
         try:
             found |= timed(name, turn)
         except torch.OutOfMemoryError:
@@ -208,6 +251,14 @@ def timed(name: str, turn: Turn, seconds: float = 1.0) -> dict[str, float]:
         times.append(start.elapsed_time(end))
     peak = (torch.cuda.max_memory_allocated() - before) / 2**20
     return {name: statistics.median(times), f"{name}, MB": peak}
+
+
+def copy_bandwidth() -> float:
+    """Bytes a second that a copy reads and writes."""
+    import torch
+
+    one, other = (torch.empty(2**30, dtype=torch.uint8, device="cuda") for _ in range(2))
+    return 1000 * 2 * 2**30 / timed("copy", lambda: one.copy_(other), 0.2)["copy"]
 
 
 def line(row: dict[str, Any]) -> str:

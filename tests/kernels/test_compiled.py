@@ -9,12 +9,19 @@ from amad_torch.kernels.availability import interpreted
 SHARED_MEMORY = 227 * 1024
 """Bytes that a program may have on an H100."""
 
+MAPS = {"TEACHERS": 16, "STUDENTS": 16, "CELLS": 128}
 SCORES = {
     "TEACHERS": 16, "STUDENTS": 16, "ROWS": 16, "COLUMNS": 16,
     "TEACHER_WIDE": False, "STUDENT_WIDE": False,
 }  # fmt: skip
 ROWS = {"HEADS": 16, "ROWS": 16, "COLUMNS": 16, "WIDE": False}
 PROGRAMS: list[tuple[str, dict[str, Any]]] = [
+    ("map_sums.map_sums", {"SCALED": False, "GRAM": True, "WIDE": False, **MAPS}),
+    ("map_sums.map_sums", {"SCALED": True, "GRAM": False, "WIDE": True, **MAPS}),
+    ("map_divergences.map_divergences", {"KIND": "kl", "DERIVATIVE": True, **MAPS}),
+    ("map_divergences.map_divergences", {"KIND": "squares", "DERIVATIVE": False, **MAPS}),
+    ("map_gradient.map_gradient", {"KIND": "squares", **MAPS}),
+    ("map_gradient.map_gradient", {"KIND": "js", **MAPS}),
     ("row_sums.row_sums", ROWS),
     ("score_sums.score_sums", {"SCALED": False, "GRAM": True, **SCORES}),
     ("score_sums.score_sums", {"SCALED": True, "GRAM": False, **SCORES}),

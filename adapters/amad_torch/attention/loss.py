@@ -29,6 +29,7 @@ from amad_torch.attention.value_checks import reads_values
 from amad_torch.attention.variants import VARIANTS, Variant
 from amad_torch.closed_form.function import closed_form_losses
 from amad_torch.closed_form.losses import Options
+from amad_torch.kernels.availability import serves
 
 
 class Problem(NamedTuple):
@@ -92,7 +93,8 @@ def amad_loss(
             synchronisation (``None``).
         implementation: ``"plain"``: the formulas as they stand, differentiated by autograd.
             ``"fused"``: loss and gradient in closed form, without anything of the size of the maps
-            beside them and the gradient; not for ``projected``. ``"auto"``: the second on a CPU.
+            beside them and the gradient; not for ``projected``. ``"auto"``: the second on a CPU,
+            and on a GPU where there are kernels for it.
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where a map is float64, else
@@ -205,14 +207,15 @@ def reduce_batch(losses: Tensor, reduction: str) -> Tensor:
     return losses.sum() if reduction == "sum" else losses.mean()
 
 
-def _is_fused(implementation: str, variant: str, *both: object) -> bool:
+def _is_fused(implementation: str, variant: str, *both: Tensor) -> bool:
     """Whether the closed form is taken; of its own accord where it was measured to pay."""
     if implementation != "auto":
         return implementation == "fused"
-    return not VARIANTS[variant].projected and all(
-        type(maps) in (Tensor, torch.nn.Parameter) and maps.device.type == "cpu"  # type: ignore[attr-defined]
-        for maps in both
-    )
+    ordinary = [maps for maps in both if type(maps) in (Tensor, torch.nn.Parameter)]
+    if VARIANTS[variant].projected or len(ordinary) < len(both):
+        return False
+    teacher, student = ordinary
+    return teacher.device.type == student.device.type == "cpu" or serves(teacher, student)
 
 
 def _closed_form(

@@ -18,6 +18,8 @@ from amad_torch.closed_form.workspace import kept_workspace
 
 def gradient(maps: Maps, options: Options, state: State, upstream: Tensor) -> Tensor:
     """``Σ_b upstream_b ∂L_b/∂student``, in the student's shape and dtype."""
+    if maps.on_kernels:
+        return _by_kernel(maps, options, state, upstream.to(maps.kind))
     found = torch.empty_like(maps.student, memory_format=torch.contiguous_format)
     upstream = upstream.to(maps.kind)
     with full_precision(maps.student):
@@ -40,6 +42,34 @@ def gradient(maps: Maps, options: Options, state: State, upstream: Tensor) -> Te
             torch.bmm(from_teacher, maps.teacher.flatten(2), out=flat)
             flat.baddbmm_(from_student, maps.student.flatten(2))
     return found
+
+
+def _by_kernel(maps: Maps, options: Options, state: State, upstream: Tensor) -> Tensor:
+    """The same in one launch."""
+    from amad_torch.kernels import maps as kernels
+
+    given = maps.teacher, maps.student, maps.mask
+    from_teacher, from_student = (
+        _times(one, upstream, maps) for one in (state.from_teacher, state.from_student)
+    )
+    if options.variant == "mse":
+        return kernels.gradient_of_squared_distances(
+            *given, divisors=state.divisors, from_teacher=from_teacher, from_student=from_student
+        )
+    own = state.factors[..., maps.heads[0] :, None] * DIVERGENCES[options.variant].factor
+    return kernels.gradient_of_divergences(
+        *given,
+        by_row=maps.by_row,
+        divisors=state.divisors,
+        factors=state.factors,
+        mixing=state.mixing,
+        back=_times(state.mixing.mT * own, upstream, maps),
+        from_teacher=from_teacher,
+        from_student=from_student,
+        shift=_times(state.shift, upstream, maps),
+        kind="js" if options.variant == "js" else "kl",
+        eps=options.eps,
+    )
 
 
 def _of_squared_distances(found: Tensor, maps: Maps, state: State, upstream: Tensor) -> None:

@@ -77,7 +77,7 @@ def losses(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, S
     with full_precision(maps.student):
         if options.variant == "mse":
             return _squared_distances(maps, options)
-        if not maps.by_row:
+        if maps.on_kernels or not maps.by_row:
             return _divergences(maps, options, derivative=derivative)
         return _row_by_row(maps, options, derivative=derivative)
 
@@ -105,10 +105,11 @@ def _squared_distances(maps: Maps, options: Options) -> tuple[Tensor, State]:
     aligned = _aligned(maps, found, options)
     values, by_heads = squared_distance(aligned, found.gram)
     values = values.clamp(min=0.0)  # rounding below 0 is 0
-    if maps.student.device.type == "cpu":
-        near = ((values < _NEAR) & (aligned.teacher_factor != 0)).any(dim=(1, 2))
-        if bool(near.any()):
-            values = _distances_of_maps(maps, found, aligned, near, values)
+    near = ((values < _NEAR) & (aligned.teacher_factor != 0)).any(dim=(1, 2))
+    if maps.on_kernels:
+        values = _distances_by_kernel(maps, found, aligned, near, values)
+    elif maps.student.device.type == "cpu" and bool(near.any()):
+        values = _distances_of_maps(maps, found, aligned, near, values)
     none = [values.new_empty(shape, dtype=maps.dtype) for shape in 3 * [(*maps.vectors, 0)]]
     terms = sum(maps.heads)
     from_teacher, from_student = (narrowed(one, maps.dtype, terms) for one in by_heads)
@@ -132,6 +133,24 @@ def _distances_of_maps(
     return exact.where(near[:, None, None], values)
 
 
+def _distances_by_kernel(
+    maps: Maps, found: Sums, aligned: Alignment, near: Tensor, values: Tensor
+) -> Tensor:
+    """Likewise."""
+    from amad_torch.kernels.maps import squared_distances
+
+    return squared_distances(
+        maps.teacher,
+        maps.student,
+        maps.mask,
+        divisors=_divisors(maps, found),
+        factors=inverse(found.squares.sqrt()),
+        mixing=aligned.weights,
+        wanted=near,
+        values=values,
+    )
+
+
 def _divergences(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, State]:
     """``kl``, ``js`` and ``token`` (eq. 9, 12): sums first, then mixtures a tile at a time."""
     found = sums(maps, gram=False, check=options.check)
@@ -139,16 +158,11 @@ def _divergences(maps: Maps, options: Options, *, derivative: bool) -> tuple[Ten
     divergence = DIVERGENCES[options.variant]
     teachers = maps.heads[0]
     mixing, factors = aligned.weights.to(maps.dtype), inverse(found.totals).to(maps.dtype)
-    values, by_weight = torch.zeros_like(aligned.teacher_factor), torch.zeros_like(aligned.weights)
-    workspace = kept_workspace(maps.student, maps.dtype)
-    weights = ForStrips(mixing)
-    for tile, target, student in filled(maps, workspace, found.peaks, factors):
-        mixture, *work = (workspace(name, *target.shape) for name in ("mixture", "work", "more"))
-        torch.bmm(weights(tile), student, out=mixture)
-        value, slope = divergence.value(target, mixture, (work[0], work[1]), options.eps)
-        add_strips(values, value, tile)
-        if derivative:
-            add_strips(by_weight, torch.bmm(slope, student.mT), tile)
+    given = mixing, factors, options
+    if maps.on_kernels:
+        values, by_weight = _cells_by_kernel(maps, found, *given, derivative=derivative)
+    else:
+        values, by_weight = _cells(maps, found, *given, derivative=derivative)
     most = torch.finfo(maps.dtype).max
     by_weight = (divergence.factor * by_weight).clamp(-most, most)
     by_heads = through_weights(aligned, by_weight)
@@ -163,6 +177,45 @@ def _divergences(maps: Maps, options: Options, *, derivative: bool) -> tuple[Ten
         _divisors(maps, found),
     )
     return values.flatten(1).sum(dim=1).to(maps.dtype), state
+
+
+def _cells(
+    maps: Maps, found: Sums, mixing: Tensor, factors: Tensor, options: Options, *, derivative: bool
+) -> tuple[Tensor, Tensor]:
+    """Divergences ``[B, R, Ht]``, and ``slope Sᵀ`` ``[B, R, Ht, Hs]`` if asked for."""
+    values = torch.zeros_like(found.products[..., 0])
+    by_weight = torch.zeros_like(found.products)
+    divergence, workspace = DIVERGENCES[options.variant], kept_workspace(maps.student, maps.dtype)
+    weights = ForStrips(mixing)
+    for tile, target, student in filled(maps, workspace, found.peaks, factors):
+        mixture, *work = (workspace(name, *target.shape) for name in ("mixture", "work", "more"))
+        torch.bmm(weights(tile), student, out=mixture)
+        value, slope = divergence.value(target, mixture, (work[0], work[1]), options.eps)
+        add_strips(values, value, tile)
+        if derivative:
+            add_strips(by_weight, torch.bmm(slope, student.mT), tile)
+    return values, by_weight
+
+
+def _cells_by_kernel(
+    maps: Maps, found: Sums, mixing: Tensor, factors: Tensor, options: Options, *, derivative: bool
+) -> tuple[Tensor, Tensor]:
+    """Likewise."""
+    from amad_torch.kernels.maps import divergences
+
+    return divergences(
+        maps.teacher,
+        maps.student,
+        maps.mask,
+        by_row=maps.by_row,
+        divisors=_divisors(maps, found),
+        factors=factors,
+        mixing=mixing,
+        kind="js" if options.variant == "js" else "kl",
+        eps=options.eps,
+        derivative=derivative,
+        dtype=maps.kind,
+    )
 
 
 def _aligned(maps: Maps, found: Sums, options: Options) -> Alignment:

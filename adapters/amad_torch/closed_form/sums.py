@@ -21,6 +21,7 @@ from amad_torch.closed_form.strips import (
     tiles,
 )
 from amad_torch.closed_form.workspace import Workspace, kept_workspace
+from amad_torch.kernels.availability import serves
 
 
 class Maps(NamedTuple):
@@ -62,6 +63,11 @@ class Maps(NamedTuple):
         return Maps(teacher, student, mask, self.by_row)
 
     @property
+    def on_kernels(self) -> bool:
+        """Whether the sweeps are kernels: on a GPU, where Triton is installed."""
+        return serves(self.teacher, self.student)
+
+    @property
     def ready(self) -> bool:
         """Whether the maps can be worked with where they are."""
         both = self.teacher, self.student
@@ -94,9 +100,11 @@ def sums(maps: Maps, *, gram: bool, check: bool) -> Sums:
     Raises:
         ValueError: with ``check``, cells that count and are negative, NaN or infinite.
     """
-    if maps.student.device.type != "cpu":  # to look would be to wait
+    if maps.student.device.type != "cpu" or maps.on_kernels:  # to look would be to wait
         if check:
             checked_maps(maps.teacher, maps.student, maps.mask, check)
+        if maps.on_kernels:
+            return _by_kernel(maps, gram=gram)
         return _sweep(maps, _peaks(maps), gram=gram)[0]
     found, least = _sweep(maps, None, gram=gram)
     if check and not (least >= 0 and bool(found.squares.isfinite().all())):  # NaN is not
@@ -191,6 +199,13 @@ def _sweep(maps: Maps, divisors: Tensor | None, *, gram: bool) -> tuple[Sums, fl
     if gram:
         squares[..., teachers:] = among.diagonal(dim1=-2, dim2=-1)
     return Sums(products, among if gram else None, squares, totals, divisors), least
+
+
+def _by_kernel(maps: Maps, *, gram: bool) -> Sums:
+    from amad_torch.kernels.maps import sums as swept
+
+    given = maps.teacher, maps.student, maps.mask
+    return Sums(*swept(*given, by_row=maps.by_row, gram=gram, dtype=maps.kind))
 
 
 def _peaks(maps: Maps) -> Tensor:
