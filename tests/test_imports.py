@@ -51,7 +51,14 @@ FLOORS = {
         ("distillation",),
         ("",),
     ),
-    "amad_tensorflow": (("attention",), ("training",), ("peers", "keras", "capture"), ("",)),
+    "amad_tensorflow": (
+        ("attention",),
+        ("closed_form",),
+        ("attention.loss",),  # as in amad_torch
+        ("training",),
+        ("peers", "keras", "capture"),
+        ("",),
+    ),
     "amad_keras": (("matching",), ("backends",), ("inside_distiller",), ("distillation",), ("",)),
     "amad_study": (
         ("data.picture", "data.sizes", "data.words"),

@@ -4,7 +4,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from amad_core.arguments.maps import REDUCTIONS, check_eps, check_projection, check_temperature
+from amad_core.arguments.maps import (
+    REDUCTIONS,
+    check_eps,
+    check_implementation,
+    check_projection,
+    check_temperature,
+)
 from amad_core.arguments.words import check_choice
 from amad_tensorflow.attention.alignment import aligned_maps, softmax_over_students
 from amad_tensorflow.attention.inputs import (
@@ -19,6 +25,8 @@ from amad_tensorflow.attention.projection import projected_heads
 from amad_tensorflow.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_tensorflow.attention.tracing import as_written
 from amad_tensorflow.attention.variants import VARIANTS, Variant
+from amad_tensorflow.closed_form.function import closed_form_losses
+from amad_tensorflow.closed_form.losses import Options
 
 
 class Problem(NamedTuple):
@@ -47,6 +55,7 @@ def amad_loss(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     check_values: bool | None = None,
+    implementation: str = "auto",
 ) -> Tensor:
     """How badly the student's heads explain the teacher's; 0 when every mixture equals its head.
 
@@ -80,6 +89,10 @@ def amad_loss(
         check_values: look for negative, NaN and infinite cells, and a weight or bias that is not
             finite: always (``True``), never (``False``), or where it costs no device
             synchronisation (``None``).
+        implementation: ``"plain"``: the formulas as they stand, differentiated by TensorFlow.
+            ``"fused"``: loss and gradient in closed form; not for ``projected``, and the other
+            form all the same for an ``eps`` below the default one or above 1. ``"auto"``: the
+            second, unless TensorFlow sees an accelerator.
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where a map is float64, else
@@ -106,6 +119,8 @@ def amad_loss(
         1.8326
     """
     check_choice("reduction", reduction, REDUCTIONS)
+    check_choice("variant", variant, VARIANTS)
+    check_implementation(implementation, variant)
     problem = checked_problem(
         teacher,
         student,
@@ -117,7 +132,9 @@ def amad_loss(
         bias=bias,
         check_values=check_values,
     )
-    return reduce_batch(sample_losses(problem), reduction)
+    fused = _is_fused(implementation, variant, problem)
+    losses = _closed_form(problem, variant) if fused else sample_losses(problem)
+    return reduce_batch(losses, reduction)
 
 
 def checked_problem(
@@ -133,7 +150,6 @@ def checked_problem(
     check_values: bool | None,
 ) -> Problem:
     """Everything checked, and the maps laid out as the variant compares them."""
-    check_choice("variant", variant, VARIANTS)
     check_temperature(temperature)
     if eps is not None:
         check_eps(eps)
@@ -151,7 +167,7 @@ def checked_problem(
     row = VARIANTS[variant]
     return Problem(
         variant=row,
-        teacher=scaled_to_peak(row.layout(teacher)),
+        teacher=row.layout(teacher),
         student=row.layout(student),
         temperature=float(temperature),
         eps=tiny(student.dtype) if eps is None else float(eps),
@@ -163,13 +179,11 @@ def checked_problem(
 
 def sample_losses(problem: Problem) -> Tensor:
     """Eq. 5: one loss a sample, ``[B]``, the sum over its teacher heads (and rows, in eq. 12)."""
-    student = scaled_to_peak(compared_student(problem))
-    weights = softmax_over_students(
-        cosine_similarity(problem.teacher, student), problem.temperature
-    )
+    teacher, student = scaled_to_peak(problem.teacher), scaled_to_peak(compared_student(problem))
+    weights = softmax_over_students(cosine_similarity(teacher, student), problem.temperature)
     normalise = problem.variant.normalisation
     mixture = aligned_maps(weights, normalise(student))
-    per_head = problem.variant.divergence(normalise(problem.teacher), mixture, problem.eps)
+    per_head = problem.variant.divergence(normalise(teacher), mixture, problem.eps)
     return tf.reduce_sum(per_head, axis=list(range(1, per_head.shape.rank)))
 
 
@@ -185,3 +199,22 @@ def reduce_batch(losses: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return losses
     return tf.reduce_sum(losses) if reduction == "sum" else tf.reduce_mean(losses)
+
+
+def _is_fused(implementation: str, variant: str, problem: Problem) -> bool:
+    """Whether the closed form is taken; of its own accord where it was measured to pay."""
+    if implementation == "plain" or problem.variant.projected:
+        return False
+    if variant != "mse" and not tiny(problem.student.dtype) <= problem.eps <= 1:
+        return False
+    return implementation == "fused" or not tf.config.list_logical_devices("GPU")
+
+
+def _closed_form(problem: Problem, variant: str) -> Tensor:
+    """:func:`sample_losses`, by another way."""
+    return closed_form_losses(
+        problem.teacher,
+        problem.student,
+        Options(variant, problem.temperature, problem.eps),
+        plain=lambda student: sample_losses(problem._replace(student=student)),
+    )

@@ -39,6 +39,7 @@ def amad_layers_loss(
     weight: Tensor | Sequence[Tensor] | None = None,
     bias: Tensor | Sequence[Tensor] | None = None,
     check_values: bool | None = None,
+    implementation: str = "auto",
 ) -> LayersLoss:
     """``Σ_(layer pairs) L_AMAD``: ``amad_loss`` of every pair of layers, and their sum.
 
@@ -47,7 +48,7 @@ def amad_layers_loss(
             ``None`` for a layer that is in no pair.
         student: one map ``[B, Hs, Q, K]`` a layer, likewise.
         layers: which teacher layer teaches which student layer, as in ``layer_pairs``.
-        variant, temperature, reduction, eps, check_values: as in ``amad_loss``.
+        variant, temperature, reduction, eps, check_values, implementation: as in ``amad_loss``.
         mask: as in ``amad_loss``, for all pairs; or a list or tuple with one mask, or ``None``,
             for each pair.
         weight, bias: as in ``amad_loss``, shared by all pairs; or a list or tuple with one for
@@ -92,6 +93,7 @@ def amad_layers_loss(
                 weight=pair_weight,
                 bias=pair_bias,
                 check_values=check_values,
+                implementation=implementation,
             )
         losses.append(loss)
     return LayersLoss(tf.add_n(losses), tuple(losses), tuple(pairs))
