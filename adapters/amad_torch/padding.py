@@ -1,5 +1,6 @@
 """Which tokens of a batch are padding: the entries that say so, and for which axis of a map."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,14 +21,33 @@ def padding_entries(
     """The entries by which a layer's queries and its keys are real or padding.
 
     Tokens of a decoder behind an encoder follow ``decoder_attention_mask``, else labels that are
-    not ignored; all others follow ``attention_mask``. ``None``: no entry is as long as the axis
-    (image patches), and all of it counts.
+    not ignored; all others follow ``attention_mask``. ``None``: all of the axis counts, as no entry
+    is as long, or as it is of a picture, which may by chance have as many patches as a text tokens.
     """
     samples, _, queries, keys = layer.shape
+    pictures = _has_pictures(batch)
+    if pictures and _OF_PICTURES.search(layer.path):
+        return None, None
     in_decoder = behind_encoder and "decoder" in layer.path
+    to_picture = pictures and layer.kind == "cross" and not in_decoder
     return (
         padding_entry(batch, (samples, queries), in_decoder),
-        padding_entry(batch, (samples, keys), in_decoder and layer.kind == "self"),
+        None
+        if to_picture
+        else padding_entry(batch, (samples, keys), in_decoder and layer.kind == "self"),
+    )
+
+
+_OF_PICTURES = re.compile(
+    r"(^|\.)(vision|visual|image)(_(model|tower|encoder|backbone|transformer))?(\.|$)"
+)
+"""The part of a model, by its path, that attends among patches."""
+
+
+def _has_pictures(batch: Mapping[str, Any]) -> bool:
+    return any(
+        isinstance(one, Tensor) and one.dim() > 3 and one.is_floating_point()
+        for one in batch.values()
     )
 
 

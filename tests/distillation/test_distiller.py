@@ -312,6 +312,23 @@ def test_a_student_that_is_a_part_of_the_teacher_is_refused() -> None:
         assert all(parameter.requires_grad for parameter in one.parameters())
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            {"teacher": "*.nix.*"},
+            r"AttentionMatch\(teacher='\*\.nix\.\*', kind=None\) fits nothing",
+        ),
+        ({"kind": "cross"}, "fits nothing of the teacher: no attention with kind='cross'"),
+        ({"student": "decoder"}, "fits nothing of the student: .*captured were 'bert.encoder"),
+    ],
+)
+def test_a_match_that_fits_nothing_is_named(asked: dict[str, str], said: str) -> None:
+    distiller = Distiller(teacher=bert(6), student=bert(4), matches=[AttentionMatch(**asked)])
+    with pytest.raises(ValueError, match=said):
+        distiller(**BATCH)
+
+
 def test_what_cannot_be_compared_is_said() -> None:
     distiller = Distiller(
         teacher=bert(6), student=bert(4), matches=[AttentionMatch(teacher="decoder")]

@@ -101,8 +101,8 @@ def grouped_layers(
 ) -> dict[tuple[str, str], Group]:
     """Teacher's and student's layers by kind and part, of what both have."""
     both = (
-        teacher.layers(kind=match.kind, under=match.teacher),
-        student.layers(kind=match.kind, under=match.student),
+        _layers_of("teacher", teacher, match.kind, match.teacher),
+        _layers_of("student", student, match.kind, match.student),
     )
     apart = match.teacher is None and match.student is None
     shared = {_part(one.path) for one in both[0]} & {_part(one.path) for one in both[1]}
@@ -119,6 +119,16 @@ def grouped_layers(
             f"{_kinds(both[0])}, the student {_kinds(both[1])}"
         )
     return common
+
+
+def _layers_of(
+    side: str, attention: CapturedAttention, kind: str | None, under: str | None
+) -> list[LayerAttention]:
+    try:
+        return attention.layers(kind=kind, under=under)
+    except ValueError as error:
+        asked = f"AttentionMatch({side}={under!r}, kind={kind!r})"
+        raise ValueError(f"{asked} fits nothing of the {side}: {error}") from None
 
 
 def _kinds(layers: Sequence[LayerAttention]) -> str:
