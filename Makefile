@@ -25,6 +25,13 @@ $(VENV)/beside: constraints.txt | $(BIN)/python
 	  --target $@ timm torchvision
 	@touch $@
 
+# Triton does not load where TensorFlow is loaded, and PyTorch loads it where it is installed.
+$(VENV)/triton: constraints.txt | $(BIN)/python
+	@mkdir -p $@
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --upgrade \
+	  --target $@ 'triton; platform_system == "Linux"'
+	@touch $@
+
 $(VENV)/dev-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing amad[dev] into $(VENV); PyTorch, TensorFlow and JAX take some minutes ..."
 	$(INSTALL) '.[dev]'
@@ -33,13 +40,13 @@ $(VENV)/dev-installed: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/demo-installed  ## Distil a student of a small vision-language model, three ways
 	$(BIN)/amad demo
 
-test: $(VENV)/dev-installed $(VENV)/beside  ## Run all tests
+test: $(VENV)/dev-installed $(VENV)/beside $(VENV)/triton  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-whole: $(VENV)/dev-installed $(VENV)/beside  ## The same with every case of the matrices that `make test` thins
+test-whole: $(VENV)/dev-installed $(VENV)/beside $(VENV)/triton  ## The same with every case of the matrices that `make test` thins
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --whole
 
-test-thorough: $(VENV)/dev-installed $(VENV)/beside  ## The same with 24 times as many drawn inputs (hours)
+test-thorough: $(VENV)/dev-installed $(VENV)/beside $(VENV)/triton  ## The same with 24 times as many drawn inputs (hours)
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n 2 --dist loadgroup --whole --timeout 3600
 
 check: $(VENV)/dev-installed  ## Lint, format and types

@@ -1,7 +1,7 @@
-"""timm and torchvision, where they lie beside the environment.
+"""What lies beside the environment, in folders that only processes that need it put on their path.
 
-They cannot be in one environment with a PyTorch of another build: `make` puts them into a folder of
-their own, which only processes that need them put on their path.
+timm and torchvision cannot be in one environment with a PyTorch of another build; Triton cannot be
+in one process with TensorFlow, and PyTorch loads it where it is installed.
 """
 
 import sys
@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 BESIDE = Path(sys.prefix) / "beside"
+TRITON = Path(sys.prefix) / "triton"
 
 _DECLARED = """
 import sys, torch

@@ -18,32 +18,40 @@ class Frame:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.sources: dict[int, int] = {}
-        """Storage of the first floating-point input that a child took from outside, by child; a
-        child that makes queries and keys counts twice."""
+        # Storage of the first floating-point input that a child took, by child; a child that makes
+        # queries and keys at once counts twice.
+        self._given: dict[int, int] = {}
+        # Kept as long as the module runs: a storage's address is its own only while it lives.
         self._made: list[Tensor] = []
         self._taken: list[Tensor] = []
+        self._storages_made: set[int] = {0}
 
     def saw(self, child: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         """A child has run."""
-        if not any(True for _ in child.parameters()):
+        if not child._parameters and next(child.parameters(), None) is None:
             return
         inputs = [one for one in given if isinstance(one, Tensor) and one.is_floating_point()]
         outputs = output if isinstance(output, tuple | list) else (output,)
         made = [one for one in outputs if isinstance(one, Tensor)]
-        if inputs and id(child) not in self.sources:
+        if inputs and id(child) not in self._given:
             storage = _storage(inputs[0])
-            # What another child has made (low-rank chains, norms of queries) is no source, nor is
-            # what the module holds itself (coordinates of relative positions).
-            held = (*self.module.parameters(), *self.module.buffers(), *self._made)
-            if storage and storage not in {_storage(one) for one in held}:
-                self.sources[id(child)] = storage
+            # What another child has made (low-rank chains, norms of queries) is no source.
+            if storage not in self._storages_made:
+                self._given[id(child)] = storage
                 if made and made[0].dim() and made[0].size(-1) == 3 * inputs[0].size(-1):
                     # Queries, keys and values at once; what else is projected are positions.
-                    self.sources[-id(child)] = storage
-        # Kept as long as the module runs: a storage's address is its own only while it lives.
+                    self._given[-id(child)] = storage
         self._made += made
+        self._storages_made.update(map(_storage, made))
         self._taken += inputs[:1]
+
+    def sources(self) -> tuple[int, ...]:
+        """What children took from outside: nor is what the module holds itself a source
+        (coordinates of relative positions)."""
+        if not self._given:
+            return ()
+        held = {_storage(one) for one in (*self.module.parameters(), *self.module.buffers())}
+        return tuple(storage for storage in self._given.values() if storage not in held)
 
 
 class Running:
@@ -78,8 +86,8 @@ class Running:
         Asked for when the scores are there: what runs later works on probabilities or values.
         """
         for frame in reversed(self._frames):
-            if frame.sources:
-                return tuple(frame.sources.values())[:2]
+            if found := frame.sources():
+                return found[:2]
         return ()
 
     def _enter(self, module: nn.Module, given: tuple[Any, ...]) -> None:
@@ -90,7 +98,8 @@ class Running:
         if self._frames and self._frames[-1].module is module:
             self._frames.pop()
             if self._frames:
-                self._frames[-1].saw(module, given, output)
+                with torch._C.DisableTorchFunction():  # a function mode need not see what we ask
+                    self._frames[-1].saw(module, given, output)
 
 
 def kind_of(module: nn.Module, path: str, sources: tuple[int, ...]) -> str:
