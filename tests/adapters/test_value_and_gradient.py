@@ -64,6 +64,7 @@ def test_a_floor_that_float32_cannot_hold(eps: float, variant: str, adapter: str
     assert_agrees_with_specification(adapter, "float32", **options)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("adapter", FORMS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @HALF
@@ -193,6 +194,7 @@ def test_causal_maps_of_equal_heads(variant: str, adapter: str) -> None:
         assert_agrees(held, np.zeros_like(held), within=2e-3)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("variant", UNPROJECTED)

@@ -92,6 +92,7 @@ TRAINED = [
 """With dropout, with masks, fused, grouped, capped, with sinks, in plain TensorFlow."""
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("name", TRAINED)
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")

@@ -141,6 +141,7 @@ def test_nothing_as_large_as_maps_is_kept(small_tiles: int, variant: str) -> Non
     assert all(one.numel() <= vectors * 5 * 4 for one in others)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("variant", UNPROJECTED)
 @pytest.mark.parametrize("side", ["teacher", "student"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e-3])

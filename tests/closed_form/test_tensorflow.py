@@ -43,6 +43,7 @@ def test_the_readable_form(variant: str, inputs: AmadInputs) -> None:
     )
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("variant", UNPROJECTED)
 @pytest.mark.parametrize("kind", ["dense", "causal", "masked"])
 def test_maps_of_a_hundred_cells(kind: str, variant: str) -> None:
@@ -55,6 +56,7 @@ def test_maps_of_a_hundred_cells(kind: str, variant: str) -> None:
         assert_agrees_with_specification("tensorflow", dtype, **inputs, **options)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("distance", [1e-1, 1e-2, 1e-3, 1e-4, 0.0])
 def test_near_maps_keep_their_digits(distance: float) -> None:
     """A squared distance of 1e-8 from products of size 1 would have none left in float32."""

@@ -51,7 +51,7 @@ def joined(kind: str, samples: int = 8, **settings: Any) -> dict[str, Tensor]:
     return gradients(found)
 
 
-def close(found: dict[str, Tensor], expected: dict[str, Tensor], within: float = 2e-6) -> bool:
+def close(found: dict[str, Tensor], expected: dict[str, Tensor], within: float = 1e-5) -> bool:
     assert set(found) == set(expected)
     size = max(float(one.abs().max()) for one in expected.values())
     return all(torch.allclose(found[name], expected[name], atol=within * size) for name in expected)

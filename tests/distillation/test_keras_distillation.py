@@ -81,6 +81,7 @@ def test_the_loss_is_that_of_the_captured_layers() -> None:
     np.testing.assert_allclose(log["loss"], total, rtol=1e-5)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("how", [{"jit_compile": True}, {"jit_compile": False}, {}])
 def test_graphs_and_xla_train_as_eager_code_does(how: dict[str, bool]) -> None:
     trained = []
@@ -160,6 +161,7 @@ CAPTURED = [
 ]
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("method", CAPTURED)
 def test_every_method_that_attention_feeds_trains_the_student(method: str) -> None:
     own = {"relation_heads": 2} if METHODS[method].inputs == "vectors" else {}
@@ -194,6 +196,7 @@ def test_a_ramp_follows_the_optimizer() -> None:
     np.testing.assert_allclose(shares, [0.0, 0.5, 1.0], rtol=1e-5)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy: str) -> None:
     before = keras.config.dtype_policy()

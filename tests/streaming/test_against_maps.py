@@ -32,6 +32,7 @@ def test_any_shapes_and_masks(variant: str, dtype: torch.dtype, data: st.DataObj
     assert_is_specified(data.draw(cases(variant, dtype)), WITHIN[dtype])
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_kind_of_attention(variant: str, kind: str) -> None:
@@ -111,6 +112,7 @@ def test_heads_whose_counted_cells_are_tiny(variant: str) -> None:
         assert_agrees(one, other, within=1e-4, size=float(other.abs().max()))
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("kind", ["nothing", "mask", "sinks"])
 def test_a_log_sum_exp_that_the_caller_has(variant: str, kind: str) -> None:

@@ -38,6 +38,7 @@ def small_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amad_study.models.teacher.run_gate", lambda *_: Gate(90, 20, 20, 4))
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_teaches_what_it_says(name: str) -> None:
     bench = student.bench_for(SMALL)

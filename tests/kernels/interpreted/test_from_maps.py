@@ -55,6 +55,7 @@ def drawn(seed: int, kind: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_public_loss(variant: str, dtype: str, small_tiles: list[str]) -> None:
@@ -66,6 +67,7 @@ def test_the_public_loss(variant: str, dtype: str, small_tiles: list[str]) -> No
     assert small_tiles.count("map_divergences") == 1
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("kind", ["causal", "empty head", "padded"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_zeros_and_masks(variant: str, kind: str) -> None:
