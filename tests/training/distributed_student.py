@@ -1,6 +1,6 @@
 """One process of a student trained by attention alone under DistributedDataParallel.
 
-``python distributed_student.py RECIPE RANK PROCESSES FILE``: prints the sums of the squares of
+``python distributed_student.py RECIPE RANK PROCESSES PORT``: prints the sums of the squares of
 the gradients after two steps, ``None`` for parameters that got none.
 """
 
@@ -33,8 +33,9 @@ class Attention(nn.Module):
         return hidden, maps
 
 
-def main(recipe: str, rank: int, processes: int, file: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=processes)
+def main(recipe: str, rank: int, processes: int, port: str) -> None:
+    meeting = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)
     try:
         torch.manual_seed(0)
         teacher, student = Attention(3).eval(), Attention(2)
@@ -52,6 +53,7 @@ def main(recipe: str, rank: int, processes: int, file: str) -> None:
         for name, parameter in student.named_parameters():
             grad = parameter.grad
             print(name, None if grad is None else f"{grad.double().square().sum().item():.6e}")
+        dist.barrier()
     finally:
         dist.destroy_process_group()
 

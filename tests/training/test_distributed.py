@@ -1,5 +1,6 @@
 """The attention loss alone under DistributedDataParallel: the recipes of the page on training."""
 
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,13 +14,24 @@ pytest.importorskip("torch")
 SCRIPT = Path(__file__).with_name("distributed_student.py")
 
 
-def outputs(recipe: str, processes: int, folder: Path) -> list[tuple[int, str, str]]:
-    """Exit status and what is said by each process, which meet at a file."""
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def outputs(recipe: str, processes: int) -> list[tuple[int, str, str]]:
+    """Exit status and what is said by each process, which meet at a port.
+
+    Not at a file: the process that ends first deletes it, and the other may wait for it.
+    """
+    port = str(free_port())
     with ExitStack() as stack:
         started = [
             stack.enter_context(
                 running(
-                    [sys.executable, SCRIPT, recipe, str(rank), str(processes), folder / "meeting"],
+                    [sys.executable, SCRIPT, recipe, str(rank), str(processes), port],
                     stdout=PIPE,
                     stderr=PIPE,
                 )
@@ -30,20 +42,18 @@ def outputs(recipe: str, processes: int, folder: Path) -> list[tuple[int, str, s
         return [(process.returncode, *text) for process, text in zip(started, said, strict=True)]
 
 
-def test_what_ddp_says_of_parameters_after_the_last_map(tmp_path: Path) -> None:
+def test_what_ddp_says_of_parameters_after_the_last_map() -> None:
     """The reason for the recipes."""
-    ((status, _, errors),) = outputs("plain", 1, tmp_path)
+    ((status, _, errors),) = outputs("plain", 1)
     assert status != 0
     assert "Expected to have finished reduction in the prior iteration" in errors
 
 
-def test_recipes_train_and_processes_share_their_gradients(tmp_path: Path) -> None:
+def test_recipes_train_and_processes_share_their_gradients() -> None:
     """The same gradients by either recipe, and from one process as from two with half a batch."""
     found = []
     for recipe, processes in (("found", 1), ("frozen", 1), ("found", 2)):
-        folder = tmp_path / f"{recipe}{processes}"
-        folder.mkdir()
-        for status, gradients, errors in outputs(recipe, processes, folder):
+        for status, gradients, errors in outputs(recipe, processes):
             assert status == 0, errors
             found.append(dict(line.split() for line in gradients.splitlines()))
     assert len(found) == 4
