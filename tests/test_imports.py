@@ -78,6 +78,11 @@ FLOORS = {
         ("runs.student",),
         ("runs.plan",),
         ("runs",),
+        ("protocol.condition",),
+        ("protocol.hypothesis",),
+        ("protocol.hypotheses",),
+        ("protocol.stages",),
+        ("protocol",),
         ("",),
     ),
 }

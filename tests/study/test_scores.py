@@ -66,10 +66,16 @@ def test_exact_match_looks_past_blanks_and_case_only() -> None:
 
 def test_scores_by_kind_are_those_of_the_kind() -> None:
     examples = [
-        Example("p", "?", answer, (answer,) * 10, kind)
-        for answer, kind in [("1", "a"), ("2", "a"), ("3", "b"), ("4", "")]
+        Example("p", "?", answer, (answer,) * 10, kind, steps)
+        for answer, kind, steps in [("1", "a", 1), ("2", "a", 2), ("3", "b", 1), ("4", "", 0)]
     ]
-    expected = {"accuracy": 75.0, "accuracy: a": 50.0, "accuracy: b": 100.0}
+    expected = {
+        "accuracy": 75.0,
+        "accuracy: a": 50.0,
+        "accuracy: b": 100.0,
+        "accuracy: 1 step": 100.0,
+        "accuracy: 2 steps": 0.0,
+    }
     assert score_answers(examples, ["1", "x", "3", "4"]) == expected
     assert score_vqa(examples, ["1", "x", "3", "4"]) == expected
 

@@ -67,7 +67,7 @@ def _plain(text: str) -> str:
 
 
 def score_answers(examples: Sequence[Example], predictions: Sequence[str]) -> dict[str, float]:
-    """Exact match: of all, and by kind."""
+    """Exact match: of all, by kind, and by the steps that the answer takes."""
     right = exact_match(predictions, [example.references for example in examples])
     return _by_kind(examples, right)
 
@@ -83,4 +83,7 @@ def _by_kind(examples: Sequence[Example], values: NDArray[np.float64]) -> dict[s
     for kind in sorted({example.kind for example in examples} - {""}):
         rows = [example.kind == kind for example in examples]
         scores[f"accuracy: {kind}"] = float(values[rows].mean())
+    for steps in sorted({example.steps for example in examples} - {0}):
+        rows = [example.steps == steps for example in examples]
+        scores[f"accuracy: {steps} step{'s' * (steps > 1)}"] = float(values[rows].mean())
     return scores

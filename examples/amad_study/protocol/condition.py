@@ -1,0 +1,77 @@
+"""A condition: one row of a table, of which every seed has a cell; and how records answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from amad_study.runs.cell import Cell
+from amad_study.runs.methods import METHODS
+
+Records = Mapping[str, Mapping[str, Any]]
+"""By the key of their cell, as `read_records` gives them."""
+
+Weights = Mapping[str, float]
+"""Chosen weights by `tuned_as`."""
+
+TUNING_SEEDS = (0, 1, 2)
+SEEDS = tuple(range(100, 112))
+CONFIRMATION_SEEDS = tuple(range(200, 216))
+TEACHERS = 3
+"""So many of each kind; a seed's teacher is the rest of the seed by them."""
+
+
+def condition(family: str, task: str, method: str, **settings: Any) -> Cell:
+    """A cell whose seed, teacher's seed and weight stand for all that it will be run with."""
+    return Cell(family, task, method, seed=0, **settings)
+
+
+def tuned_as(cell: Cell) -> str:
+    """What a cell's weight is chosen as: by family, method and temperature, whatever the task."""
+    temperature = f"{cell.temperature:g}"
+    if cell.last_temperature is not None:
+        temperature += f" to {cell.last_temperature:g}"
+    return f"{cell.family}, {cell.method}, temperature {temperature}"
+
+
+def is_tuned(cell: Cell) -> bool:
+    """Whether its method has a weight: of attention, or of the teacher's answers alone."""
+    return METHODS[cell.method].attention is not None or METHODS[cell.method].output
+
+
+def with_weight(cell: Cell, weight: float) -> Cell:
+    """The cell with this weight of what its method teaches."""
+    if METHODS[cell.method].attention is None:
+        return replace(cell, output_weight=weight)
+    return replace(cell, weight=weight)
+
+
+def at_seed(cell: Cell, seed: int) -> Cell:
+    """The cell of a seed, with the teacher that falls to it."""
+    return replace(cell, seed=seed, teacher_seed=seed % TEACHERS)
+
+
+def cells_of(cell: Cell, weights: Weights, seeds: Sequence[int] = SEEDS) -> list[Cell]:
+    """The cells of a condition, one a seed; none as long as its weight is not chosen."""
+    if is_tuned(cell):
+        if tuned_as(cell) not in weights:
+            return []
+        cell = with_weight(cell, weights[tuned_as(cell)])
+    return [at_seed(cell, seed) for seed in seeds]
+
+
+def score_of(record: Mapping[str, Any], score: str = "main") -> float:
+    """A score of a record.
+
+    `"main"`: the main score of the test; `"quarter"`, `"half"`: that of validation after so much
+    of the steps; else a score of the test by its name.
+
+    Raises:
+        KeyError: the record has no such score.
+    """
+    if score in _SHARES:
+        steps = _SHARES[score] * record["cell"]["steps"]
+        return float(next(value for step, value in record["curve"] if step >= steps))
+    return float(record["scores"][record["main score"] if score == "main" else score])
+
+
+_SHARES = {"quarter": 0.25, "half": 0.5}

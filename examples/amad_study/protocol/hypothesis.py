@@ -1,0 +1,73 @@
+"""A hypothesis: a sentence, the comparisons that count for it, and how they are judged."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from amad_study.protocol.condition import SEEDS, Records, Weights, cells_of, score_of
+from amad_study.runs.cell import Cell
+
+
+class Judged(Enum):
+    """How a hypothesis is judged from its comparisons."""
+
+    EACH = "each comparison: paired differences over seeds"
+    CONTRAST = "the last comparison's paired differences minus those of the first"
+    SPREAD = "each comparison: the ratio of standard deviations over seeds, by Levene's test"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One condition minus another, seed by seed.
+
+    Attributes:
+        label: what tells it from the others of its hypothesis.
+        first, second: conditions; a positive difference is `first` ahead.
+        score: see `score_of`.
+        seeds: that count.
+    """
+
+    label: str
+    first: Cell
+    second: Cell
+    score: str = "main"
+    seeds: tuple[int, ...] = SEEDS
+
+    def pairs(self, records: Records, weights: Weights) -> list[tuple[int, float, float]]:
+        """Seed, score of the first, score of the second, of the seeds that have both."""
+        both = zip(
+            self.seeds,
+            cells_of(self.first, weights, self.seeds),
+            cells_of(self.second, weights, self.seeds),
+            strict=False,
+        )
+        return [
+            (seed, score_of(records[one.key], self.score), score_of(records[other.key], self.score))
+            for seed, one, other in both
+            if one.key in records and other.key in records
+        ]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What is held to be true before anything was run.
+
+    Attributes:
+        name: `"H1"`.
+        sentence: what it says.
+        comparisons: that count for it.
+        judged: how.
+        expected: the sign of the difference if it is true: 1, -1, or 0 for no difference.
+    """
+
+    name: str
+    sentence: str
+    comparisons: tuple[Comparison, ...]
+    judged: Judged = Judged.EACH
+    expected: int = 1
+
+    def cells(self, weights: Weights, seeds: Sequence[int] | None = None) -> Iterator[Cell]:
+        """Every cell that its comparisons need, of all their seeds or of some."""
+        for one in self.comparisons:
+            for condition in (one.first, one.second):
+                yield from cells_of(condition, weights, one.seeds if seeds is None else seeds)
