@@ -56,10 +56,17 @@ FLOORS = {
         ("closed_form",),
         ("attention.loss",),  # as in amad_torch
         ("training",),
-        ("peers", "keras", "capture"),
+        ("peers", "keras"),
         ("",),
     ),
-    "amad_keras": (("matching",), ("backends",), ("inside_distiller",), ("distillation",), ("",)),
+    "amad_keras": (
+        ("matching",),
+        ("capture",),
+        ("backends",),
+        ("inside_distiller",),
+        ("distillation",),
+        ("",),
+    ),
     "amad_study": (
         ("data.picture", "data.sizes", "data.words"),
         ("data.example",),
@@ -96,6 +103,9 @@ SHARED = (
     "amad_core.training.schedule",
 )
 """All that an adapter takes from the core: refusals, plain options and files, no maths."""
+
+KERAS_CAPTURES = ("amad_keras.distillation", "amad_keras.capture")
+"""What ``amad_tensorflow`` exports of the package for all backends of Keras."""
 
 HEAVY = (
     "torch", "tensorflow", "keras", "jax", "hypothesis", "autograd", "rich", "typer", "matplotlib",
@@ -144,7 +154,7 @@ def strangers(graph: Graph) -> list[str]:
     allowed = {
         "amad_core": ("amad_core",),
         "amad_torch": ("amad_torch", *SHARED),
-        "amad_tensorflow": ("amad_tensorflow", "amad_keras.distillation", *SHARED),
+        "amad_tensorflow": ("amad_tensorflow", *KERAS_CAPTURES, *SHARED),
         "amad_keras": ("amad_keras", "amad_tensorflow", *SHARED),
         "amad_distill": ("amad_distill", "amad_core", "amad_torch"),
         "amad_demo": ("amad_demo", "amad_distill", "amad_core", "amad_torch"),

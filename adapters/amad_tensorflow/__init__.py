@@ -12,11 +12,11 @@ except ModuleNotFoundError as error:
 
 from amad_core.training.layers import LayerPair, layer_pairs
 from amad_core.training.schedule import LinearRamp
+from amad_keras.capture import CapturedAttention, LayerAttention, capture_attention
 from amad_keras.distillation import AttentionDistillation
 from amad_tensorflow.attention.alignment import alignment_weights
 from amad_tensorflow.attention.loss import amad_loss
 from amad_tensorflow.attention.variants import VARIANTS
-from amad_tensorflow.capture import CapturedAttention, LayerAttention, capture_attention
 from amad_tensorflow.keras.loss import AMADLoss
 from amad_tensorflow.keras.projection import AMADProjection
 from amad_tensorflow.training.layer_losses import LayersLoss, amad_layers_loss

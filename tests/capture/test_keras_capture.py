@@ -15,8 +15,8 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tensorflow.python.eager import context, execute  # noqa: E402
 
+from amad_keras.capture.layer_attention import attention_maps  # noqa: E402
 from amad_tensorflow import capture_attention  # noqa: E402
-from amad_tensorflow.capture.layer_attention import attention_maps  # noqa: E402
 
 X = tf.constant(np.sin(np.arange(3 * 6 * 8, dtype="float32")).reshape(3, 6, 8))
 

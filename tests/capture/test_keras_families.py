@@ -14,8 +14,8 @@ pytestmark = pytest.mark.xdist_group("tensorflow")
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from amad_keras.capture.layer_attention import attention_maps  # noqa: E402
 from amad_tensorflow import capture_attention  # noqa: E402
-from amad_tensorflow.capture.layer_attention import attention_maps  # noqa: E402
 from tests.capture.keras_families import FAMILIES, kept_truth  # noqa: E402
 from tests.capture.keras_table import PAGE, page_with_table  # noqa: E402
 from tests.capture.keras_truth import TRUTHS  # noqa: E402

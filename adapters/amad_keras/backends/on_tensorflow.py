@@ -6,10 +6,10 @@ from typing import Any
 import tensorflow as tf
 
 from amad_core.training.schedule import Weight
+from amad_keras.capture.capturing import capture_attention
+from amad_keras.capture.layer_attention import LayerAttention, attention_scores
 from amad_keras.matching import Pair
 from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.capture.capturing import capture_attention
-from amad_tensorflow.capture.layer_attention import LayerAttention, attention_scores
 from amad_tensorflow.peers.table import METHODS, distillation_loss
 from amad_tensorflow.training.total import total_loss
 

@@ -1,42 +1,32 @@
-"""Every operation of TensorFlow, as it runs or enters a graph; and the Keras layer that runs it.
+"""Every operation of TensorFlow, as it runs or enters a graph.
 
-The only file that touches what TensorFlow and Keras keep to themselves: operation callbacks, with
-which TensorFlow's own debugger works, and the stack of name scopes that Keras layers open.
+By operation callbacks, with which TensorFlow's own debugger works.
 """
 
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from amad_tensorflow.attention.inputs import Tensor
+from amad_keras.capture.operation import Operation, Watcher
+from amad_keras.capture.tensors import Tensor
 
 try:
-    from keras.src.backend.common import global_state
     from tensorflow.python.eager import context, execute
     from tensorflow.python.framework import op_callbacks
 except ImportError as error:
     raise ImportError(
-        "amad_tensorflow captures attention through operation callbacks of TensorFlow and name "
-        f"scopes of Keras, which tensorflow {tf.__version__} and keras {keras.__version__} do not "
-        "have where they are expected; tensorflow 2.16 to 2.21 with keras 3.12 to 3.15 have"
+        "capture of attention watches TensorFlow through its operation callbacks, which tensorflow "
+        f"{tf.__version__} does not have where they are expected; tensorflow 2.16 to 2.21 have"
     ) from error
 
+ELSEWHERE = "a tf.function, predict, fit, tf.cond or tf.while_loop ran it"
+"""What runs a model in another graph."""
 
-class Operation(NamedTuple):
-    """One operation: its type, tensors in and out, and the graph that it is in (none if eager)."""
-
-    type: str
-    inputs: Sequence[Tensor]
-    outputs: Sequence[Tensor]
-    attributes: Mapping[str, Any]
-    graph: Any
-
-
-Watcher = Callable[[Operation], None]
+SOFTMAX = "keras.ops.softmax, tf.nn.softmax"
 
 
 class _Watchers(threading.local):
@@ -71,15 +61,6 @@ def operations_watched(watcher: Watcher) -> Iterator[None]:
                     execute.execute = execute.execute_with_callbacks
 
 
-def running_layers() -> list[Any]:
-    """The calls of Keras layers that are running in this thread, the innermost last.
-
-    Each is an object of its own, whose ``caller`` is the layer.
-    """
-    scopes = global_state.get_global_attribute("name_scope_stack") or ()
-    return [scope for scope in scopes if isinstance(scope.caller, keras.layers.Layer)]
-
-
 def current_graph() -> Any:
     """The graph that operations enter now; ``None`` if they run at once."""
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
@@ -96,16 +77,32 @@ def _tell(
     return outputs
 
 
-def attribute(operation: Operation, name: str) -> Any:
-    """An attribute's value, whichever way TensorFlow hands it over; ``None``: it has none."""
-    value: Any = operation.attributes.get(name)
-    if hasattr(value, "WhichOneof"):  # as graphs keep them
-        value = getattr(value, value.WhichOneof("value"))
-    return value.decode() if isinstance(value, bytes) else value
-
-
 def static_value(tensor: Tensor) -> Any:
     """The number or array that a tensor holds, where that is known now; else ``None``."""
     if tensor.shape.rank is None or (tensor.shape.num_elements() or 9) > 8:
         return None
     return tf.get_static_value(tensor)
+
+
+def is_symbolic(tensor: Tensor) -> bool:
+    """Whether its values are not there to be looked at."""
+    return not tf.executing_eagerly()
+
+
+def number_in(tensor: Tensor) -> float | None:
+    """The one number that a symbolic tensor is filled with, where that is known."""
+    if not hasattr(tensor, "op") or tensor.op.type != "Fill":
+        return None
+    number = static_value(tensor.op.inputs[1])
+    return None if number is None else float(number)
+
+
+def cuts_gradients() -> bool:
+    """Whether rematerialization runs this, in which maps have no gradient."""
+    frame = sys._getframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "inner" and code.co_filename.endswith("ops/custom_gradient.py"):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

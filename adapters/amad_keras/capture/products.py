@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import tensorflow as tf
+import keras
 
-from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.capture.watching import Operation, attribute
+from amad_keras.capture.operation import Operation, attribute
+from amad_keras.capture.tensors import Tensor, rank
 
 BATCHED = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"}
 
@@ -33,7 +33,7 @@ class Later:
         if order == sorted(order):
             return self
         made = self.read
-        return Later(self.tensor, len(order), lambda _: tf.transpose(made(), order))
+        return Later(self.tensor, len(order), lambda _: keras.ops.transpose(made(), order))
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def operands_of(operation: Operation) -> Operands | None:
     """Of a product of activations; ``None`` where an operand has no axis of samples."""
     if operation.type == "Einsum":
         return _of_einsum(operation)
-    ranks = [one.shape.rank for one in operation.inputs]
-    if None in ranks or min(ranks) < 3 or ranks[0] != ranks[1]:
+    axes, others = (rank(one) for one in operation.inputs)
+    if axes is None or axes < 3 or axes != others:
         return None
-    kept = list(range(ranks[0] - 2))
-    swapped, straight = [*kept, ranks[0] - 1, ranks[0] - 2], [*kept, ranks[0] - 2, ranks[0] - 1]
-    left, right = (Later(one, ranks[0]) for one in operation.inputs)
+    kept = list(range(axes - 2))
+    swapped, straight = [*kept, axes - 1, axes - 2], [*kept, axes - 2, axes - 1]
+    left, right = (Later(one, axes) for one in operation.inputs)
     orders = (
         swapped if attribute(operation, "adj_x") else straight,
         straight if attribute(operation, "adj_y") else swapped,

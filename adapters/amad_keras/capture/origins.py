@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.capture.watching import Operation
+from amad_keras.capture.operation import Operation
+from amad_keras.capture.tensors import Tensor, is_floating, rank
 
 _CROSS = re.compile(r"cross|encoder_attn|enc_?dec|encoder_decoder", re.IGNORECASE)
 """How models call attention to something else, where nothing else tells."""
@@ -36,10 +36,8 @@ class Origin:
     @classmethod
     def outside(cls, tensor: Tensor) -> "Origin":
         """Of a tensor that was there before anybody watched."""
-        is_numbers = tensor.dtype.is_floating and (
-            tensor.shape.rank is None or tensor.shape.rank > 1
-        )
-        return cls("", (), (), is_numbers)
+        axes = rank(tensor)
+        return cls("", (), (), is_floating(tensor) and (axes is None or axes > 1))
 
     @classmethod
     def of(
@@ -48,7 +46,7 @@ class Origin:
         """Of what an operation made."""
         kept = () if operation.type in ("Shape", "Size", "Rank") else inputs
         is_input = operation.type == "Placeholder" and any(
-            one.dtype.is_floating for one in operation.outputs
+            is_floating(one) for one in operation.outputs
         )
         return cls(operation.type, kept, layers, is_input or any(one.is_activation for one in kept))
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.capture.origins import Origin
-from amad_tensorflow.capture.products import BATCHED, letters, operands_of
-from amad_tensorflow.capture.repeats import Repeat, repeat_after
-from amad_tensorflow.capture.scores import (
+from amad_keras.capture.operation import Operation, running_layers
+from amad_keras.capture.origins import Origin
+from amad_keras.capture.products import BATCHED, letters, operands_of
+from amad_keras.capture.repeats import Repeat, repeat_after
+from amad_keras.capture.scores import (
     CASTS,
     SELECTIONS,
     SHAPES,
@@ -19,7 +19,7 @@ from amad_tensorflow.capture.scores import (
     number_throughout,
     through,
 )
-from amad_tensorflow.capture.watching import Operation, running_layers
+from amad_keras.capture.tensors import Tensor, rank
 
 _MOVED = {*CASTS, *SHAPES, "Transpose"}
 _SPREAD = {*_MOVED, *SELECTIONS, "Mul", "RealDiv", "AddV2", "StridedSlice", "Einsum"}
@@ -84,7 +84,7 @@ class Following:
         if operation.type == "Softmax":
             traced = self._traced[operation.inputs[0]]
             self._probabilities[output] = Probabilities(output, traced)
-        elif output.shape.rank is not None and output.shape.rank > 2:
+        elif (rank(output) or 0) > 2:
             self._follow_probabilities(operation, origins, layers)
             self._follow_scores(operation, origins, layers)
             self._follow_vectors(operation)
@@ -191,7 +191,7 @@ def _positive(tensor: Tensor) -> float | None:
 def _meets_values(operation: Operation, place: int) -> bool:
     """Whether probabilities are summed over keys with something that has keys and no queries."""
     if operation.type in BATCHED:
-        return bool(operation.inputs[1 - place].shape.rank == operation.inputs[place].shape.rank)
+        return rank(operation.inputs[1 - place]) == rank(operation.inputs[place])
     if operation.type != "Einsum":
         return False
     parsed = letters(operation)

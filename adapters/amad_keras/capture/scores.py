@@ -3,12 +3,20 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import tensorflow as tf
+import keras
 
-from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.capture.layer_attention import Attended
-from amad_tensorflow.capture.products import Later
-from amad_tensorflow.capture.watching import Operation, static_value
+from amad_keras.capture.layer_attention import Attended
+from amad_keras.capture.operation import Operation
+from amad_keras.capture.products import Later
+from amad_keras.capture.sources import is_symbolic, number_in, static_value
+from amad_keras.capture.tensors import (
+    Tensor,
+    is_number,
+    known_shape,
+    lengths,
+    number_of_cells,
+    rank,
+)
 
 LARGEST_DROPPED = -1e4
 """An additive mask holds this or less where a key is dropped."""
@@ -38,15 +46,15 @@ class Placed:
     def read(self, maps: Tensor) -> Tensor:
         """Broadcastable to the maps ``[B, H, Q, K]``."""
         met, values = self.scores, self.values.read()
-        static = met if isinstance(met, tf.TensorShape) else met.shape
-        ones = [1] * (static.rank - values.shape.rank)
-        values = tf.reshape(values, [*ones, *lengths(values)])
-        if static.is_compatible_with(maps.shape):
+        static = met if isinstance(met, list) else known_shape(met)
+        ones = [1] * (len(static) - len(values.shape))
+        values = keras.ops.reshape(values, (*ones, *lengths(values)))
+        if _may_be_same(static, known_shape(maps)):
             return values
-        if static.rank == 5 and values.shape[1] == values.shape[2] == 1:
+        if len(static) == 5 and values.shape[1] == values.shape[2] == 1:
             return values[:, 0]
-        whole = static.as_list() if static.is_fully_defined() else tf.shape(met)
-        return tf.reshape(tf.broadcast_to(values, whole), tf.shape(maps))
+        whole = met if isinstance(met, list) else lengths(met)
+        return keras.ops.reshape(keras.ops.broadcast_to(values, whole), lengths(maps))
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Scores:
             mask = its_mask if mask is None or its_mask is None else mask & its_mask
             bias = its_bias if bias is None or its_bias is None else bias + its_bias
         for placed in self.dropped:
-            seen = ~placed.read(maps)
+            seen = keras.ops.logical_not(placed.read(maps))
             mask = seen if mask is None else mask & seen
         return Attended(
             self._vectors(self.queries.read(), [batch, heads, rows]),
@@ -101,15 +109,15 @@ class Scores:
 
     def _vectors(self, tensor: Tensor, first: list[Any]) -> Tensor:
         """``[B, H, L, d]`` of ``[..., L, d]``, where axes may be one that are several in maps."""
-        if tensor.shape.rank == 4 and not self.is_reshaped:
+        if len(tensor.shape) == 4 and not self.is_reshaped:
             return tensor
-        return tf.reshape(tensor, [*first, *lengths(tensor)[len(first) - 4 :]])
+        return keras.ops.reshape(tensor, [*first, *lengths(tensor)[len(first) - 4 :]])
 
 
-def lengths(tensor: Tensor) -> list[Any]:
-    """The shape, as numbers where a graph knows them."""
-    dynamic = tf.shape(tensor)
-    return [dynamic[axis] if one is None else one for axis, one in enumerate(tensor.shape)]
+def _may_be_same(one: list[int | None], other: list[int | None]) -> bool:
+    """Whether shapes agree as far as they are known."""
+    both = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a == b or None in (a, b) for a, b in both)
 
 
 def through(scores: Scores, operation: Operation, place: int, others: dict[int, Scores]) -> Any:
@@ -124,7 +132,7 @@ def through(scores: Scores, operation: Operation, place: int, others: dict[int, 
         return scores
     if name in SHAPES:
         same_keys = inputs[0].shape[-1] == output.shape[-1]
-        return replace(scores, is_reshaped=True) if same_keys and output.shape.rank > 2 else None
+        return replace(scores, is_reshaped=True) if same_keys and rank(output) != 2 else None
     if name == "Transpose":
         return _transposed(scores, static_value(inputs[1]))
     if name == "Tanh":
@@ -139,17 +147,18 @@ def through(scores: Scores, operation: Operation, place: int, others: dict[int, 
         return _scaled(scores, inputs[1], inverse=True) if place == 0 else None
     if name in _SUMS and not (name == "Sub" and place):
         second = inputs[1 - place]
-        if second.shape.rank and second.shape[-1] == 1:
+        axes = rank(second) or 0
+        if axes and second.shape[-1] == 1:
             return scores  # The same for all keys, hence nothing to a softmax.
-        values, number = Later(second, second.shape.rank), number_of(second)
+        values, number = Later(second, axes), number_of(second)
         if name == "Sub":
-            values, number = values.then(tf.negative), None if number is None else -number
+            values, number = values.then(lambda one: -one), None if number is None else -number
         return replace(scores, added=(*scores.added, Placed(values, _shape_of(output), number)))
     return None
 
 
 def _scaled(scores: Scores, factor: Tensor, *, inverse: bool) -> Scores | None:
-    if factor.shape.rank is None:
+    if rank(factor) is None:
         return None
     number = number_of(factor)
     if number:
@@ -164,9 +173,9 @@ def _scaled(scores: Scores, factor: Tensor, *, inverse: bool) -> Scores | None:
         return None
     if inverse:
         factor = 1 / factor
-    if factor.shape.rank == 0:
-        return replace(scores, scale=factor * tf.cast(scores.scale, factor.dtype))
-    if factor.shape[-2:].as_list() == [1, 1] and not scores.is_reshaped:  # of each head its own
+    if rank(factor) == 0:
+        return replace(scores, scale=factor * keras.ops.cast(scores.scale, factor.dtype))
+    if tuple(factor.shape[-2:]) == (1, 1) and not scores.is_reshaped:  # of each head its own
         return replace(scores, queries=scores.queries.then(lambda queries: queries * factor))
     return None
 
@@ -195,9 +204,9 @@ def _selected(
     if place == 0:
         return None
     condition, instead = operation.inputs[0], operation.inputs[3 - place]
-    dropped = Later(condition, condition.shape.rank)
+    dropped = Later(condition, rank(condition) or 0)
     if place == 1:
-        dropped = dropped.then(tf.logical_not)
+        dropped = dropped.then(keras.ops.logical_not)
     other = others.get(3 - place)
     if other is None:
         number = number_throughout(instead)
@@ -212,7 +221,7 @@ def _selected(
 
 def number_of(tensor: Tensor) -> float | None:
     """The number that a tensor of one element holds, where that is known now."""
-    if not (tensor.dtype.is_floating or tensor.dtype.is_integer):
+    if not is_number(tensor):
         return None
     value = static_value(tensor)
     return float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
@@ -220,18 +229,18 @@ def number_of(tensor: Tensor) -> float | None:
 
 def number_throughout(tensor: Tensor) -> float | None:
     """The one number that a tensor of any size holds, where that is known now."""
-    if tensor.shape.num_elements() == 1:
+    if number_of_cells(tensor) == 1:
         return number_of(tensor)
-    if tf.executing_eagerly():
-        smallest, largest = (float(one(tensor)) for one in (tf.reduce_min, tf.reduce_max))
-        return smallest if smallest == largest else None
-    return number_of(tensor.op.inputs[1]) if tensor.op.type == "Fill" else None
+    if is_symbolic(tensor):
+        return number_in(tensor)
+    smallest, largest = (float(one(tensor)) for one in (keras.ops.min, keras.ops.max))
+    return smallest if smallest == largest else None
 
 
 def _with_sinks(scores: Scores, operation: Operation, place: int) -> Scores | None:
     axis = static_value(operation.inputs[-1])
-    rank = operation.outputs[0].shape.rank
-    if place != 0 or len(operation.inputs) != 3 or int(axis) not in (-1, rank - 1):
+    last = len(operation.outputs[0].shape) - 1
+    if place != 0 or len(operation.inputs) != 3 or int(axis) not in (-1, last):
         return None
     column = operation.inputs[1]
     return replace(scores, sinks=column) if column.shape[-1] == 1 else None
@@ -242,16 +251,15 @@ def _mask_and_bias(given: Tensor) -> tuple[Tensor | None, Tensor | None]:
 
     Both in a graph, which cannot tell whether there are any.
     """
-    seen = given > tf.cast(LARGEST_DROPPED, given.dtype)
-    bias = tf.where(seen, given, tf.zeros_like(given))
-    if not tf.executing_eagerly():
+    ops = keras.ops
+    seen = given > ops.cast(LARGEST_DROPPED, given.dtype)
+    bias = ops.where(seen, given, ops.zeros_like(given))
+    if is_symbolic(given):
         return seen, bias
-    return (
-        None if bool(tf.reduce_all(seen)) else seen,
-        bias if bool(tf.reduce_any(bias != 0)) else None,
-    )
+    return None if bool(ops.all(seen)) else seen, bias if bool(ops.any(bias != 0)) else None
 
 
 def _shape_of(scores: Tensor) -> Any:
     """Their shape, without holding them where it says all."""
-    return scores.shape if scores.shape.is_fully_defined() else scores
+    shape = known_shape(scores)
+    return scores if None in shape else shape

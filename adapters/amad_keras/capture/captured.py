@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.attention.tracing import as_written
-from amad_tensorflow.capture.layer_attention import LayerAttention
+from amad_keras.capture.layer_attention import LayerAttention
+from amad_keras.capture.tensors import Tensor, as_written
 
 KINDS = ("self", "cross")
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import tensorflow as tf
+import keras
 
-from amad_tensorflow.attention.inputs import Tensor, accumulation_dtype, known_shape
-from amad_tensorflow.attention.tracing import as_written
+from amad_keras.capture.tensors import Tensor, accumulation_dtype, as_written, known_shape, lengths
+
+LARGEST_NEGATIVE = -1e38
+"""What a score becomes whose key is dropped; float32 holds it."""
 
 
 class Attended(NamedTuple):
@@ -118,25 +120,25 @@ class LayerAttention:
 def attention_scores(attended: Attended) -> Tensor:
     """``softcap(q kᵀ scale) + bias``, ``[B, H, Q, K]`` before the softmax, in float32 or wider."""
     queries, keys = attended.queries, attended.keys
-    dtype = accumulation_dtype(queries, keys)
+    ops, dtype = keras.ops, accumulation_dtype(queries, keys)
     if keys.shape[1] != queries.shape[1]:
-        keys = tf.repeat(keys, tf.shape(queries)[1] // tf.shape(keys)[1], axis=1)
-    scores = tf.matmul(tf.cast(queries, dtype), tf.cast(keys, dtype), transpose_b=True)
-    scores *= tf.cast(attended.scale, dtype)
+        keys = ops.repeat(keys, lengths(queries)[1] // lengths(keys)[1], axis=1)
+    scores = ops.matmul(ops.cast(queries, dtype), ops.swapaxes(ops.cast(keys, dtype), -1, -2))
+    scores = scores * ops.cast(attended.scale, dtype)
     if attended.softcap is not None:
-        scores = attended.softcap * tf.tanh(scores / attended.softcap)
-    return scores if attended.bias is None else scores + tf.cast(attended.bias, dtype)
+        scores = attended.softcap * ops.tanh(scores / attended.softcap)
+    return scores if attended.bias is None else scores + ops.cast(attended.bias, dtype)
 
 
 def attention_maps(attended: Attended) -> Tensor:
     """The softmax of the scores over the keys that the mask leaves; 0 in rows that see none."""
-    scores, mask = attention_scores(attended), attended.mask
+    ops, scores, mask = keras.ops, attention_scores(attended), attended.mask
     if mask is not None:
-        scores = tf.where(mask, scores, scores.dtype.min)
+        scores = ops.where(mask, scores, LARGEST_NEGATIVE)
     if attended.sinks is None:
-        maps = tf.nn.softmax(scores)
+        maps = ops.softmax(scores)
     else:
-        column = tf.cast(attended.sinks, scores.dtype)
-        column = tf.broadcast_to(column, tf.concat([tf.shape(scores)[:-1], [1]], 0))
-        maps = tf.nn.softmax(tf.concat([scores, column], -1))[..., :-1]
-    return maps if mask is None else tf.where(mask, maps, tf.zeros_like(maps))
+        column = ops.cast(attended.sinks, scores.dtype)
+        column = ops.broadcast_to(column, (*lengths(scores)[:-1], 1))
+        maps = ops.softmax(ops.concatenate([scores, column], -1))[..., :-1]
+    return maps if mask is None else ops.where(mask, maps, ops.zeros_like(maps))

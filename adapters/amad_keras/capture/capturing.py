@@ -1,21 +1,19 @@
 """The capture itself: what every layer of a model attends to, for as long as a block runs."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.capture.captured import CapturedAttention, matches
-from amad_tensorflow.capture.following import Following, Probabilities
-from amad_tensorflow.capture.layer_attention import LayerAttention
-from amad_tensorflow.capture.origins import kind_of, named_kind
-from amad_tensorflow.capture.scores import lengths
-from amad_tensorflow.capture.watching import Operation, current_graph, operations_watched
+from amad_keras.capture.captured import CapturedAttention, matches
+from amad_keras.capture.following import Following, Probabilities
+from amad_keras.capture.layer_attention import LayerAttention
+from amad_keras.capture.operation import Operation
+from amad_keras.capture.origins import kind_of, named_kind
+from amad_keras.capture.sources import current_source
+from amad_keras.capture.tensors import Tensor, lengths, rank
 
 _HEADS = ("num_heads", "num_query_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 """How layers call their number of heads, where their maps hold samples and heads as one axis."""
@@ -29,7 +27,8 @@ def capture_attention(
 
     The model keeps its attention implementation, and its output is what it was. What is captured
     is free of dropout, in training too, and gradients flow through it as through the model. Open
-    the block where the model runs: inside the ``tf.function``, or eagerly around an eager call.
+    the block where the model runs: inside the ``tf.function`` or the function that JAX traces, or
+    eagerly around an eager call.
 
     Args:
         model: any Keras model or layer: functional, sequential, subclassed, of KerasHub.
@@ -43,27 +42,22 @@ def capture_attention(
 
     Raises:
         TypeError: ``model`` is no Keras layer.
-        RuntimeError: Keras runs on another backend than TensorFlow; at the end of the block:
-            nothing was captured, a layer asked for never attended, a layer attended in another
-            graph than the block's, or under rematerialization, which cuts its gradient off.
+        RuntimeError: Keras runs on a backend that is not watched; at the end of the block: nothing
+            was captured, a layer asked for never attended, a layer attended in another graph than
+            the block's, or under rematerialization, which cuts its gradient off.
 
     Examples:
         >>> layer = keras.layers.MultiHeadAttention(num_heads=2, key_dim=4)
-        >>> tokens = tf.random.normal((3, 5, 8))
+        >>> tokens = keras.random.normal((3, 5, 8))
         >>> with capture_attention(layer) as attention:
         ...     _ = layer(tokens, tokens)
-        >>> attention[""].maps.shape, attention[""].kind
-        (TensorShape([3, 2, 5, 5]), 'self')
+        >>> attention[""].shape, attention[""].kind
+        ((3, 2, 5, 5), 'self')
     """
     if not isinstance(model, keras.layers.Layer):
         raise TypeError(f"model must be a keras.Model or a layer; got {type(model).__name__}")
-    if keras.config.backend() != "tensorflow":
-        raise RuntimeError(
-            "amad_tensorflow.capture_attention needs Keras on its TensorFlow backend; got the "
-            f"backend {keras.config.backend()!r} (set KERAS_BACKEND=tensorflow)"
-        )
     capture = _Capture(model, layers)
-    with operations_watched(capture.watch):
+    with current_source().operations_watched(capture.watch):
         yield capture.captured
     capture.check()
 
@@ -72,7 +66,8 @@ class _Capture:
     def __init__(self, model: keras.layers.Layer, wanted: Sequence[str] | None) -> None:
         self._model = model
         self._wanted = None if wanted is None else list(wanted)
-        self._graph = current_graph()
+        self._source = current_source()
+        self._graph = self._source.current_graph()
         self._following = Following(self._add)
         self._now: Any = None
         self._seen: dict[str, None] = {}
@@ -98,15 +93,15 @@ class _Capture:
         if elsewhere:
             raise RuntimeError(
                 f"the attention of {', '.join(map(repr, elsewhere[:4]))} is in another graph than "
-                "this block: a tf.function, predict, fit, tf.cond or tf.while_loop ran it; open "
-                "capture_attention inside that function, where the model is called"
+                f"this block: {self._source.ELSEWHERE}; open capture_attention inside that "
+                "function, where the model is called"
             )
         if not self.captured and self._wanted is None:
             raise RuntimeError(
                 "no attention was captured: did the block run this model (not a copy of it, not in "
-                "another thread, not in a tf.function that was traced before)? If it did, it "
-                "attends in a way that cannot be seen: without a softmax (keras.ops.softmax, "
-                "tf.nn.softmax) over the last axis whose result meets a product with the values"
+                "another thread, not in a function that was traced before)? If it did, it attends "
+                f"in a way that cannot be seen: without a softmax ({self._source.SOFTMAX}) over "
+                "the last axis whose result meets a product with the values"
             )
         for pattern in self._wanted or ():
             if not any(matches(path, pattern) for path in paths):
@@ -125,10 +120,10 @@ class _Capture:
         self._seen[path] = None
         if self._wanted is not None and not any(matches(path, one) for one in self._wanted):
             return
-        if self._now is not self._graph:
+        if self._now != self._graph:
             self._elsewhere[path] = None
             return
-        if _in_rematerialization():
+        if self._source.cuts_gradients():
             self._cut.append(path)
         maps = _with_heads(probabilities.maps, ran_in[-1].caller)
         if traced is None:
@@ -155,7 +150,7 @@ class _Capture:
 
 def _with_heads(maps: Tensor, layer: keras.layers.Layer) -> Tensor:
     """``[B, H, Q, K]``, of maps whose samples and heads are one axis, or whose heads are two."""
-    if maps.shape.rank == 4:
+    if rank(maps) == 4:
         return maps
     *lead, queries, keys = lengths(maps)
     if len(lead) == 1:
@@ -163,18 +158,8 @@ def _with_heads(maps: Tensor, layer: keras.layers.Layer) -> Tensor:
         known = maps.shape[0]
         if not isinstance(heads, int) or (known is not None and known % heads):
             heads = 1
-        return tf.reshape(maps, [-1, heads, queries, keys])
+        return keras.ops.reshape(maps, [-1, heads, queries, keys])
     heads = 1
     for one in lead[1:]:
         heads = heads * one
-    return tf.reshape(maps, [lead[0], heads, queries, keys])
-
-
-def _in_rematerialization() -> bool:
-    frame = sys._getframe()
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "inner" and code.co_filename.endswith("ops/custom_gradient.py"):
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return keras.ops.reshape(maps, [lead[0], heads, queries, keys])

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from amad_tensorflow.capture.watching import Operation, static_value
+from amad_keras.capture.operation import Operation
+from amad_keras.capture.sources import static_value
+from amad_keras.capture.tensors import known_shape
 
 
 class Repeat(NamedTuple):
@@ -21,15 +23,16 @@ def repeat_after(operation: Operation, before: Repeat | None) -> Repeat | None:
 
     ``tf.repeat`` tiles along a new axis, and joins it with the one before.
     """
-    shapes = [one.shape.as_list() for one in (operation.inputs[0], operation.outputs[0])]
+    shapes = [known_shape(one) for one in (operation.inputs[0], operation.outputs[0])]
     old, new = shapes
     if operation.type in ("Tile", "BroadcastTo") and len(old) == len(new):
         changed = [
             axis for axis, (one, other) in enumerate(zip(old, new, strict=True)) if one != other
         ]
         axis = changed[0] if len(changed) == 1 else 0
-        if axis and old[axis] == 1 and new[axis]:
-            return Repeat(axis, new[axis], is_apart=True)
+        times = new[axis]
+        if axis and old[axis] == 1 and times:
+            return Repeat(axis, times, is_apart=True)
     if before is None:
         return None
     if before.is_apart:
