@@ -88,10 +88,15 @@ def _config(side: str, settings: ModelSettings) -> Any:
     except SettingsError:
         raise
     except (OSError, TypeError, ValueError) as error:
-        key = "config" if settings.name is None else "name"
-        raise SettingsError(f"{side}.{key}: {error}") from None
+        raise SettingsError(f"{side}.{_source(settings)}: {error}") from None
     except Exception as error:  # those of the hub's and the configurations' own libraries
-        raise SettingsError(f"{side}: {type(error).__name__}: {error}") from None
+        said = f"{type(error).__name__}: {error}"
+        raise SettingsError(f"{side}.{_source(settings)}: {said}") from None
+
+
+def _source(settings: ModelSettings) -> str:
+    """The key, with its value where the libraries' errors may leave it out."""
+    return "config" if settings.name is None else f"name ({settings.name!r})"
 
 
 def _check_entries(side: str, config: Any, changed: Mapping[str, Any]) -> None:

@@ -294,6 +294,7 @@ def test_texts_for_a_causal_model(here: Path) -> None:
         ({"distiller__method": "amad"}, "distiller.method: method must be one of 'amad_mse'"),
         ({"distiller__matches": [{"method": "logits_kl"}]}, "distiller.matches.0.method: method"),
         ({"distiller__options": {"epsilon": 1}}, "epsilon"),
+        ({"teacher__name": "./nobody"}, "teacher.name ('./nobody'): "),
         ({"student__config": {"num_hiden_layers": 2}}, "did you mean 'num_hidden_layers'"),
         ({"student__config": {"hidden_size": 33}}, "student: AutoModelForSequenceClassification"),
         ({"student__config": {"num_labels": 1}}, "student: it has 1 labels, and data.train holds"),
