@@ -1,7 +1,10 @@
 """The study's runs: what pairs cells, what is kept of them, and what a kill leaves."""
 
+import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,18 @@ from amad_study.models.gate import Gate, GateError
 from amad_study.models.size import size_of
 from amad_study.runs import plan, student
 from amad_study.runs.cell import Cell
+from amad_study.runs.circumstances import teacher_facts
 from amad_study.runs.looks import gradient_parity
 from amad_study.runs.methods import METHODS, make_distiller
-from amad_study.runs.plan import DamagedRecordError, merge, read_records, record_path, unfinished
+from amad_study.runs.records import (
+    DamagedRecordError,
+    Merged,
+    merge,
+    read_records,
+    record_path,
+    unfinished,
+)
+from amad_study.runs.workers import Outcome
 
 SMALL = Cell(
     "vl-t5",
@@ -138,28 +150,26 @@ def test_temperature_goes_in_equal_ratios() -> None:
 
 
 class Here:
-    """A pool that runs in this process."""
+    """Workers that are this process."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        self.shut = False
+    def __init__(self, function: Any, processes: int) -> None:
+        self.function = function
 
     def __enter__(self) -> "Here":
         return self
 
     def __exit__(self, *_: object) -> None: ...
 
-    def shutdown(self, **_: object) -> None: ...
-
-    def submit(self, function: Any, *given: Any) -> Any:
-        from concurrent.futures import Future
-
-        future: Future[Any] = Future()
-        future.set_result(function(*given))
-        return future
+    def run(self, jobs: Any) -> Iterator[Outcome]:
+        for job in jobs:
+            try:
+                yield Outcome(job, self.function(job), "", 0.5)
+            except Exception as error:
+                yield Outcome(job, None, str(error), 0.5)
 
 
 def test_a_killed_plan_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(plan, "Workers", Here)
     cells = [replace(SMALL, seed=seed) for seed in range(3)]
     ran: list[int] = []
 
@@ -178,12 +188,30 @@ def test_a_killed_plan_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     told: list[plan.Progress] = []
     assert plan.run_plan(cells, tmp_path, on_progress=told.append) == {}
     assert ran == [0, 1, 2, 2]
-    assert [(one.done, one.cells) for one in told] == [(3, 3)]
+    assert [(one.done, one.cells, one.seconds) for one in told] == [(2, 3, 0.5), (3, 3, 0.5)]
     assert set(read_records(tmp_path)) == {cell.key for cell in cells}
 
 
+def test_a_cell_that_raises_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "Workers", Here)
+    cells = [replace(SMALL, seed=seed) for seed in range(3)]
+
+    def run(cell: Cell, _: Path) -> dict[str, Any]:
+        if cell.seed == 1:
+            raise FloatingPointError("the loss is nan")
+        return {"cell": cell.as_json()}
+
+    monkeypatch.setattr(plan, "run_cell", run)
+    monkeypatch.setattr(plan, "teacher_of", lambda *_: None)
+    told: list[plan.Progress] = []
+    troubles = plan.run_plan(cells, tmp_path, on_progress=told.append)
+    assert troubles == {cells[1].key: "the loss is nan"}
+    assert [one.done for one in told[1:]] == [1, 1, 2]
+    assert unfinished(cells, tmp_path) == [cells[1]]
+
+
 def test_a_refused_teacher_teaches_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(plan, "Workers", Here)
 
     def refuse(cell: Cell, _: Path) -> None:
         if cell.teacher_seed:
@@ -192,8 +220,24 @@ def test_a_refused_teacher_teaches_nobody(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(plan, "teacher_of", refuse)
     monkeypatch.setattr(plan, "run_cell", lambda cell, _: {"cell": cell.as_json()})
     refused = replace(SMALL, teacher_seed=1)
-    assert plan.run_plan([SMALL, refused], tmp_path) == {refused.key: "does not look"}
+    troubles = plan.run_plan([SMALL, refused], tmp_path)
+    assert troubles == {refused.key: "its teacher: does not look"}
     assert unfinished([SMALL, refused], tmp_path) == [refused]
+
+
+def test_a_record_says_where_it_comes_from(tmp_path: Path) -> None:
+    """Machine, versions, date; and which teacher, as two machines' are not quite the same."""
+    for kind in ("teacher", "student"):
+        plan.work_on((kind, SMALL), tmp_path)
+    run = read_records(tmp_path)[SMALL.key]["run"]
+    assert run["versions"]["torch"] == torch.__version__
+    assert run["machine"]["cores"] >= 1
+    assert datetime.fromisoformat(run["date"]).tzinfo is not None
+    (weights,) = (tmp_path / "teachers").glob("*.safetensors")
+    assert run["teacher"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert run["teacher"]["gate"]["score"] == 90
+    other = replace(SMALL, teacher_seed=1)
+    assert teacher_facts(other, tmp_path / "teachers") == {}
 
 
 def test_merging_takes_what_is_new(tmp_path: Path) -> None:
@@ -202,9 +246,19 @@ def test_merging_takes_what_is_new(tmp_path: Path) -> None:
     for folder, cell in ((here, one), (there, one), (there, other)):
         path = record_path(folder, cell)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"cell": cell.as_json(), "from": folder.name}))
-    assert merge([here, there], into) == 2
-    assert merge([here, there], into) == 0
+        told = {"cell": cell.as_json(), "scores": {"accuracy": 1}, "from": folder.name}
+        path.write_text(json.dumps(told))
+        (folder / "teachers").mkdir(exist_ok=True)
+        for end in ("json", "safetensors"):
+            (folder / "teachers" / f"t.{end}").write_text(f'"{folder.name}"')
+    assert merge([here, there], into) == Merged(copied=2, known=1, differing=())
+    assert json.loads(record_path(into, one).read_text())["from"] == "a"
+    for end in ("json", "safetensors"):
+        assert (into / "teachers" / f"t.{end}").read_text() == '"a"'
+    assert merge([here, there], into) == Merged(copied=0, known=3, differing=())
+    told = {"cell": one.as_json(), "scores": {"accuracy": 2}}
+    record_path(there, one).write_text(json.dumps(told))
+    assert merge([there], into).differing == (one.key,)
     record_path(there, other).write_text('{"cell": {}}')
     with pytest.raises(DamagedRecordError, match="no record of a cell"):
         merge([there], tmp_path / "d")

@@ -1,62 +1,36 @@
-"""A plan of cells run to its end: over processes, safe to kill, merged from several machines."""
+"""A plan of cells run to its end: over processes, and safe to kill at any moment."""
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from amad_core.files import write_atomically
-from amad_study.models.gate import GateError
 from amad_study.runs.cell import Cell
+from amad_study.runs.circumstances import circumstances
+from amad_study.runs.records import record_path, unfinished
 from amad_study.runs.student import run_cell, teacher_of
-
-
-class DamagedRecordError(Exception):
-    """A file among the results is not what was written there."""
+from amad_study.runs.workers import Outcome, Workers
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a plan is: cells finished, of how many; and what went wrong with the last, if so."""
+    """How far a plan is.
+
+    Attributes:
+        done, cells: cells finished, of how many.
+        key: the cell or teacher that ended just now.
+        trouble: what went wrong with it; empty if nothing.
+        seconds: that it took.
+    """
 
     done: int
     cells: int
     key: str
     trouble: str = ""
-
-
-def record_path(folder: Path, cell: Cell) -> Path:
-    """Where the record of a cell is kept."""
-    return folder / "cells" / f"{cell.key}.json"
-
-
-def read_records(folder: Path) -> dict[str, dict[str, Any]]:
-    """All finished cells of a folder by key.
-
-    Raises:
-        DamagedRecordError: a file that is no record, or of another cell than its name says.
-    """
-    return {path.stem: _read(path) for path in sorted((folder / "cells").glob("*.json"))}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        key = Cell.from_json(record["cell"]).key
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedRecordError(f"{path} is no record of a cell ({error}): delete it") from None
-    if key != path.stem:
-        raise DamagedRecordError(f"{path} holds the record of {key}: rename or delete it")
-    return record
-
-
-def unfinished(cells: Iterable[Cell], folder: Path) -> list[Cell]:
-    """The cells without a record, each once, in order."""
-    once = {cell.key: cell for cell in cells}
-    return [cell for cell in once.values() if not record_path(folder, cell).exists()]
+    seconds: float = 0.0
 
 
 def run_plan(
@@ -68,13 +42,14 @@ def run_plan(
 ) -> dict[str, str]:
     """Run what has no record yet; whatever stops it, finished cells stay.
 
-    Teachers come first, each trained by one process.
+    Teachers come first, each trained by one process. A cell that raises, or whose process dies, is
+    reported and stops nothing else.
 
     Args:
         cells: the plan.
         folder: of records and teachers.
         processes: how many work at a time, with one thread each.
-        on_progress: called after every cell.
+        on_progress: called after every teacher and every cell.
 
     Returns:
         by key, what kept a cell from being finished; such cells are tried again by the next run.
@@ -82,76 +57,53 @@ def run_plan(
     Raises:
         ValueError: fewer than one process.
     """
-    if processes < 1:
-        raise ValueError(f"processes is {processes}, expected at least 1")
     open_cells = unfinished(cells, folder)
-    done, total = len({cell.key for cell in cells}) - len(open_cells), len(open_cells)
-    total += done
-    of_teacher = {_teacher_key(cell): cell for cell in open_cells}
+    total = len({cell.key for cell in cells})
+    done = total - len(open_cells)
     troubles: dict[str, str] = {}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        try:
-            made = {
-                key: pool.submit(_make_teacher, cell, folder) for key, cell in of_teacher.items()
-            }
-            refused = {key: future.result() for key, future in made.items()}
-            running = {}
-            for cell in open_cells:
-                if trouble := refused[_teacher_key(cell)]:
-                    troubles[cell.key] = trouble
-                else:
-                    running[pool.submit(_run_and_write, cell, folder)] = cell
-            for future in as_completed(running):
-                key, trouble = running[future].key, future.result()
-                if trouble:
-                    troubles[key] = trouble
-                else:
-                    done += 1
-                if on_progress is not None:
-                    on_progress(Progress(done, total, key, trouble))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+    def tell(key: str, outcome: Outcome) -> None:
+        if on_progress is not None:
+            on_progress(Progress(done, total, key, outcome.trouble, outcome.seconds))
+
+    with Workers(partial(work_on, folder=folder), processes) as workers:
+        refused: dict[str, str] = {}
+        of_teacher = {_teacher_key(cell): cell for cell in open_cells}
+        for outcome in workers.run([("teacher", cell) for cell in of_teacher.values()]):
+            cell = outcome.job[1]
+            refused[_teacher_key(cell)] = outcome.trouble
+            tell(f"teacher {cell.teacher_seed} of {cell.task}, {cell.family}", outcome)
+        troubles |= {
+            cell.key: f"its teacher: {trouble}"
+            for cell in open_cells
+            if (trouble := refused[_teacher_key(cell)])
+        }
+        taught = [("student", cell) for cell in open_cells if cell.key not in troubles]
+        for outcome in workers.run(taught):
+            key = outcome.job[1].key
+            if outcome.trouble:
+                troubles[key] = outcome.trouble
+            else:
+                done += 1
+            tell(key, outcome)
     return troubles
+
+
+def work_on(job: tuple[str, Cell], folder: Path) -> None:
+    """Train a teacher, or run a cell and write its record, unless it is there by now."""
+    import torch
+
+    torch.set_num_threads(1)
+    kind, cell = job
+    teachers, path = folder / "teachers", record_path(folder, cell)
+    if kind == "teacher":
+        teacher_of(cell, teachers)
+    elif not path.exists():
+        started = time.monotonic()
+        record = run_cell(cell, teachers)
+        record["run"] = circumstances(cell, teachers, time.monotonic() - started)
+        write_atomically(path, json.dumps(record, indent=1) + "\n")
 
 
 def _teacher_key(cell: Cell) -> str:
     return json.dumps([cell.task, cell.family, cell.teacher_recipe.as_json()], sort_keys=True)
-
-
-def _make_teacher(cell: Cell, folder: Path) -> str:
-    import torch
-
-    torch.set_num_threads(1)
-    try:
-        teacher_of(cell, folder / "teachers")
-    except (GateError, FloatingPointError) as error:
-        return str(error)
-    return ""
-
-
-def _run_and_write(cell: Cell, folder: Path) -> str:
-    try:
-        record = run_cell(cell, folder / "teachers")
-    except (GateError, FloatingPointError, ValueError) as error:
-        return str(error)
-    write_atomically(record_path(folder, cell), json.dumps(record, indent=1) + "\n")
-    return ""
-
-
-def merge(folders: Iterable[Path], into: Path) -> int:
-    """Copy the records of several machines into one folder; those that are there stay.
-
-    Returns:
-        how many were copied.
-
-    Raises:
-        DamagedRecordError: a file that is no record; nothing was copied then.
-    """
-    found = {key: record for folder in folders for key, record in read_records(folder).items()}
-    there = read_records(into)
-    new = {key: record for key, record in found.items() if key not in there}
-    for key, record in new.items():
-        write_atomically(into / "cells" / f"{key}.json", json.dumps(record, indent=1) + "\n")
-    return len(new)

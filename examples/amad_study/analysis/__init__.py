@@ -1,0 +1,1 @@
+"""What the records say: paired differences, tests, and a verdict for every hypothesis."""
