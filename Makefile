@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo test test-whole test-thorough check vectors tutorials docs wheel bench bench-cache bench-gpu mutants clean
+.PHONY: help demo test test-whole test-thorough check vectors tutorials docs wheel bench bench-cache bench-speed bench-gpu mutants clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -72,8 +72,11 @@ bench: $(VENV)/dev-installed  ## Measure how well the kit names planted mistakes
 bench-cache: $(VENV)/dev-installed  ## Measure what a teacher cache saves and costs
 	$(BIN)/python benchmarks/teacher_cache.py
 
+bench-speed: $(VENV)/dev-installed  ## Measure speed and memory of the losses beside their peers (15 minutes)
+	$(BIN)/python -m benchmarks.speed
+
 bench-gpu: $(VENV)/dev-installed  ## Measure the kernels on a GPU (refuses without one)
-	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python -m benchmarks.gpu
 
 mutants: $(VENV)/dev-installed  ## Mutation testing of the loss modules (long)
 	$(BIN)/python tests/mutation/run.py

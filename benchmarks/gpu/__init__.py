@@ -1,0 +1,1 @@
+"""The kernels on a GPU beside named peers: ``make bench-gpu``."""

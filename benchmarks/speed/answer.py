@@ -1,0 +1,133 @@
+"""The answer in five lines, each made of figures that were measured."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from benchmarks.speed.bars import verdicts
+from benchmarks.speed.cases import (
+    BUILT_PORT,
+    COMPILED_PORT,
+    FLOOR,
+    OURS,
+    OURS_COMPILED,
+    PORT,
+    VARIANTS,
+)
+from benchmarks.speed.results import Measured, Results
+from benchmarks.speed.tables import at_sizes, number, of_group
+
+AllResults = Mapping[str, Results]
+
+
+def answer(results: AllResults) -> str:
+    """As a list; what was not measured is left out."""
+    makers = (_from_maps, _memory, _from_queries_keys, _tensorflow, _step, _promises)
+    return "\n".join(f"- {line}" for make in makers for line in make(results))
+
+
+def _from_maps(results: AllResults) -> Iterator[str]:
+    cases = at_sizes(results, "maps")
+    if not cases:
+        return
+    told = []
+    for variant in VARIANTS:
+        chosen = [one for one in cases if one.case.variant == variant]
+        told.append(f"`{variant}` {_range(_ratios(chosen, OURS, PORT))}")
+    compiled = _ratios(cases, OURS_COMPILED, COMPILED_PORT)
+    line = (
+        f"**From attention maps** the loss, forward and backward, is {', '.join(told)} times as "
+        "fast as the ten lines that people write"
+    )
+    if compiled:
+        line += f"; both under `torch.compile`, {_range(compiled)} times"
+    yield f"{line}."
+
+
+def _memory(results: AllResults) -> Iterator[str]:
+    cases = [one for one in at_sizes(results, "memory") if one.case.tokens >= 197]
+    if cases:
+        ours, port = (
+            _range(one.peaks[name] / one.found["gradient"] for one in cases if name in one.peaks)
+            for name in (OURS, PORT)
+        )
+        yield (
+            f"**Memory**: a step takes {ours} times the gradient of the student's maps, where "
+            f"those ten lines take {port} times."
+        )
+
+
+def _from_queries_keys(results: AllResults) -> Iterator[str]:
+    cases = at_sizes(results, "queries-keys")
+    if not cases:
+        return
+    line = (
+        "**From queries and keys**, without any map, it is "
+        f"{_range(_ratios(cases, OURS, BUILT_PORT))} times as fast as building both models' maps "
+        "for those lines"
+    )
+    alone = of_group(results, "memory", "queries and keys")
+    largest = max((one.case.tokens for one in alone), default=0)
+    peaks = [one.peaks[OURS] / 1e6 for one in alone if one.case.tokens == largest]
+    if peaks:
+        case = next(one.case for one in alone if one.case.tokens == largest)
+        maps = 4e-9 * case.batch * (case.teacher_heads + case.student_heads) * largest**2
+        line += (
+            f", and takes {_range(peaks)} MB at {largest} tokens, where the maps alone have "
+            f"{maps:.1f} GB"
+        )
+    yield f"{line}."
+
+
+def _tensorflow(results: AllResults) -> Iterator[str]:
+    cases = at_sizes(results, "tensorflow")
+    if cases:
+        graph, xla, eager = (
+            _range(_ratios(cases, f"{OURS}, {way}", f"{PORT}, {way}"))
+            for way in ("graph", "XLA", "eager")
+        )
+        yield (
+            f"**In TensorFlow** it is {graph} times as fast as the straightforward port in a "
+            f"graph, {xla} times under XLA, {eager} times eagerly."
+        )
+
+
+def _step(results: AllResults) -> Iterator[str]:
+    cases = list(results["step"].cases.values()) if "step" in results else []
+    if cases:
+        today, ours = (
+            _range([100 * one for one in _shares(cases, who)]) for who in ("today", OURS)
+        )
+        yield (
+            f"**Of a whole training step** the attention term takes {today} % as it is done today, "
+            f"with eager attention and its maps, and {ours} % by `Distiller`, with fused attention."
+        )
+
+
+def _promises(results: AllResults) -> Iterator[str]:
+    found = [one for one in verdicts(results) if one.found]
+    missed = [one for one in found if one.missed]
+    if found:
+        yield (
+            f"Of {len(found)} [promises](#promises) that were measured, {len(found) - len(missed)} "
+            f"are kept and {len(missed)} not."
+        )
+
+
+def _shares(cases: Iterable[Measured], who: str) -> Iterator[float]:
+    for one in cases:
+        for name, seconds in one.medians.items():
+            if name.startswith(who):
+                yield max(0.0, 1 - one.medians[FLOOR] / seconds)
+
+
+def _ratios(cases: Iterable[Measured], ours: str, other: str) -> list[float]:
+    return [
+        one.medians[other] / one.medians[ours] for one in cases if {ours, other} <= set(one.medians)
+    ]
+
+
+def _range(values: Iterable[float]) -> str:
+    found = sorted(values)
+    if not found:
+        return "(not measured)"
+    low, high = number(found[0]), number(found[-1])
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,79 @@
+"""Peak memory of one step, in a process of its own for each peer.
+
+It is forked from a process that has loaded PyTorch and done nothing, takes a step at a tiny size,
+so that what libraries load is not counted, and makes its inputs; then the peak that Linux keeps of
+a process's resident memory starts anew (``5`` into ``/proc/self/clear_refs``), and is read after
+the step (``VmHWM``). Memory comes in pages of 4 KiB, and an allocator rounds up: ``copy``, which
+takes nothing, says how exact a figure is.
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.cases import Case
+
+_STATUS, _PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def measured(case: Case, *, threads: int, **_: Any) -> dict[str, Any]:
+    """Extra bytes of each peer at its peak; ``None`` where a process died, as without memory."""
+    return {
+        "bytes": {name: peak(case, name, threads) for name in case.peers},
+        "gradient": 4 * case.batch * case.student_heads * case.tokens**2,
+    }
+
+
+def peak(case: Case, name: str, threads: int) -> int | None:
+    """Of one peer, by a new process."""
+    if not _PEAK.exists():
+        raise OSError(f"there is no {_PEAK}: peak memory is measured on Linux alone")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.speed.queries_keys"])
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=_in_a_new_process, args=(case.as_dict(), name, threads, there))
+    child.start()
+    there.close()
+    try:
+        found: int | None = here.recv()
+    except EOFError:
+        found = None
+    child.join()
+    return found
+
+
+def _in_a_new_process(values: dict[str, Any], name: str, threads: int, to: Connection) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    case = Case.of(values)
+    small = replace(case, batch=1, tokens=4, teacher_heads=3, student_heads=2)
+    make = _maker(case)
+    make(name, small)()
+    step = make(name, case)
+    if "compiled" in name:
+        step()  # a compiler's own memory is not meant
+    _PEAK.write_text("5")
+    before = _kibibytes("VmRSS")
+    step()
+    to.send(1024 * (_kibibytes("VmHWM") - before))
+
+
+def _maker(case: Case) -> Callable[[str, Case], Callable[[], object]]:
+    from benchmarks.speed import queries_keys, torch_losses
+
+    def of_maps(name: str, case: Case) -> Callable[[], object]:
+        return torch_losses.turn_of(name, case, *torch_losses.maps_of(case))
+
+    def of_queries_keys(name: str, case: Case) -> Callable[[], object]:
+        return queries_keys.turn_of(name, case, queries_keys.inputs_of(case))
+
+    return of_queries_keys if case.group == "queries and keys" else of_maps
+
+
+def _kibibytes(entry: str) -> int:
+    lines = _STATUS.read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{entry}:"))

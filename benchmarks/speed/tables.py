@@ -1,0 +1,211 @@
+"""Tables of what was measured: on a terminal and, by ``page``, in the documentation."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table as TerminalTable
+
+from benchmarks.speed.bars import Bar, Verdict, verdicts
+from benchmarks.speed.cases import FLOOR, OURS, PEERS, PORT
+from benchmarks.speed.exponents import exponents
+from benchmarks.speed.results import Measured, Results
+
+AllResults = Mapping[str, Results]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts under a title."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Without its title."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def terminal(self) -> TerminalTable:
+        """For rich."""
+        table = TerminalTable(*self.columns, title=self.title, title_justify="left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def show(results: AllResults, console: Console) -> None:
+    """Every table that there is something for."""
+    for table in tables(results):
+        if table.rows:
+            console.print(table.terminal())
+
+
+def tables(results: AllResults) -> Iterator[Table]:
+    """All of them."""
+    yield from (make(results) for make in TABLES.values())
+
+
+def times(results: AllResults, part: str) -> Table:
+    """Milliseconds of every peer at the sizes that promises are about."""
+    cases = at_sizes(results, part)
+    peers = [name for name in PEERS[part] if any(name in one.medians for one in cases)]
+    rows = []
+    for one in cases:
+        found = {name: number(1000 * seconds) for name, seconds in one.medians.items()}
+        rows.append([*_size(one), *(found.get(name, "") for name in peers)])
+    title = f"{part}: milliseconds, forward and backward"
+    return Table(title, ["loss", "batch", "tokens", *peers], rows)
+
+
+def speed_ups(results: AllResults, part: str, ours: str, others: Sequence[str]) -> Table:
+    """How many times as fast as each of the others one peer is: a row a size."""
+    rows = [
+        [*_size(one), *(_ratio(one, ours, other) for other in others)]
+        for one in at_sizes(results, part)
+        if ours in one.medians
+    ]
+    title = f"{part}: {ours}, so many times as fast as"
+    return Table(title, ["loss", "batch", "tokens", *others], rows)
+
+
+def peaks(results: AllResults) -> Table:
+    """Extra megabytes at the peak, by peer."""
+    cases = at_sizes(results, "memory")
+    peers = [name for name in PEERS["memory"] if any(name in one.peaks for one in cases)]
+    rows = [
+        [
+            *_size(one),
+            number(one.found["gradient"] / 1e6),
+            *(number(one.peaks[name] / 1e6) if name in one.peaks else "" for name in peers),
+        ]
+        for one in cases
+    ]
+    columns = ["loss", "batch", "tokens", "gradient", *peers]
+    return Table("memory: extra megabytes at the peak of a step from maps", columns, rows)
+
+
+def peaks_from_queries_keys(results: AllResults) -> Table:
+    """The same where queries and keys are given."""
+    cases = of_group(results, "memory", "queries and keys")
+    rows = []
+    for one in cases:
+        sizes = one.case.batch * (one.case.teacher_heads + one.case.student_heads)
+        maps = 4 * sizes * one.case.tokens**2
+        found = (
+            number(one.peaks[name] / 1e6) if name in one.peaks else ""
+            for name in PEERS["queries-keys"]
+        )  # fmt: skip
+        rows.append([*_size(one), number(maps / 1e6), *found])
+    columns = ["loss", "batch", "tokens", "both maps", *PEERS["queries-keys"]]
+    return Table("memory: extra megabytes from queries and keys", columns, rows)
+
+
+def grown(results: AllResults, part: str, what: str) -> Table:
+    """Fitted exponents: a row for each loss and peer, a column for each size that changes."""
+    found = list(exponents(results[part], what)) if part in results else []
+    axes = list(dict.fromkeys(one.axis for one in found))
+    by_row: dict[tuple[str, str], dict[str, str]] = {}
+    for one in found:
+        row = by_row.setdefault((one.variant, one.peer), {})
+        row[one.axis] = f"{one.slope:.2f} ± {one.error:.2f}"
+    rows = [[*key, *(row.get(axis, "") for axis in axes)] for key, row in by_row.items()]
+    return Table(f"{part}: exponents of {what}", ["loss", "peer", *axes], rows)
+
+
+def steps(results: AllResults) -> Table:
+    """Seconds of a training step, and the share that attention has of it."""
+    rows = []
+    cases = results["step"].cases.values() if "step" in results else ()
+    for one in cases:
+        medians = one.medians
+        for name, seconds in medians.items():
+            share = "" if name == FLOOR or FLOOR not in medians else (
+                f"{max(0.0, 1 - medians[FLOOR] / seconds):.0%}"
+            )  # fmt: skip
+            rows.append([
+                one.case.group, str(one.case.batch), str(one.case.tokens), name,
+                number(1000 * seconds), share,
+            ])  # fmt: skip
+    columns = ["student", "batch", "tokens", "step", "milliseconds", "share of the attention term"]
+    return Table("step: a training step", columns, rows)
+
+
+def promises(results: AllResults) -> Table:
+    """Every promise, kept or not."""
+    rows = [
+        [one.bar.promise, one.variant, _limits(one.bar), _figures(one), one.said]
+        for one in verdicts(results)
+    ]
+    return Table("promises", ["promise", "loss", "wanted", "measured", ""], rows)
+
+
+def at_sizes(results: AllResults, part: str) -> list[Measured]:
+    """Cases of the sizes that promises are about."""
+    return of_group(results, part, "sizes")
+
+
+def of_group(results: AllResults, part: str, group: str) -> list[Measured]:
+    """Cases of one group."""
+    found: Iterable[Measured] = results[part].cases.values() if part in results else ()
+    return [one for one in found if one.case.group == group]
+
+
+def _size(one: Measured) -> list[str]:
+    return [one.case.variant, str(one.case.batch), str(one.case.tokens)]
+
+
+def _ratio(one: Measured, ours: str, other: str) -> str:
+    medians = one.medians
+    return number(medians[other] / medians[ours]) if other in medians else ""
+
+
+def number(value: float) -> str:
+    """Three digits at most, none behind the point from 100 on."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _limits(bar: Bar) -> str:
+    least = "at least" if bar.unit == "times as fast" else "at most"
+    values = list(dict.fromkeys(f"{limit:g}" for limit in bar.limits.values()))
+    return f"{least} {', '.join(values)} {bar.unit}"
+
+
+def _figures(one: Verdict) -> str:
+    told = (
+        f"{value:.3g} ({tokens} tokens)" + (" ✗" if tokens in one.missed else "")
+        for tokens, value in one.found.items()
+    )
+    return ", ".join(told)
+
+
+_BESIDE = tuple(name for name in PEERS["maps"] if name != OURS)
+TABLES: dict[str, Callable[[AllResults], Table]] = {
+    "maps speed": lambda found: speed_ups(found, "maps", OURS, _BESIDE),
+    "maps times": lambda found: times(found, "maps"),
+    "maps exponents": lambda found: grown(found, "maps", "time"),
+    "memory": peaks,
+    "memory exponents": lambda found: grown(found, "memory", "memory"),
+    "queries and keys": lambda found: speed_ups(
+        found, "queries-keys", OURS, PEERS["queries-keys"][1:]
+    ),
+    "queries and keys times": lambda found: times(found, "queries-keys"),
+    "queries and keys memory": peaks_from_queries_keys,
+    "tensorflow": lambda found: tensorflow_speed_ups(found),
+    "tensorflow times": lambda found: times(found, "tensorflow"),
+    "step": steps,
+    "promises": promises,
+}
+
+
+def tensorflow_speed_ups(results: AllResults) -> Table:
+    """Ours against the port, in a graph, under XLA and eagerly."""
+    ways = ("graph", "XLA", "eager")
+    rows = [
+        [*_size(one), *(_ratio(one, f"{OURS}, {way}", f"{PORT}, {way}") for way in ways)]
+        for one in at_sizes(results, "tensorflow")
+        if all(f"{OURS}, {way}" in one.medians for way in ways)
+    ]
+    title = "tensorflow: ours, so many times as fast as the port"
+    return Table(title, ["loss", "batch", "tokens", *ways], rows)
