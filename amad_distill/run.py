@@ -33,7 +33,7 @@ from amad_distill.training import (
     training_arguments,
 )
 from amad_torch import Distiller, Suggestion, plot_alignment
-from amad_torch.distillation.attention import check_method
+from amad_torch.distillation.methods import check_method
 
 BATCHES = 8
 """So many batches are measured: of the evaluation data, or else of those to train on."""

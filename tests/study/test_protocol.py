@@ -1,11 +1,14 @@
 """The protocol as data: weights chosen as it says, stages that wait for them, paired scores."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from amad_study.protocol.condition import (
+    CONFIRMATION_SEEDS,
     SEEDS,
     TUNING_SEEDS,
     cells_of,
@@ -13,9 +16,9 @@ from amad_study.protocol.condition import (
     score_of,
     tuned_as,
 )
-from amad_study.protocol.hypotheses import HYPOTHESES, hypothesis
+from amad_study.protocol.hypotheses import HYPOTHESES, TEMPERATURES, hypothesis
 from amad_study.protocol.hypothesis import Comparison
-from amad_study.protocol.stages import QUICK_SEEDS, WEIGHTS, choose_weights, stages
+from amad_study.protocol.stages import ORDER, QUICK_SEEDS, WEIGHTS, choose_weights, stages
 from amad_study.runs.cell import Cell
 
 AMAD = condition("vl-t5", "digit-questions", "amad-kl")
@@ -37,7 +40,9 @@ def records(cells: Iterable[Cell], score: Any) -> dict[str, dict[str, Any]]:
 
 
 def tuning() -> tuple[Cell, ...]:
-    return stages({})[0].cells
+    return tuple(
+        cell for stage in stages({}) if stage.name.startswith("weights") for cell in stage.cells
+    )
 
 
 def test_the_weight_with_the_best_mean_is_chosen() -> None:
@@ -47,23 +52,29 @@ def test_the_weight_with_the_best_mean_is_chosen() -> None:
 
     found = choose_weights(records(tuning(), score))
     assert found[tuned_as(AMAD)] == 0.3
-    assert set(found.values()) == {0.3}
+    assert found[tuned_as(OTHER)] == 0.3
+    assert tuned_as(replace(AMAD, temperature=10.0)) in found
+    assert tuned_as(replace(AMAD, method="ground-truth")) not in found
     level = choose_weights(records(tuning(), lambda _: 50.0))
     assert level[tuned_as(AMAD)] == min(WEIGHTS)
 
 
 def test_no_weight_before_all_tries() -> None:
     done = records(tuning(), lambda _: 50.0)
-    last = [key for key in done if Cell.from_json(done[key]["cell"]).method == "amad-kl"][-1]
-    del done[last]
+    tries = [key for key in done if tuned_as(Cell.from_json(done[key]["cell"])) == tuned_as(AMAD)]
+    assert len(tries) == len(WEIGHTS) * len(TUNING_SEEDS)
+    del done[tries[-1]]
     assert tuned_as(AMAD) not in choose_weights(done)
     assert tuned_as(OTHER) in choose_weights(done)
 
 
 def test_stages_wait_for_weights_and_have_no_cell_twice() -> None:
-    assert not any(cell.weight for cell in stages({})[1].cells)
+    waiting = stages({})
+    assert [stage.name for stage in waiting[:3]] == ["weights for H1", "H1", "weights for H2"]
+    assert not waiting[1].cells
     plan = stages(records(tuning(), lambda cell: cell.weight))
-    assert [stage.name for stage in plan] == ["tuning", *(one.name for one in HYPOTHESES)]
+    assert [stage.name for stage in plan] == [stage.name for stage in waiting]
+    assert {item.name for item in ORDER} <= {stage.name.split(", further")[0] for stage in plan}
     keys = [cell.key for stage in plan for cell in stage.cells]
     assert len(keys) == len(set(keys))
     first = plan[1].cells
@@ -73,9 +84,10 @@ def test_stages_wait_for_weights_and_have_no_cell_twice() -> None:
 
 
 def test_every_method_has_the_same_tries() -> None:
-    tries: dict[str, list[tuple[float, int]]] = {}
+    tries: dict[str, set[tuple[float, float, int]]] = {}
     for cell in tuning():
-        tries.setdefault(tuned_as(cell), []).append((cell.weight, cell.seed))
+        told = (cell.weight, cell.output_weight, cell.seed)
+        tries.setdefault(tuned_as(cell), set()).add(told)
     assert all(len(one) == len(WEIGHTS) * len(TUNING_SEEDS) for one in tries.values())
     assert not set(TUNING_SEEDS) & set(SEEDS)
 
@@ -83,8 +95,10 @@ def test_every_method_has_the_same_tries() -> None:
 def test_the_quick_study_is_a_part_of_the_full_one() -> None:
     weights = choose_weights(records(tuning(), lambda cell: cell.weight))
     full = {cell.key for stage in stages({}, weights=weights) for cell in stage.cells}
-    quick = {cell.key for stage in stages({}, quick=True, weights=weights) for cell in stage.cells}
-    assert quick < full
+    part = [cell for stage in stages({}, quick=True, weights=weights) for cell in stage.cells]
+    assert {cell.key for cell in part} < full
+    assert {cell.teacher_seed for cell in part} == {0}
+    assert {"amad-kl", "one-to-one-kl", "mean-head-kl", "logits"} < {cell.method for cell in part}
     assert set(QUICK_SEEDS) < set(SEEDS)
 
 
@@ -113,3 +127,21 @@ def test_hypotheses_by_name() -> None:
     assert len({one.name for one in HYPOTHESES}) == len(HYPOTHESES)
     with pytest.raises(ValueError, match="name is 'H0', expected one of H1, "):
         hypothesis("H0")
+
+
+def test_the_page_says_what_the_plan_does() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "study-protocol.md").read_text()
+    told = " ".join(page.split())
+    for one in HYPOTHESES:
+        assert f"| {one.name} | {one.sentence} |" in page
+    assert f"are {SEEDS[0]} to {SEEDS[-1]}" in told
+    assert f"on the seeds {TUNING_SEEDS[0]}, {TUNING_SEEDS[1]} and {TUNING_SEEDS[2]}" in told
+    assert f"{CONFIRMATION_SEEDS[0]} to {CONFIRMATION_SEEDS[-1]}" in told
+    assert "{}, {}, {} and {:g} in units of gradient parity".format(*WEIGHTS) in told
+    quick = "{}, {}, {} and {}".format(*QUICK_SEEDS)
+    assert f"has the seeds {quick}" in told
+    usual = f"{AMAD.steps} steps of {AMAD.batch_size} examples out of {AMAD.train_examples:,}"
+    assert usual in told
+    assert f"{AMAD.teacher_steps:,} steps of 64" in told
+    assert f"({AMAD.test_examples:,} examples)" in told
+    assert all(f"{temperature:g}" in told for temperature in TEMPERATURES)

@@ -26,6 +26,7 @@ from amad_study.runs.records import (
     record_path,
     unfinished,
 )
+from amad_study.runs.remembered import ROW
 from amad_study.runs.workers import Outcome
 
 SMALL = Cell(
@@ -44,7 +45,7 @@ SMALL = Cell(
 @pytest.fixture(autouse=True)
 def small_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Teachers of few examples, which the gate lets through."""
-    monkeypatch.setattr(Cell, "train_examples", 64)
+    monkeypatch.setattr(student, "_OF_TEACHERS", 64)
     monkeypatch.setattr(student, "_VALIDATION", 8)
     monkeypatch.setattr(student, "_ON_THE_WAY", 8)
     monkeypatch.setattr("amad_study.models.teacher.run_gate", lambda *_: Gate(90, 20, 20, 4))
@@ -104,7 +105,7 @@ def test_methods_of_a_seed_are_paired(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def watch(distiller: Any, data: Any, settings: Any, *, seed: int, on_step: Any) -> None:
         weights = [one.detach().clone() for one in distiller.student.parameters()]
-        teacher = [one.detach().clone() for one in distiller.teacher.parameters()]
+        teacher = distiller.teacher.read({ROW: torch.arange(4)}).attention.maps()
         seen.setdefault("all", []).append((weights, teacher, seed))
         on_step(settings.steps, {"loss": 0.0})
 
@@ -129,6 +130,7 @@ def test_a_key_tells_every_setting() -> None:
         "student": "student-6-heads",
         "teacher": "student-6-heads",
         "layers": "last",
+        "start": "heads of the teacher",
         "parts": ("t5.encoder",),
         "last_temperature": 0.5,
     }
@@ -275,6 +277,9 @@ def test_merging_takes_what_is_new(tmp_path: Path) -> None:
         ({"weight": -1.0}, "weight is -1.0"),
         ({"temperature": 0.0}, "temperature is 0.0"),
         ({"steps": 0}, "steps is 0"),
+        ({"start": "pre-trained"}, "start is 'pre-trained', but pretraining_steps is 0"),
+        ({"start": "anywhere"}, "start is 'anywhere', expected one of drawn, "),
+        ({"method": "one-to-one-kl", "temperature": 0.1}, "one-to-one-kl has none: leave it at 1"),
     ],
 )
 def test_refusals(changed: dict[str, Any], message: str) -> None:

@@ -2,5 +2,6 @@
 
 from amad_torch.cache.building import cache_teacher
 from amad_torch.cache.reading import TeacherCache
+from amad_torch.cache.teacher_output import StoredTeacher, TeacherOutput
 
-__all__ = ["TeacherCache", "cache_teacher"]
+__all__ = ["StoredTeacher", "TeacherCache", "TeacherOutput", "cache_teacher"]

@@ -12,12 +12,12 @@ from amad_torch.cache.names import sample_names
 from amad_torch.cache.places import Padding
 from amad_torch.cache.samples import Sample, ShardFile
 from amad_torch.cache.shards import read_index, safetensors
-from amad_torch.cache.teacher_output import TeacherOutput
+from amad_torch.cache.teacher_output import StoredTeacher, TeacherOutput
 from amad_torch.cache.unpacking import StoredLayer, read_logits
 from amad_torch.capture.captured import CapturedAttention
 
 
-class TeacherCache:
+class TeacherCache(StoredTeacher):
     """What a teacher gave for its data, in place of the teacher: ``Distiller(teacher=cache, ...)``.
 
     Files are mapped to memory, so that a batch reads no more than its own samples, of layers that

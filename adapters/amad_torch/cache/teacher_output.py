@@ -1,5 +1,6 @@
 """What a teacher gives for a batch, from the model itself; a cache gives the same."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -21,6 +22,24 @@ class TeacherOutput(NamedTuple):
     attention: CapturedAttention | None
     logits: Tensor | None
     stored: Tensor | None = None
+
+
+class StoredTeacher(ABC):
+    """What stands in a teacher's place: ``Distiller`` reads from it what a teacher gives.
+
+    Attributes:
+        named_by: entries of a batch by which a sample is found.
+        index: the one of them that is no input of a model, if there is one.
+    """
+
+    named_by: tuple[str, ...]
+    index: str | None
+
+    @abstractmethod
+    def read(
+        self, batch: Mapping[str, Any], *, attention: bool = True, logits: bool = True
+    ) -> TeacherOutput:
+        """What the teacher gave for the samples of a batch, of what is wanted."""
 
 
 @torch.no_grad()

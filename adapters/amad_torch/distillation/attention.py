@@ -11,6 +11,7 @@ from amad_torch.attention.alignment import alignment_weights
 from amad_torch.capture.layer_attention import LayerAttention, both_masks
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import MatchedLayers
+from amad_torch.distillation.methods import Method, own_loss
 from amad_torch.distillation.streamed import is_streamed, streamed_alignment, streamed_loss
 from amad_torch.peers import METHODS, distillation_loss
 from amad_torch.streaming.queries_keys import attention_scores
@@ -19,26 +20,18 @@ RELATED = ("queries", "keys", "values")
 """What relations are compared of, by the methods that compare them."""
 
 
-def check_method(name: str) -> None:
-    """An error where a method is unknown, or compares what no layer attends to."""
-    check_choice("method", name, METHODS)
-    if METHODS[name].inputs == "logits":
-        raise ValueError(
-            f"method must compare layers; {name!r} compares logits, as the output part of the loss "
-            "does (output_weight, output_temperature)"
-        )
-
-
 def matched_loss(
     matched: MatchedLayers,
-    method: str,
+    method: Method,
     mask: Tensor | None,
     lengths: Lengths,
     options: Mapping[str, Any],
 ) -> Tensor:
     """The loss of one student layer against its teacher layers, a scalar: mean over samples."""
-    inputs = METHODS[method].inputs
-    return _LOSSES[inputs](matched, method, mask, lengths, options)
+    if not isinstance(method, str):
+        teacher, student = _fitted(matched, lengths)
+        return own_loss(method, teacher, student, lengths.cut(mask), **options)
+    return _LOSSES[METHODS[method].inputs](matched, method, mask, lengths, options)
 
 
 def _maps_loss(

@@ -18,6 +18,7 @@ from amad_torch.distillation.learned import (
 )
 from amad_torch.distillation.match import MatchedLayers, matched_layers
 from amad_torch.distillation.measurements import AnyDistiller
+from amad_torch.distillation.methods import has_alignment, is_amad
 from amad_torch.distillation.shares import Part
 from amad_torch.distillation.teaching import check_stored_cells
 from amad_torch.padding import has_decoder
@@ -54,7 +55,7 @@ def _loss_of(
     method = method_of(distiller, matched)
     learned = learned_of(distiller, matched, key)
     options = {**distiller.options, **matched.match.options}
-    if method.startswith("amad_"):
+    if is_amad(method):
         options = {"temperature": distiller.temperature, **options}
     if learned is not None:
         options |= {"weight": learned.weight, "bias": learned.bias}
@@ -62,7 +63,7 @@ def _loss_of(
     mask = counted_cells(matched.student, matched.match, batch, behind_encoder)
     if mask is not None:
         mask = mask.to(matched.student.device)
-    if method.startswith("amad_") and method != "amad_token":
+    if has_alignment(method):
         alignment = partial(
             matched_alignment, matched, options["temperature"], mask, distiller.lengths, learned
         )

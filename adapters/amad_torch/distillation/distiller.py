@@ -11,7 +11,6 @@ from amad_core.arguments.maps import check_temperature
 from amad_core.training.schedule import check_weight
 from amad_torch.capture.capturing import capture_attention
 from amad_torch.distillation.as_student import AsStudent
-from amad_torch.distillation.attention import check_method
 from amad_torch.distillation.attention_part import attention_part
 from amad_torch.distillation.learned import GIVE_AN_EXAMPLE, learned_for, learned_methods
 from amad_torch.distillation.lengths import Lengths
@@ -21,6 +20,7 @@ from amad_torch.distillation.match import (
     MatchedLayers,
     matched_layers,
 )
+from amad_torch.distillation.methods import Method, check_method, name_of
 from amad_torch.distillation.output import DistillationOutput
 from amad_torch.distillation.parts import output_part, samples_in, task_part
 from amad_torch.distillation.shares import Part, Step, shares_gradients
@@ -63,7 +63,9 @@ class Distiller(AsStudent):
     Args:
         teacher, student: any ``nn.Module`` that is called with the entries of a batch; or a
             ``TeacherCache`` for the teacher, whose model need not be loaded.
-        method: a key of ``METHODS`` that compares layers.
+        method: a key of ``METHODS`` that compares layers; or a loss of your own, ``loss(*,
+            teacher, student, mask, **options)`` of maps ``[B, H, Q, K]`` and the cells that count
+            ``[B, Q, K]`` (``None``: all), a scalar. The parameters of a module are trained along.
         temperature: τ of the softmax over student heads, for AMAD's variants.
         layers: which teacher layer teaches which student layer, as in ``layer_pairs``; within
             self- and cross-attention, and within each part that both models have.
@@ -110,7 +112,7 @@ class Distiller(AsStudent):
         *,
         teacher: Teacher,
         student: nn.Module,
-        method: str = "amad_kl",
+        method: Method = "amad_kl",
         temperature: float = 1.0,
         layers: GroupedLayers = "uniform",
         attention_weight: float = 1.0,
@@ -127,8 +129,9 @@ class Distiller(AsStudent):
         if not isinstance(student, nn.Module):
             raise TypeError(f"student must be a torch.nn.Module; got {student!r}")
         self.matches = [AttentionMatch(layers=layers)] if matches is None else list(matches)
-        for name in (method, *(match.method for match in self.matches if match.method)):
-            check_method(name)
+        methods = [method, *(match.method for match in self.matches if match.method)]
+        for one in methods:
+            check_method(one)
         check_temperature(temperature)
         check_temperature(output_temperature)
         for argument, weight in (
@@ -148,9 +151,13 @@ class Distiller(AsStudent):
         self._teacher = [frozen(teacher, student)]
         self.learned = nn.ModuleDict()
         """The parameters of learned losses, by pair of layers."""
-        if methods := learned_methods(self):
+        self.losses = nn.ModuleList(
+            {one: None for one in methods[1:] if isinstance(one, nn.Module) and one is not method}
+        )
+        """Losses of the user's own that are modules, of matches; the distiller's is ``method``."""
+        if learned := learned_methods(self):
             if example is None:
-                raise ValueError(f"example is missing for {methods[0]!r}: {GIVE_AN_EXAMPLE}")
+                raise ValueError(f"example is missing for {learned[0]!r}: {GIVE_AN_EXAMPLE}")
             self.learned = learned_for(self, self.matched(example))
         without_tied_copies(self)
 
@@ -266,4 +273,4 @@ class Distiller(AsStudent):
         return self
 
     def extra_repr(self) -> str:
-        return f"method={self.method!r}, temperature={self.temperature:g}"
+        return f"method={name_of(self.method)!r}, temperature={self.temperature:g}"

@@ -8,9 +8,9 @@ from torch import nn
 from amad_torch.distillation.lengths import Lengths
 from amad_torch.distillation.match import MatchedLayers
 from amad_torch.distillation.measurements import AnyDistiller
+from amad_torch.distillation.methods import Method, name_of, row_of
 from amad_torch.distillation.shares import is_shared, shares_gradients
 from amad_torch.module import AMADProjection
-from amad_torch.peers import METHODS
 
 GIVE_AN_EXAMPLE = (
     "its parameters follow from what the models attend to, and must be there before an optimizer "
@@ -19,17 +19,18 @@ GIVE_AN_EXAMPLE = (
 """What to do where parameters are missing."""
 
 
-def method_of(distiller: AnyDistiller, matched: MatchedLayers) -> str:
+def method_of(distiller: AnyDistiller, matched: MatchedLayers) -> Method:
     """By which the layers are compared."""
-    return str(matched.match.method or distiller.method)
+    method: Method = matched.match.method or distiller.method
+    return method
 
 
 def learned_methods(distiller: AnyDistiller) -> list[str]:
     """The methods with parameters of their own that the distiller compares layers by."""
     if not distiller.attention_weight:
         return []
-    names = {match.method or distiller.method for match in distiller.matches if match.weight}
-    return sorted(name for name in names if METHODS[name].learned)
+    methods = {match.method or distiller.method for match in distiller.matches if match.weight}
+    return sorted(name_of(method) for method in methods if row_of(method).learned)
 
 
 def keys_of_pairs(pairs: Sequence[MatchedLayers]) -> list[str]:
@@ -51,7 +52,7 @@ def learned_for(distiller: AnyDistiller, pairs: Sequence[MatchedLayers]) -> nn.M
     made = nn.ModuleDict()
     for pair, key in zip(pairs, keys_of_pairs(pairs), strict=True):
         method = method_of(distiller, pair)
-        if not pair.match.weight or not METHODS[method].learned:
+        if not pair.match.weight or not row_of(method).learned:
             continue
         if key in distiller.learned:
             made[key] = distiller.learned[key]
@@ -70,7 +71,7 @@ def learned_of(distiller: AnyDistiller, pair: MatchedLayers, key: str) -> nn.Mod
         ValueError: it has none though its method needs them, or maps are of another size.
     """
     method = method_of(distiller, pair)
-    if not METHODS[method].learned:
+    if not row_of(method).learned:
         return None
     if key not in distiller.learned:
         raise ValueError(
@@ -98,9 +99,12 @@ def check_gradients_are_shared(distiller: AnyDistiller) -> None:
     Raises:
         ValueError: DDP or FSDP is around the student alone.
     """
-    if len(distiller.learned) and shares_gradients(distiller) and not is_shared(distiller):
+    own = [one for one in (distiller.method, *distiller.losses) if isinstance(one, nn.Module)]
+    beside = [weight for one in (distiller.learned, *own) for weight in one.parameters()]
+    if beside and shares_gradients(distiller) and not is_shared(distiller):
+        names = learned_methods(distiller) or [name_of(one) for one in own]
         raise ValueError(
-            f"{', '.join(learned_methods(distiller))} has parameters beside the student's, whose "
+            f"{', '.join(names)} has parameters beside the student's, whose "
             "gradients must be averaged over the processes too: wrap the distiller, not the "
             "student, in DistributedDataParallel or fully_shard"
         )

@@ -10,6 +10,7 @@ from amad_core.arguments.words import check_choice
 from amad_core.training.layers import Layers, layer_pairs
 from amad_torch.capture.captured import KINDS, CapturedAttention
 from amad_torch.capture.layer_attention import LayerAttention
+from amad_torch.distillation.methods import Method
 
 GroupedLayers: TypeAlias = Layers | Sequence[tuple[Sequence[int], int]]
 """A layer map as in ``layer_pairs``, or pairs ``((teacher layers...), student layer)``."""
@@ -28,7 +29,7 @@ class AttentionMatch:
         kind: ``"self"`` or ``"cross"``; ``None``: both, each compared with its own.
         layers: as in ``layer_pairs``; or pairs whose first entry names several teacher layers,
             ``[((0, 1), 0), ((2, 3), 1)]``, whose maps are averaged.
-        method: a key of ``METHODS``; ``None``: the distiller's.
+        method: as the distiller's; ``None``: that one.
         weight: of this part, at least 0.
         tokens: which tokens count: a boolean ``[B, L]``, or the name of such a batch entry; for
             queries and keys apart a pair ``(queries, keys)`` of those, either may be ``None``.
@@ -42,7 +43,7 @@ class AttentionMatch:
     student: str | None = None
     kind: str | None = None
     layers: GroupedLayers = "uniform"
-    method: str | None = None
+    method: Method | None = None
     weight: float = 1.0
     tokens: Tensor | str | tuple[Tensor | str | None, Tensor | str | None] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

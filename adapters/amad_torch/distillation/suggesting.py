@@ -14,6 +14,7 @@ from amad_core.arguments.words import integer
 from amad_torch.distillation.layer_measurements import MeasuredLayers
 from amad_torch.distillation.learned import learned_for, learned_methods
 from amad_torch.distillation.measurements import AnyDistiller, Evenness, PartOfLoss
+from amad_torch.distillation.methods import is_amad, name_of
 from amad_torch.distillation.suggestion import Suggestion
 from amad_torch.models import as_it_was
 
@@ -82,8 +83,8 @@ def _checked(batches: Iterable[Any], at_most: int) -> list[Mapping[str, Any]]:
 def _temperature(distiller: AnyDistiller, evenness: list[Evenness]) -> tuple[float, str]:
     now = distiller.temperature
     methods = {match.method or distiller.method for match in distiller.matches}
-    if not any(method.startswith("amad_") for method in methods):
-        return now, f"kept, as {', '.join(sorted(methods))} has no alignment weights."
+    if not any(map(is_amad, methods)):
+        return now, f"kept, as {', '.join(sorted(map(name_of, methods)))} has no alignment weights."
     if all(one.largest == 1 for one in evenness):
         return now, "kept, as a student with one head has no choice of weights."
     chosen = [one for one in evenness if one.entropy <= STILL_EVEN]

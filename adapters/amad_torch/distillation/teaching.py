@@ -5,15 +5,14 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from amad_torch.cache.reading import TeacherCache
-from amad_torch.cache.teacher_output import TeacherOutput, run_teacher
+from amad_torch.cache.teacher_output import StoredTeacher, TeacherOutput, run_teacher
 from amad_torch.cache.unpacking import StoredLayer
 from amad_torch.capture.captured import CapturedAttention
 from amad_torch.capture.layer_attention import LayerAttention
 from amad_torch.models import check_apart
 from amad_torch.padding import padding_entries
 
-Teacher: TypeAlias = nn.Module | TeacherCache
+Teacher: TypeAlias = nn.Module | StoredTeacher
 
 
 def frozen(teacher: Any, student: nn.Module) -> Teacher:
@@ -23,7 +22,7 @@ def frozen(teacher: Any, student: nn.Module) -> Teacher:
         TypeError: it is no model and no cache.
         ValueError: it shares parameters with the student.
     """
-    if isinstance(teacher, TeacherCache):
+    if isinstance(teacher, StoredTeacher):
         return teacher
     if not isinstance(teacher, nn.Module):
         raise TypeError(f"teacher must be a torch.nn.Module or a TeacherCache; got {teacher!r}")
@@ -33,12 +32,12 @@ def frozen(teacher: Any, student: nn.Module) -> Teacher:
 
 def names_of_samples(teacher: Teacher) -> Sequence[str]:
     """Entries of a batch by which a cache knows samples."""
-    return teacher.named_by if isinstance(teacher, TeacherCache) else ()
+    return teacher.named_by if isinstance(teacher, StoredTeacher) else ()
 
 
 def no_input(teacher: Teacher) -> Sequence[str]:
     """Entries of a batch that are of the cache alone, and not a model's that would take any."""
-    index = teacher.index if isinstance(teacher, TeacherCache) else None
+    index = teacher.index if isinstance(teacher, StoredTeacher) else None
     return () if index is None else (index,)
 
 
@@ -48,7 +47,7 @@ def taught(
     """What the teacher gives, without autograd; it is not run for nothing."""
     if not attention and not logits:
         return TeacherOutput(None, None)
-    if isinstance(teacher, TeacherCache):
+    if isinstance(teacher, StoredTeacher):
         return teacher.read(batch, attention=attention, logits=logits)
     return run_teacher(teacher, batch, attention=attention)
 

@@ -40,7 +40,9 @@ SIZES: Mapping[str, Mapping[str, ModelSize]] = {
         "teacher": ModelSize(64, 8, 16, 128, encoder_layers=3, decoder_layers=2),
         "student-3-heads": ModelSize(36, 3, 12, 72, encoder_layers=2, decoder_layers=1),
         "student-6-heads": ModelSize(36, 6, 12, 72, encoder_layers=2, decoder_layers=1),
-        "student-3-wide-heads": ModelSize(36, 3, 40, 72, encoder_layers=2, decoder_layers=1),
+        "student-3-heads-of-24": ModelSize(36, 3, 24, 72, encoder_layers=2, decoder_layers=1),
+        "student-3-heads-of-40": ModelSize(36, 3, 40, 72, encoder_layers=2, decoder_layers=1),
+        "student-3-of-8-heads": ModelSize(64, 3, 16, 128, encoder_layers=2, decoder_layers=1),
         "base": ModelSize(768, 12, 64, 3072, encoder_layers=12, decoder_layers=12),
     },
     "blip": {
@@ -52,7 +54,8 @@ SIZES: Mapping[str, Mapping[str, ModelSize]] = {
         ),
     },
 }
-"""By family and name; `base` has the widths and layers of T5-base and of BLIP-base."""
+"""By family and name; `student-3-of-8-heads` fits a part of the teacher,
+`base` has the widths and layers of T5-base and of BLIP-base."""
 
 
 def size_of(family: str, name: str) -> ModelSize:

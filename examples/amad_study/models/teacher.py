@@ -18,6 +18,7 @@ from amad_study.models.size import ModelSize
 from amad_study.models.training import TrainingSettings, train
 from amad_study.models.workbench import Workbench
 
+PRETRAINING_SCENES = 20_000
 _TRAINING = TrainingSettings(steps=3000, learning_rate=2e-3)
 
 
@@ -37,7 +38,7 @@ class TeacherRecipe:
     seed: int = 0
     training: TrainingSettings = _TRAINING
     pretraining: TrainingSettings | None = None
-    pretraining_scenes: int = 20_000
+    pretraining_scenes: int = PRETRAINING_SCENES
 
     def as_json(self) -> dict[str, Any]:
         """All settings."""

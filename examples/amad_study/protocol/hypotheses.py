@@ -6,20 +6,31 @@ from amad_study.protocol.condition import condition
 from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
 from amad_study.runs.cell import Cell
 
-TASKS = (("vl-t5", "digit-questions"),)
+TASKS = (
+    ("vl-t5", "digit-questions"),
+    ("vl-t5", "digit-translation"),
+    ("vl-t5", "digit-captions"),
+)
 """Family and task, in the order in which they run."""
 
+TEMPERATURES = (0.1, 0.3, 3.0, 10.0)
+"""Of AMAD's weights, beside 1: from nearly best match to nearly the mean map."""
 
-def _against(other: str, *, score: str = "main", **settings: Any) -> tuple[Comparison, ...]:
+PRETRAINED = {"pretraining_steps": 2000}
+"""Of a teacher that matched pictures and captions before it learned its task."""
+
+
+def _against(
+    other: str, tasks: tuple[tuple[str, str], ...] = TASKS, **settings: Any
+) -> tuple[Comparison, ...]:
     """AMAD by KL minus another method, on every task."""
     return tuple(
         Comparison(
             f"{family}, {task}",
             condition(family, task, "amad-kl", **settings),
             condition(family, task, other, **settings),
-            score,
         )
-        for family, task in TASKS
+        for family, task in tasks
     )
 
 
@@ -27,16 +38,22 @@ def _questions(method: str, **settings: Any) -> Cell:
     return condition("vl-t5", "digit-questions", method, **settings)
 
 
+def _on_questions(label: str, first: str, second: str, **settings: Any) -> Comparison:
+    return Comparison(label, _questions(first, **settings), _questions(second, **settings))
+
+
 HYPOTHESES = (
     Hypothesis(
         "H1",
         "AMAD beats one-to-one with the same divergence.",
         _against("one-to-one-kl"),
+        quick=True,
     ),
     Hypothesis(
         "H2",
         "AMAD beats best match with the same divergence.",
         _against("best-match-kl"),
+        quick=True,
     ),
     Hypothesis(
         "H3",
@@ -52,6 +69,7 @@ HYPOTHESES = (
         ),
         Judged.CONTRAST,
         expected=-1,
+        quick=True,
     ),
     Hypothesis(
         "H4",
@@ -59,6 +77,132 @@ HYPOTHESES = (
         _against("one-to-one-kl"),
         Judged.SPREAD,
         expected=-1,
+        quick=True,
+    ),
+    Hypothesis(
+        "H5",
+        "With a student that begins as a part of its teacher, one-to-one is better than AMAD.",
+        (
+            _on_questions(
+                "vl-t5, heads of the teacher",
+                "one-to-one-kl",
+                "amad-kl",
+                student="student-3-of-8-heads",
+                start="heads of the teacher",
+            ),
+        ),
+        quick=True,
+    ),
+    Hypothesis(
+        "H6",
+        "What AMAD is behind the mean map shrinks with the width of the student's heads.",
+        tuple(
+            _on_questions(label, "amad-kl", "mean-head-kl", student=student)
+            for label, student in (
+                ("vl-t5, 3 heads of 12", "student-3-heads"),
+                ("vl-t5, 3 heads of 24", "student-3-heads-of-24"),
+                ("vl-t5, 3 heads of 40", "student-3-heads-of-40"),
+            )
+        ),
+        Judged.CONTRAST,
+        quick=True,
+    ),
+    Hypothesis(
+        "H6b",
+        "At equal width of all heads together, AMAD is better with 3 heads than with 6.",
+        (
+            Comparison(
+                "vl-t5, 3 heads of 24 minus 6 of 12",
+                _questions("amad-kl", student="student-3-heads-of-24"),
+                _questions("amad-kl", student="student-6-heads"),
+            ),
+        ),
+    ),
+    Hypothesis(
+        "H7",
+        "A temperature between best match and the mean map beats the mean map.",
+        (
+            *(
+                Comparison(
+                    f"vl-t5, temperature {temperature:g}",
+                    _questions("amad-kl", temperature=temperature),
+                    _questions("mean-head-kl"),
+                )
+                for temperature in TEMPERATURES
+            ),
+            Comparison(
+                "vl-t5, temperature from 10 to 0.1",
+                _questions("amad-kl", temperature=10.0, last_temperature=0.1),
+                _questions("mean-head-kl"),
+            ),
+            Comparison(
+                "vl-t5, temperature learned",
+                _questions("amad-kl-learned-temperature"),
+                _questions("mean-head-kl"),
+            ),
+        ),
+        quick=True,
+    ),
+    Hypothesis(
+        "H8",
+        "AMAD is better without the cells of sinks.",
+        (_on_questions("vl-t5", "amad-kl-without-sinks", "amad-kl"),),
+    ),
+    Hypothesis(
+        "H9",
+        "From a teacher with multimodal pre-training AMAD makes up for a student's lack of it, "
+        "more than one-to-one does.",
+        (
+            _on_questions("vl-t5, AMAD minus one-to-one", "amad-kl", "one-to-one-kl", **PRETRAINED),
+            Comparison(
+                "vl-t5, AMAD minus ground truth with pre-training of the student",
+                _questions("amad-kl", **PRETRAINED),
+                _questions("ground-truth", start="pre-trained", **PRETRAINED),
+            ),
+        ),
+    ),
+    Hypothesis(
+        "H10",
+        "What AMAD gains over ground truth is less with more steps.",
+        tuple(
+            _on_questions(f"vl-t5, {steps} steps", "amad-kl", "ground-truth", steps=steps)
+            for steps in (150, 600, 2400)
+        ),
+        Judged.CONTRAST,
+        expected=-1,
+    ),
+    Hypothesis(
+        "H10b",
+        "What AMAD gains over ground truth is less with more examples.",
+        tuple(
+            _on_questions(f"vl-t5, {examples} examples", "amad-kl", "ground-truth", **settings)
+            for examples, settings in ((500, {"train_examples": 500}), (4000, {}))
+        ),
+        Judged.CONTRAST,
+        expected=-1,
+    ),
+    Hypothesis(
+        "H11",
+        "It is the alignment that helps: AMAD beats itself with weights that are permuted, equal, "
+        "or not learned through.",
+        tuple(
+            _on_questions(f"vl-t5, {control}", "amad-kl", f"amad-kl-{control}")
+            for control in ("permuted", "uniform", "detached")
+        ),
+    ),
+    Hypothesis(
+        "H12",
+        "AMAD gains the more on one-to-one, the more alike the teacher's heads are.",
+        _against("one-to-one-kl"),
+        Judged.CORRELATION,
+    ),
+    Hypothesis(
+        "H13",
+        "H1 to H3 hold with another map of layers.",
+        tuple(
+            _on_questions(f"vl-t5, first layers, {other}", "amad-kl", other, layers="first")
+            for other in ("one-to-one-kl", "best-match-kl", "mean-head-kl")
+        ),
     ),
 )
 

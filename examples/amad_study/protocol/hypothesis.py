@@ -1,6 +1,5 @@
 """A hypothesis: a sentence, the comparisons that count for it, and how they are judged."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,6 +13,10 @@ class Judged(Enum):
     EACH = "each comparison: paired differences over seeds"
     CONTRAST = "the last comparison's paired differences minus those of the first"
     SPREAD = "each comparison: the ratio of standard deviations over seeds, by Levene's test"
+    CORRELATION = (
+        "all comparisons together: the correlation of a seed's difference with how alike the heads "
+        "of its teacher are (the mean of `teacher` over pairs of layers in a record's `heads`)"
+    )
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Hypothesis:
         sentence: what it says.
         comparisons: that count for it.
         judged: how.
-        expected: the sign of the difference if it is true: 1, -1, or 0 for no difference.
+        expected: the sign of the difference if it is true: 1 or -1.
+        quick: whether the quick study has it.
     """
 
     name: str
@@ -65,9 +69,13 @@ class Hypothesis:
     comparisons: tuple[Comparison, ...]
     judged: Judged = Judged.EACH
     expected: int = 1
+    quick: bool = False
 
-    def cells(self, weights: Weights, seeds: Sequence[int] | None = None) -> Iterator[Cell]:
-        """Every cell that its comparisons need, of all their seeds or of some."""
-        for one in self.comparisons:
-            for condition in (one.first, one.second):
-                yield from cells_of(condition, weights, one.seeds if seeds is None else seeds)
+    @property
+    def conditions(self) -> tuple[Cell, ...]:
+        """Every condition that its comparisons need, each once."""
+        return tuple(
+            dict.fromkeys(
+                condition for one in self.comparisons for condition in (one.first, one.second)
+            )
+        )

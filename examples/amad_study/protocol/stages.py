@@ -5,16 +5,20 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from amad_study.protocol.condition import (
+    SEEDS,
     TUNING_SEEDS,
     Records,
     Weights,
     at_seed,
+    cells_of,
     condition,
     is_tuned,
     tuned_as,
     with_weight,
 )
-from amad_study.protocol.hypotheses import HYPOTHESES
+from amad_study.protocol.hypotheses import HYPOTHESES, TASKS
+from amad_study.protocol.hypothesis import Hypothesis
+from amad_study.protocol.tables import TABLES, Table
 from amad_study.runs.cell import Cell
 
 WEIGHTS = (0.03, 0.1, 0.3, 1.0)
@@ -26,15 +30,23 @@ OUTPUT_WEIGHTS = (0.1, 0.3, 1.0, 3.0)
 QUICK_SEEDS = (102, 105, 108, 111)
 """The seeds of the quick study: a part of those that count, all of one teacher."""
 
+ORDER: tuple[Hypothesis | Table, ...] = (
+    *HYPOTHESES[:4],
+    TABLES[0],
+    *HYPOTHESES[4:],
+    *TABLES[1:],
+)
+"""What counts most comes first; of each item first what is asked on the first of `TASKS`."""
+
 
 @dataclass(frozen=True)
 class Stage:
     """Some cells that are run together.
 
     Attributes:
-        name: `"tuning"`, or that of a hypothesis.
+        name: of a hypothesis or table, `"weights for ..."` before it.
         question: what they are run for.
-        cells: in order; of later stages none, as long as the weights they need are not chosen.
+        cells: in order; none, as long as the weights that they need are not chosen.
     """
 
     name: str
@@ -49,7 +61,9 @@ def choose_weights(records: Records) -> dict[str, float]:
     means the smaller weight is taken.
     """
     chosen: dict[str, float] = {}
-    for one in _tuned():
+    for one in {tuned_as(cell): _usual(cell) for cell in _every_condition()}.values():
+        if not is_tuned(one):
+            continue
         means: dict[float, float] = {}
         for weight in _tries(one):
             tries = [at_seed(with_weight(one, weight), seed).key for seed in TUNING_SEEDS]
@@ -63,52 +77,73 @@ def choose_weights(records: Records) -> dict[str, float]:
 def stages(records: Records, *, quick: bool = False, weights: Weights | None = None) -> list[Stage]:
     """The whole plan as far as it is known; call it again when a stage is done.
 
+    There are the same stages at every call, and no cell is in two.
+
     Args:
         records: of the cells that are finished.
         quick: the part of the cells that the quick study has. It takes its weights as they are.
         weights: chosen before; by default from the records.
     """
     chosen = choose_weights(records) if weights is None else weights
-    seeds = QUICK_SEEDS if quick else None
-    tuning = () if quick else tuple(_tuning())
-    found = [Stage("tuning", "Which weight suits each method?", tuning)]
-    done = {cell.key for cell in tuning}
-    for one in HYPOTHESES:
-        cells = _new(one.cells(chosen, seeds), done)
-        found.append(Stage(one.name, one.sentence, cells))
+    found: list[Stage] = []
+    done: set[str] = set()
+    for first, end in ((True, ""), (False, ", further tasks")):
+        for item in ORDER:
+            conditions = [one for one in item.conditions if _is_first(one) == first]
+            if not conditions or (quick and not (first and item.quick)):
+                continue
+            tries = _new(_tuning(conditions), done)
+            if tries and not quick:
+                question = f"Which weights suit the methods of {item.name}?"
+                found.append(Stage(f"weights for {item.name}{end}", question, tries))
+            seeds = QUICK_SEEDS if quick else SEEDS
+            cells = [cell for one in conditions for cell in cells_of(one, chosen, seeds)]
+            found.append(Stage(f"{item.name}{end}", _question(item), _in_pairs(_new(cells, done))))
     return found
 
 
+def _is_first(cell: Cell) -> bool:
+    return (cell.family, cell.task) == TASKS[0]
+
+
+def _question(item: Hypothesis | Table) -> str:
+    return item.sentence if isinstance(item, Hypothesis) else item.question
+
+
+def _every_condition() -> Iterable[Cell]:
+    for item in ORDER:
+        yield from item.conditions
+
+
 def _new(cells: Iterable[Cell], done: set[str]) -> tuple[Cell, ...]:
-    """Cells that no earlier stage has, each once, seed by seed so that pairs end together."""
+    """Cells that no earlier stage has, each once."""
     once = {cell.key: cell for cell in cells if cell.key not in done}
     done |= set(once)
-    return tuple(sorted(once.values(), key=lambda cell: cell.seed))
+    return tuple(once.values())
 
 
-def _tuning() -> Iterable[Cell]:
-    for one in _tuned():
-        for seed in TUNING_SEEDS:
-            for weight in _tries(one):
-                yield at_seed(with_weight(one, weight), seed)
+def _in_pairs(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """Seed by seed, so that what is compared ends together."""
+    return tuple(sorted(cells, key=lambda cell: cell.seed))
 
 
-def _tuned() -> list[Cell]:
-    """What weights are chosen for, once for each family: on questions, all else as usual."""
-    once: dict[str, Cell] = {}
-    for one in HYPOTHESES:
-        for comparison in one.comparisons:
-            for cell in (comparison.first, comparison.second):
-                if is_tuned(cell):
-                    usual = condition(
-                        cell.family,
-                        "digit-questions",
-                        cell.method,
-                        temperature=cell.temperature,
-                        last_temperature=cell.last_temperature,
-                    )
-                    once[tuned_as(cell)] = usual
-    return list(once.values())
+def _tuning(conditions: Iterable[Cell]) -> Iterable[Cell]:
+    for one in conditions:
+        if is_tuned(one):
+            for seed in TUNING_SEEDS:
+                for weight in _tries(one):
+                    yield at_seed(with_weight(_usual(one), weight), seed)
+
+
+def _usual(cell: Cell) -> Cell:
+    """What its weight is chosen on: questions, and all else as usual."""
+    return condition(
+        cell.family,
+        "digit-questions",
+        cell.method,
+        temperature=cell.temperature,
+        last_temperature=cell.last_temperature,
+    )
 
 
 def _tries(cell: Cell) -> Sequence[float]:

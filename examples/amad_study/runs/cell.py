@@ -10,6 +10,8 @@ from amad_study.models.teacher import TeacherRecipe
 from amad_study.models.training import TrainingSettings
 from amad_study.runs.methods import METHODS
 
+STARTS = ("drawn", "heads of the teacher", "pre-trained")
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -31,6 +33,8 @@ class Cell:
         last_temperature: at the end, gone to in equal ratios; `None`: as at the beginning.
         layers: a layer map by its name.
         parts: paths below which attention is compared; none: all.
+        start: `"drawn"`; `"heads of the teacher"`: the student begins as a part of it;
+            `"pre-trained"`: on other scenes, as long as its teacher was.
         train_examples, test_examples: how many there are.
         steps, batch_size, learning_rate: of the student's training.
 
@@ -45,7 +49,7 @@ class Cell:
     teacher: str = "teacher"
     student: str = "student-3-heads"
     teacher_seed: int = 0
-    teacher_steps: int = 3000
+    teacher_steps: int = 2000
     pretraining_steps: int = 0
     weight: float = 1.0
     output_weight: float = 1.0
@@ -53,26 +57,38 @@ class Cell:
     last_temperature: float | None = None
     layers: str = "uniform"
     parts: tuple[str, ...] = ()
-    train_examples: int = 12_000
+    start: str = "drawn"
+    train_examples: int = 4_000
     test_examples: int = 1_000
     steps: int = 600
-    batch_size: int = 64
+    batch_size: int = 48
     learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
         size_of(self.family, self.teacher), size_of(self.family, self.student)
         if self.method not in METHODS:
             raise ValueError(f"method is {self.method!r}, expected one of {', '.join(METHODS)}")
+        if self.start not in STARTS:
+            raise ValueError(f"start is {self.start!r}, expected one of {', '.join(STARTS)}")
         for name in ("weight", "output_weight", "seed", "teacher_seed", "pretraining_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
+        if self.start == "pre-trained" and not self.pretraining_steps:
+            raise ValueError("start is 'pre-trained', but pretraining_steps is 0")
         for name in ("temperature", "last_temperature"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}, expected more than 0")
+        if not METHODS[self.method].has_temperature and self.temperature_is_set:
+            raise ValueError(f"temperature is set, but {self.method} has none: leave it at 1")
         for name in ("train_examples", "test_examples", "teacher_steps", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+    @property
+    def temperature_is_set(self) -> bool:
+        """Whether it is another than AMAD's own, or changes."""
+        return self.temperature != 1 or self.last_temperature is not None
 
     def as_json(self) -> dict[str, Any]:
         """Every setting, as `from_json` takes it."""
@@ -106,13 +122,17 @@ class Cell:
     @property
     def teacher_recipe(self) -> TeacherRecipe:
         """How its teacher comes about."""
-        before = TrainingSettings(steps=self.pretraining_steps or 1, learning_rate=2e-3)
         return TeacherRecipe(
             size=size_of(self.family, self.teacher),
             seed=self.teacher_seed,
             training=TrainingSettings(steps=self.teacher_steps, learning_rate=2e-3),
-            pretraining=before if self.pretraining_steps else None,
+            pretraining=self.pretraining if self.pretraining_steps else None,
         )
+
+    @property
+    def pretraining(self) -> TrainingSettings:
+        """How models learn from other scenes, where they do."""
+        return TrainingSettings(steps=self.pretraining_steps, learning_rate=2e-3)
 
     @property
     def training(self) -> TrainingSettings:

@@ -8,7 +8,11 @@ from typing import Any
 from torch import nn
 
 from amad_study.models.batches import Batch
+from amad_study.runs import losses
+from amad_study.runs.losses import MapsLoss
 from amad_torch import AttentionMatch, Distiller
+from amad_torch.distillation.teaching import Teacher
+from amad_torch.peers import METHODS as LIBRARY
 
 RELATION_HEADS = 4
 """Into so many heads MiniLMv2's relations are cut, whatever heads a model has."""
@@ -19,33 +23,70 @@ class Method:
     """One way of teaching.
 
     Attributes:
-        attention: the library's name of the attention loss; `None`: attention is not taught.
+        attention: the library's name of the attention loss, or a loss of maps, or a class of
+            such, of which every distiller has its own; `None`: attention is not taught.
         output: whether the teacher's answers are, where a cell gives them a weight.
         options: further keywords of the attention loss.
     """
 
-    attention: str | None = None
+    attention: str | MapsLoss | type[nn.Module] | None = None
     output: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def has_temperature(self) -> bool:
+        """Whether a cell's temperature does anything."""
+        return isinstance(self.attention, str) and self.attention.startswith("amad_")
+
+    @property
+    def can_be_remembered(self) -> bool:
+        """Whether the teacher's maps and answers are all that it learns from."""
+        if isinstance(self.attention, str):
+            of_maps = LIBRARY[self.attention].inputs == "maps"
+            return of_maps and self.attention != "squeezing_heads"
+        return self.output
+
+    def loss(self) -> str | MapsLoss:
+        """As a distiller takes it; a name where attention is not taught."""
+        if isinstance(self.attention, type):
+            made: MapsLoss = self.attention()
+            return made
+        return self.attention or "amad_kl"
+
+
+_PEERS: Mapping[str, str | MapsLoss] = {
+    f"{pairing}-{divergence}": f"{name}_{divergence}"
+    for pairing, name in (
+        ("one-to-one", "one_to_one"),
+        ("mean-head", "mean_head"),
+        ("best-match", "best_match"),
+    )
+    for divergence in ("mse", "kl")
+} | {
+    "one-to-one-js": losses.one_to_one_js,
+    "mean-head-js": losses.mean_head_js,
+    "best-match-js": losses.best_match_js,
+    "grouped-means-kl": losses.grouped_means_kl,
+    "align-to-distill": "align_to_distill",
+    "squeezing-heads": "squeezing_heads",
+}
+
+_AMAD: Mapping[str, str | MapsLoss | type[nn.Module]] = {
+    "amad-mse": "amad_mse",
+    "amad-kl": "amad_kl",
+    "amad-js": "amad_js",
+    "amad-kl-without-sinks": losses.amad_kl_without_sinks,
+    "amad-kl-learned-temperature": losses.LearnedTemperature,
+    "amad-kl-detached": losses.AMADWithWeights(losses.detached),
+    "amad-kl-permuted": losses.AMADWithWeights(losses.permuted),
+    "amad-kl-uniform": losses.AMADWithWeights(losses.uniform),
+}
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "ground-truth": Method(output=False),
         "logits": Method(),
-        **{
-            f"{pairing}-{divergence}": Method(f"{name}_{divergence}")
-            for pairing, name in (
-                ("one-to-one", "one_to_one"),
-                ("mean-head", "mean_head"),
-                ("best-match", "best_match"),
-                ("amad", "amad"),
-            )
-            for divergence in ("mse", "kl")
-        },
-        "amad-js": Method("amad_js"),
-        "align-to-distill": Method("align_to_distill"),
-        "squeezing-heads": Method("squeezing_heads"),
+        **{name: Method(loss) for name, loss in {**_PEERS, **_AMAD}.items()},
         "minilmv2-relation": Method(
             "minilmv2_relation", options={"relation_heads": RELATION_HEADS}
         ),
@@ -57,7 +98,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 def make_distiller(
     name: str,
     *,
-    teacher: nn.Module,
+    teacher: Teacher,
     student: nn.Module,
     example: Batch,
     attention_weight: float = 1.0,
@@ -71,7 +112,7 @@ def make_distiller(
 
     Args:
         name: a key of `METHODS`.
-        teacher, student: of one family.
+        teacher, student: of one family; or what remembers the teacher.
         example: a batch, for methods with parameters of their own.
         attention_weight, output_weight: 0 where the method does not teach it.
         output_temperature: of the softened answers.
@@ -88,7 +129,7 @@ def make_distiller(
     return Distiller(
         teacher=teacher,
         student=student,
-        method=method.attention or "amad_kl",
+        method=method.loss(),
         attention_weight=attention_weight if method.attention else 0.0,
         output_weight=output_weight if method.output else 0.0,
         output_temperature=output_temperature,

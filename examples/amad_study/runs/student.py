@@ -10,21 +10,27 @@ from torch import nn
 
 from amad_study.data.catalogue import load_task
 from amad_study.data.sizes import Sizes
-from amad_study.models.batches import rows
+from amad_study.models.batches import Batch, rows
 from amad_study.models.heads import with_heads_in_order
+from amad_study.models.inheritance import begin_as_part_of
+from amad_study.models.pretraining import pretrained_model
 from amad_study.models.size import size_of
-from amad_study.models.teacher import teacher_for
+from amad_study.models.teacher import PRETRAINING_SCENES, teacher_for
 from amad_study.models.training import train
 from amad_study.models.workbench import Workbench
 from amad_study.runs.cell import Cell
 from amad_study.runs.looks import gradient_parity, look_at_heads
 from amad_study.runs.methods import METHODS, make_distiller
+from amad_study.runs.remembered import RememberedTeacher, with_rows
+from amad_torch import Distiller
+from amad_torch.distillation.teaching import Teacher
 
 CURVE_POINTS = 12
 """So often is a student judged on the way, at equal distances; 25 % and 50 % are among them."""
 
 _TASK_SEED = 0
 _VALIDATION = 500
+_OF_TEACHERS = 12_000
 _ON_THE_WAY = 200
 
 
@@ -41,12 +47,12 @@ def bench_for(cell: Cell) -> Workbench:
 
 
 def teacher_of(cell: Cell, folder: Path) -> nn.Module:
-    """The cell's teacher, kept in the folder; of all training examples, whatever the student has.
+    """The cell's teacher, kept in the folder; of 12,000 examples, however many the student has.
 
     Raises:
         GateError: it does not use the picture, or is not good enough.
     """
-    bench = bench_of(cell.task, cell.family, Cell.train_examples, cell.test_examples)
+    bench = bench_of(cell.task, cell.family, _OF_TEACHERS, cell.test_examples)
     return teacher_for(bench, cell.teacher_recipe, folder)[0]
 
 
@@ -68,29 +74,23 @@ def run_cell(cell: Cell, teachers: Path) -> dict[str, Any]:
         FloatingPointError: the loss is no finite number.
     """
     torch.set_num_threads(1)
+    started = time.process_time()
     bench = bench_for(cell)
     teacher = with_heads_in_order(teacher_of(cell, teachers), cell.seed)
-    student = bench.new_model(size_of(cell.family, cell.student), cell.seed)
-    fixed = rows(bench.train, slice(0, cell.batch_size))
-    with torch.random.fork_rng():
-        torch.manual_seed(cell.seed)  # for losses with parameters of their own
-        distiller = make_distiller(
-            cell.method,
-            teacher=teacher,
-            student=student,
-            example=fixed,
-            output_weight=cell.output_weight,
-            temperature=cell.temperature,
-            layers=cell.layers,
-            parts=cell.parts,
-        )
+    student = _new_student(cell, bench, teacher)
+    data = with_rows(bench.train)
+    fixed = rows(data, slice(0, cell.batch_size))
+    distiller = _distiller(cell, teacher, student, fixed)
+    if METHODS[cell.method].can_be_remembered:
+        compared = [one.path for pair in distiller.matched(fixed) for one in pair.teacher]
+        remembered = RememberedTeacher(teacher, bench.train, compared)
+        distiller = _distiller(cell, remembered, student, fixed)
     parity = gradient_parity(distiller, fixed) if METHODS[cell.method].attention else 0.0
     distiller.attention_weight = cell.weight * parity
     before = look_at_heads(distiller, fixed)
     judged_at = {round(cell.steps * point / CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)}
     curve: list[tuple[int, float]] = []
     late: list[dict[str, float]] = []
-    started = time.process_time()
 
     def after(step: int, losses: dict[str, float]) -> None:
         distiller.temperature = cell.temperature_after(step)
@@ -100,7 +100,7 @@ def run_cell(cell: Cell, teachers: Path) -> dict[str, Any]:
             scores = bench.scores(student, bench.task.validation, _ON_THE_WAY)
             curve.append((step, scores[bench.task.main_score]))
 
-    train(distiller, bench.train, cell.training, seed=cell.seed, on_step=after)
+    train(distiller, data, cell.training, seed=cell.seed, on_step=after)
     seconds = time.process_time() - started
     return {
         "cell": cell.as_json(),
@@ -113,3 +113,30 @@ def run_cell(cell: Cell, teachers: Path) -> dict[str, Any]:
         "seconds": seconds,
         "torch": torch.__version__,
     }
+
+
+def _new_student(cell: Cell, bench: Workbench, teacher: nn.Module) -> nn.Module:
+    size = size_of(cell.family, cell.student)
+    if cell.start == "pre-trained":
+        return pretrained_model(
+            bench, size, cell.pretraining, scenes=PRETRAINING_SCENES, seed=cell.seed
+        )
+    student = bench.new_model(size, cell.seed)
+    if cell.start == "heads of the teacher":
+        begin_as_part_of(student, teacher, cell.layers)
+    return student
+
+
+def _distiller(cell: Cell, teacher: Teacher, student: nn.Module, example: Batch) -> Distiller:
+    with torch.random.fork_rng():
+        torch.manual_seed(cell.seed)  # for losses with parameters of their own
+        return make_distiller(
+            cell.method,
+            teacher=teacher,
+            student=student,
+            example=example,
+            output_weight=cell.output_weight,
+            temperature=cell.temperature,
+            layers=cell.layers,
+            parts=cell.parts,
+        )
