@@ -74,6 +74,7 @@ bench-cache: $(VENV)/dev-installed  ## Measure what a teacher cache saves and co
 
 bench-speed: $(VENV)/dev-installed  ## Measure speed and memory of the losses beside their peers (15 minutes)
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed.page
 
 bench-gpu: $(VENV)/dev-installed  ## Measure the kernels on a GPU (refuses without one)
 	$(BIN)/python -m benchmarks.gpu

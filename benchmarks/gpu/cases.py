@@ -45,7 +45,7 @@ def cases(*, tiny: bool) -> Iterator[tuple[str, Callable[[], Turns]]]:
 
 
 def from_maps(variant: str, sizes: dict[str, int], *, tiny: bool) -> Turns:
-    """At the one size that a promise is about."""
+    """At the one size that a target is about."""
     device, tokens = ("cpu", sizes["tokens"]) if tiny else ("cuda", sizes["tokens"])
     teacher, student = (
         torch.randn(sizes["batch"], sizes[side], tokens, tokens, device=device)

@@ -67,5 +67,6 @@ def exponents(results: Results, what: str) -> Iterator[Exponent]:
                 points = [[math.log(one) for one in each[start:]] for each in (sizes, values)]
                 if len(points[0]) >= 3:
                     fit = linregress(*points)
-                    found = float(fit.slope), float(fit.stderr)
+                    exact = len(set(points[1])) == 1  # a line through points that are all alike
+                    found = float(fit.slope), 0.0 if exact else float(fit.stderr)
                     yield Exponent(what, variant, axis, peer, *found, len(points[0]))

@@ -8,7 +8,9 @@ takes nothing, says how exact a figure is.
 """
 
 import multiprocessing
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +22,7 @@ _STATUS, _PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def measured(case: Case, *, threads: int, **_: Any) -> dict[str, Any]:
-    """Extra bytes of each peer at its peak; ``None`` where a process died, as without memory."""
+    """Extra bytes of each peer at its peak; ``None`` where the system ended it, short of memory."""
     return {
         "bytes": {name: peak(case, name, threads) for name in case.peers},
         "gradient": 4 * case.batch * case.student_heads * case.tokens**2,
@@ -37,11 +39,12 @@ def peak(case: Case, name: str, threads: int) -> int | None:
     child = context.Process(target=_in_a_new_process, args=(case.as_dict(), name, threads, there))
     child.start()
     there.close()
-    try:
-        found: int | None = here.recv()
-    except EOFError:
-        found = None
+    found: int | None = None
+    with suppress(EOFError):
+        found = here.recv()
     child.join()
+    if found is None and child.exitcode != -signal.SIGKILL:
+        raise RuntimeError(f"{name}: the process that measures it ended with {child.exitcode}")
     return found
 
 
@@ -52,10 +55,9 @@ def _in_a_new_process(values: dict[str, Any], name: str, threads: int, to: Conne
     case = Case.of(values)
     small = replace(case, batch=1, tokens=4, teacher_heads=3, student_heads=2)
     make = _maker(case)
-    make(name, small)()
     step = make(name, case)
-    if "compiled" in name:
-        step()  # a compiler's own memory is not meant
+    # A compiler's own memory is not meant either, and it compiles for the size at hand.
+    (step if "compiled" in name else make(name, small))()
     _PEAK.write_text("5")
     before = _kibibytes("VmRSS")
     step()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from amad_core.files import write_atomically
-from benchmarks.speed.answer import answer
+from benchmarks.speed.answer import answer, missed
 from benchmarks.speed.machine import ROOT
 from benchmarks.speed.results import Results, read_all
 from benchmarks.speed.tables import TABLES, Table
@@ -51,6 +51,7 @@ def blocks(results: Mapping[str, Results]) -> dict[str, Callable[[], str]]:
 
     return {
         "answer": lambda: answer(results),
+        "missed": lambda: missed(results),
         "machine": lambda: machine(results),
         **{name: table(make) for name, make in TABLES.items()},
     }

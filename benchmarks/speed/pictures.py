@@ -1,7 +1,5 @@
 """Pictures of what was measured. Okabe and Ito's colours can be told apart with any vision."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +21,7 @@ from benchmarks.speed.cases import (
 )
 from benchmarks.speed.exponents import series, size, sweep
 from benchmarks.speed.plans import FULL
-from benchmarks.speed.results import Measured, Results
+from benchmarks.speed.results import SHOWN_IN, Measured, Results, digest
 
 AllResults = Mapping[str, Results]
 
@@ -162,30 +160,24 @@ def _legend(figure: Any, areas: Any) -> None:
     )  # fmt: skip
 
 
-PICTURES: dict[str, tuple[tuple[str, ...], Callable[[AllResults], Any]]] = {
-    "speed-time": (("maps",), lambda found: sweeps(found["maps"], "time")),
-    "speed-memory": (("memory",), lambda found: sweeps(found["memory"], "memory")),
-    "speed-queries-keys": (("queries-keys", "memory"), from_queries_keys),
-    "speed-step": (("step",), lambda found: training_steps(found["step"])),
+PICTURES: dict[str, Callable[[AllResults], Any]] = {
+    "speed-time": lambda found: sweeps(found["maps"], "time"),
+    "speed-memory": lambda found: sweeps(found["memory"], "memory"),
+    "speed-queries-keys": from_queries_keys,
+    "speed-step": lambda found: training_steps(found["step"]),
 }
-"""By file name: the parts that it needs, and what draws it."""
-
-
-def digest(results: AllResults, parts: tuple[str, ...]) -> str:
-    """Of the figures that a picture shows: it is written into its file."""
-    told = json.dumps([results[part].text() for part in parts])
-    return hashlib.sha256(told.encode()).hexdigest()
+"""By file name, what draws it; ``results.SHOWN_IN`` has what it draws."""
 
 
 def draw(results: AllResults, folder: Path) -> list[str]:
     """Write every picture that there are results for; their names."""
     drawn = []
-    for name, (parts, make) in PICTURES.items():
+    for name, make in PICTURES.items():
+        parts = SHOWN_IN[name]
         if set(parts) <= set(results):
             content = BytesIO()
-            make(results).savefig(
-                content, format="png", dpi=110, metadata={"Source": digest(results, parts)}
-            )
+            metadata = {"Source": digest(results, parts)}
+            make(results).savefig(content, format="png", dpi=110, metadata=metadata)
             write_atomically(folder / f"{name}.png", content.getvalue())
             drawn.append(name)
     return drawn

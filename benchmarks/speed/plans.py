@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.speed.cases import COMPILED_PORT, OURS, OURS_COMPILED, PEERS, VARIANTS, Case
+from benchmarks.speed.cases import COMPILED_PORT, OURS, OURS_COMPILED, PARTS, PEERS, VARIANTS, Case
 
 BatchByTokens = Mapping[int, int]
+
+SHOWN = VARIANTS[:2]
+"""Those of which there are pictures: one without a mixture, and one with."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,9 @@ class Plan:
         memory: batch sizes by tokens of the loss from queries and keys beside its peers.
         alone: likewise, where maps are too large to be built.
         compiled: the variants for which peers are compiled.
-        seconds, fewest, most: a case is measured for so long, in so many rounds at least and most.
-        swept: the same, seconds and fewest rounds, for each point of a sweep.
-        tiny: for models too small to say anything but that they run.
+        seconds, fewest, most: a case of a part is measured for so long, in so many rounds at least
+            and at most.
+        swept: seconds, for each point of a sweep.
     """
 
     sizes: Mapping[str, BatchByTokens]
@@ -31,17 +34,15 @@ class Plan:
     memory: BatchByTokens
     alone: BatchByTokens
     compiled: Sequence[str]
-    seconds: float
+    seconds: Mapping[str, float]
     fewest: int
     most: int
-    swept: tuple[float, int]
-    tiny: bool = False
+    swept: float
 
     def effort(self, case: Case) -> dict[str, float]:
         """How long a case is measured, for ``timing.interleaved``."""
-        swept = case.group in self.sweeps
-        seconds, fewest = self.swept if swept else (self.seconds, self.fewest)
-        return {"seconds": seconds, "fewest": fewest, "most": self.most}
+        seconds = self.swept if case.group in self.sweeps else self.seconds.get(case.part, 0)
+        return {"seconds": seconds, "fewest": self.fewest, "most": self.most}
 
     def cases(self, part: str) -> list[Case]:
         """Those of a part, in order."""
@@ -56,8 +57,8 @@ class Plan:
     def _peaks(self, part: str) -> Iterator[Case]:
         yield from self.at_sizes(part, self.sizes["maps"], VARIANTS)
         yield from self._swept(part, [name for name in PEERS[part] if name != COMPILED_PORT])
-        yield from self.from_queries_keys(self.memory, VARIANTS[:2], PEERS["queries-keys"])
-        yield from self.from_queries_keys(self.alone, VARIANTS, (OURS,))
+        yield from self.from_queries_keys(self.memory, SHOWN, PEERS["queries-keys"])
+        yield from self.from_queries_keys(self.alone, SHOWN, (OURS,))
 
     def from_queries_keys(
         self, batches: BatchByTokens, variants: Sequence[str], peers: tuple[str, ...]
@@ -79,10 +80,12 @@ class Plan:
         for variant in variants:
             for tokens, batch in batches.items():
                 peers = self._peers(PEERS[part], variant)
+                if part == "memory" and variant not in SHOWN:  # a compiler takes its time
+                    peers = tuple(name for name in peers if name != COMPILED_PORT)
                 yield Case(part, "sizes", variant, batch, tokens, peers)
 
     def _swept(self, part: str, peers: Sequence[str]) -> Iterator[Case]:
-        for variant in VARIANTS[:2]:
+        for variant in SHOWN:
             chosen = self._peers(peers, variant)
             for axis, (values, others) in self.sweeps.items():
                 sizes: dict[str, Any] = dict(others)
@@ -111,10 +114,10 @@ FULL = Plan(
     memory={512: 1, 1024: 1, 2048: 1},
     alone={4096: 1, 8192: 1},
     compiled=VARIANTS,
-    seconds=3,
-    fewest=5,
+    seconds={"maps": 4, "queries-keys": 3, "tensorflow": 3, "step": 6},
+    fewest=3,
     most=30,
-    swept=(0.7, 3),
+    swept=0.7,
 )
 
 QUICK = Plan(
@@ -133,10 +136,10 @@ QUICK = Plan(
     memory={512: 1},
     alone={1024: 1},
     compiled=("mse",),
-    seconds=0.5,
+    seconds=dict.fromkeys(PARTS, 0.5),
     fewest=3,
     most=10,
-    swept=(0.2, 3),
+    swept=0.2,
 )
 
 TINY = Plan(
@@ -151,11 +154,10 @@ TINY = Plan(
     memory={6: 1},
     alone={8: 1},
     compiled=(),
-    seconds=0,
+    seconds={},
     fewest=2,
     most=2,
-    swept=(0, 1),
-    tiny=True,
+    swept=0,
 )
 """Sizes of which times say nothing: to see that everything runs."""
 

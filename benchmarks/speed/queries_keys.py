@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from amad_torch import QueriesKeys, amad_loss_from_queries_and_keys
 from amad_torch.streaming.queries_keys import attention_maps
 from benchmarks.speed.cases import ATTENTION, BUILT, BUILT_PORT, OURS, Case
-from benchmarks.speed.timing import Turn, interleaved
+from benchmarks.speed.timing import Turn, first, interleaved
 from benchmarks.speed.torch_losses import ours, port
 
 SIZE = 64
@@ -25,9 +25,14 @@ def measured(case: Case, *, threads: int, **effort: Any) -> dict[str, Any]:
     torch.set_num_threads(threads)
     both = inputs_of(case)
     turns = {name: turn_of(name, case, both) for name in case.peers}
+    gradients = first(turns)
     found: dict[str, Any] = {"seconds": interleaved(turns, **effort)}
     if {OURS, BUILT_PORT} <= set(turns):
-        found["errors"] = {OURS: _distance(turns[OURS], turns[BUILT_PORT], both[1])}
+        mine, port = (
+            torch.cat([one.flatten() for one in gradients[name]]).double()
+            for name in (OURS, BUILT_PORT)
+        )
+        found["errors"] = {OURS: float((mine - port).norm() / port.norm())}
     return found
 
 
@@ -48,7 +53,7 @@ def inputs_of(case: Case) -> Pair:
 
 
 def turn_of(name: str, case: Case, both: Pair) -> Turn:
-    """One forward and one backward pass of a peer."""
+    """One forward and one backward pass of a peer, which gives the student's gradients."""
     losses: dict[str, Callable[[], Tensor]] = {
         OURS: partial(
             amad_loss_from_queries_and_keys, teacher=both[0], student=both[1], variant=case.variant
@@ -60,10 +65,13 @@ def turn_of(name: str, case: Case, both: Pair) -> Turn:
     if name not in losses:
         raise ValueError(f"no peer of the loss from queries and keys is called {name!r}")
 
-    def step() -> None:
-        for leaf in (both[1].queries, both[1].keys):
-            leaf.grad = None
+    def step() -> list[Tensor]:
         losses[name]().backward()  # type: ignore[no-untyped-call]
+        leaves = both[1].queries, both[1].keys
+        found = [leaf.grad for leaf in leaves if leaf.grad is not None]
+        for leaf in leaves:
+            leaf.grad = None
+        return found
 
     return step
 
@@ -84,13 +92,3 @@ def _attention(both: Pair) -> Tensor:
 
 def _fused(one: QueriesKeys) -> Tensor:
     return scaled_dot_product_attention(one.queries, one.keys, one.keys, is_causal=one.causal)
-
-
-def _distance(one: Turn, other: Turn, student: QueriesKeys) -> float:
-    """Of two gradients, over the length of the second."""
-    found = []
-    for turn in (one, other):
-        turn()
-        leaves = [student.queries.grad, student.keys.grad]
-        found.append(torch.cat([leaf.flatten() for leaf in leaves if leaf is not None]).double())
-    return float((found[0] - found[1]).norm() / found[1].norm())

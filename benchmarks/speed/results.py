@@ -4,6 +4,7 @@ While a part is measured its file is called ``maps.unfinished.json``; it takes t
 ``maps.json`` when every case is there.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,3 +122,18 @@ def finish(folder: Path, results: Results, plan: Sequence[Case]) -> None:
         ordered.cases[case.name] = results.cases[case.name]
     write_atomically(finished(folder, results.part), ordered.text())
     unfinished(folder, results.part).unlink(missing_ok=True)
+
+
+SHOWN_IN = {
+    "speed-time": ("maps",),
+    "speed-memory": ("memory",),
+    "speed-queries-keys": ("queries-keys", "memory"),
+    "speed-step": ("step",),
+}
+"""By file name of a picture: the parts of which it shows figures."""
+
+
+def digest(results: Mapping[str, Results], parts: Sequence[str]) -> str:
+    """Of the figures of a picture: written into its file, it tells whether they are these."""
+    told = "".join(results[part].text() for part in parts)
+    return hashlib.sha256(told.encode()).hexdigest()

@@ -20,7 +20,7 @@ from torch.nn.functional import kl_div
 from amad_torch import Distiller
 from benchmarks.speed.cases import FLOOR, Case
 from benchmarks.speed.models import Batch, attention, model_and_batch
-from benchmarks.speed.timing import interleaved
+from benchmarks.speed.timing import first, interleaved
 from benchmarks.speed.torch_losses import port
 
 TEMPERATURE = 2.0
@@ -31,12 +31,12 @@ def measured(case: Case, *, threads: int, **effort: Any) -> dict[str, Any]:
     """Seconds of each peer, and how far our first losses are from today's."""
     torch.set_num_threads(threads)
     turns = {name: turn_of(name, case) for name in case.peers}
-    first = {name: float(turn()) for name, turn in turns.items()}
+    losses = first(turns)
     found: dict[str, Any] = {"seconds": interleaved(turns, **effort)}
     found["errors"] = {
-        name: abs(value / first[f"today, {variant}"] - 1)
-        for name, value in first.items()
-        if (variant := name.removeprefix("ours, ")) != name and f"today, {variant}" in first
+        name: abs(float(value / losses[f"today, {variant}"]) - 1)
+        for name, value in losses.items()
+        if (variant := name.removeprefix("ours, ")) != name and f"today, {variant}" in losses
     }
     return found
 

@@ -48,7 +48,7 @@ def tables(results: AllResults) -> Iterator[Table]:
 
 
 def times(results: AllResults, part: str) -> Table:
-    """Milliseconds of every peer at the sizes that promises are about."""
+    """Milliseconds of every peer at the sizes that targets are about."""
     cases = at_sizes(results, part)
     peers = [name for name in PEERS[part] if any(name in one.medians for one in cases)]
     rows = []
@@ -78,7 +78,7 @@ def peaks(results: AllResults) -> Table:
         [
             *_size(one),
             number(one.found["gradient"] / 1e6),
-            *(number(one.peaks[name] / 1e6) if name in one.peaks else "" for name in peers),
+            *(_megabytes(one, name) for name in peers),
         ]
         for one in cases
     ]
@@ -93,10 +93,7 @@ def peaks_from_queries_keys(results: AllResults) -> Table:
     for one in cases:
         sizes = one.case.batch * (one.case.teacher_heads + one.case.student_heads)
         maps = 4 * sizes * one.case.tokens**2
-        found = (
-            number(one.peaks[name] / 1e6) if name in one.peaks else ""
-            for name in PEERS["queries-keys"]
-        )  # fmt: skip
+        found = (_megabytes(one, name) for name in PEERS["queries-keys"])
         rows.append([*_size(one), number(maps / 1e6), *found])
     columns = ["loss", "batch", "tokens", "both maps", *PEERS["queries-keys"]]
     return Table("memory: extra megabytes from queries and keys", columns, rows)
@@ -132,17 +129,23 @@ def steps(results: AllResults) -> Table:
     return Table("step: a training step", columns, rows)
 
 
-def promises(results: AllResults) -> Table:
-    """Every promise, kept or not."""
+def targets(results: AllResults) -> Table:
+    """Every target, met or not."""
     rows = [
-        [one.bar.promise, one.variant, _limits(one.bar), _figures(one), one.said]
+        [
+            one.bar.target,
+            one.variant,
+            limits(one.bar, one.bar.limits),
+            figures(one, one.found),
+            one.said,
+        ]
         for one in verdicts(results)
     ]
-    return Table("promises", ["promise", "loss", "wanted", "measured", ""], rows)
+    return Table("targets", ["target", "loss", "wanted", "measured", ""], rows)
 
 
 def at_sizes(results: AllResults, part: str) -> list[Measured]:
-    """Cases of the sizes that promises are about."""
+    """Cases of the sizes that targets are about."""
     return of_group(results, part, "sizes")
 
 
@@ -161,23 +164,36 @@ def _ratio(one: Measured, ours: str, other: str) -> str:
     return number(medians[other] / medians[ours]) if other in medians else ""
 
 
+def _megabytes(one: Measured, peer: str) -> str:
+    """Nothing where it was not measured."""
+    if peer in one.peaks:
+        return number(one.peaks[peer] / 1e6)
+    return "did not fit" if peer in one.found["bytes"] else ""
+
+
 def number(value: float) -> str:
     """Three digits at most, none behind the point from 100 on."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _limits(bar: Bar) -> str:
+def limits(bar: Bar, tokens: Iterable[int]) -> str:
+    """What is wanted, at each of these numbers of tokens where that differs."""
     least = "at least" if bar.unit == "times as fast" else "at most"
-    values = list(dict.fromkeys(f"{limit:g}" for limit in bar.limits.values()))
-    return f"{least} {', '.join(values)} {bar.unit}"
+    wanted = {count: f"{bar.limits[count]:g}" for count in tokens}
+    if set(wanted.values()) == {"1"} and bar.unit == "times as fast":
+        return "at least as fast"
+    if len(set(wanted.values())) == 1:
+        return f"{least} {next(iter(wanted.values()))} {bar.unit}"
+    told = ", ".join(f"{limit} ({count} tokens)" for count, limit in wanted.items())
+    return f"{least} {told} {bar.unit}"
 
 
-def _figures(one: Verdict) -> str:
-    told = (
-        f"{value:.3g} ({tokens} tokens)" + (" ✗" if tokens in one.missed else "")
-        for tokens, value in one.found.items()
+def figures(one: Verdict, tokens: Iterable[int]) -> str:
+    """What was measured at these numbers of tokens."""
+    return ", ".join(
+        f"{one.found[count]:.3g} ({count} tokens)" + (" ✗" if count in one.missed else "")
+        for count in tokens
     )
-    return ", ".join(told)
 
 
 _BESIDE = tuple(name for name in PEERS["maps"] if name != OURS)
@@ -195,7 +211,7 @@ TABLES: dict[str, Callable[[AllResults], Table]] = {
     "tensorflow": lambda found: tensorflow_speed_ups(found),
     "tensorflow times": lambda found: times(found, "tensorflow"),
     "step": steps,
-    "promises": promises,
+    "targets": targets,
 }
 
 

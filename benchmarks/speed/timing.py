@@ -2,11 +2,17 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
-Turn = Callable[[], object]
+Turn = Callable[[], Any]
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 """``processor`` counts this process's own seconds: for a machine that has other work."""
+
+
+def first(turns: Mapping[str, Turn]) -> dict[str, Any]:
+    """What each peer's first turn gives, which is not timed."""
+    return {name: turn() for name, turn in turns.items()}
 
 
 def interleaved(
@@ -14,11 +20,9 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Seconds of each turn of each peer, by rounds in which everybody has one.
 
-    Each has had a turn before that is not counted: it compiles, traces and takes memory. Every
-    round starts with another peer.
+    Every round starts with another peer. Each has had a turn before, that compiles, traces and
+    takes memory (``first``).
     """
-    for turn in turns.values():
-        turn()
     now = CLOCKS[clock]
     times: dict[str, list[float]] = {name: [] for name in turns}
     order = list(turns)

@@ -18,6 +18,7 @@ from benchmarks.speed.cases import (
     PORT,
     Case,
 )
+from benchmarks.speed.timing import Turn
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -126,17 +127,19 @@ def _maps(batch: int, heads: int, tokens: int) -> Tensor:
     return cells.div_(cells.sum(dim=-1, keepdim=True))
 
 
-def turn_of(name: str, case: Case, teacher: Tensor, student: Tensor) -> Callable[[], object]:
-    """One forward and one backward pass of a peer; a copy of both inputs for ``copy``."""
+def turn_of(name: str, case: Case, teacher: Tensor, student: Tensor) -> Turn:
+    """One forward and one backward pass of a peer, which gives the student's gradient.
+
+    A copy of both inputs for ``copy``.
+    """
     if name == "copy":
         rooms = torch.zeros_like(teacher), torch.zeros_like(student)
         return lambda: (rooms[0].copy_(teacher), rooms[1].copy_(student.detach()))
     loss = loss_of(name, case)
 
-    def step() -> Tensor:
-        student.grad = None
-        value = loss(teacher, student)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value.detach()
+    def step() -> Tensor | None:
+        loss(teacher, student).backward()  # type: ignore[no-untyped-call]
+        gradient, student.grad = student.grad, None
+        return gradient
 
     return step

@@ -24,7 +24,7 @@ def speed(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.thin(len(PARTS))
-@pytest.mark.parametrize("part", sorted(PARTS, key=lambda part: part != "memory"))
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_is_measured_to_its_end(part: str, tmp_path: Path) -> None:
     done = speed("--tiny", "--only", part, "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr[-3000:]

@@ -16,7 +16,7 @@ from amad_torch.streaming.loss import (
 WORTHWHILE = 2**23
 """From so many cells of both models' maps on nothing is slower without them; below, maps are small.
 
-Measured by benchmarks/speed_queries_keys.py, see docs/speed.md.
+Measured by benchmarks/speed, see docs/speed.md.
 """
 
 _OPTIONS = {"temperature", "eps", "check_values"}
