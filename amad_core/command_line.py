@@ -1,7 +1,7 @@
 """The ``amad`` command: verify a port, exchange vectors, and what other packages add to it.
 
 A package adds a command with an entry point in the group ``amad.commands``: a function that typer
-can turn into one.
+can turn into one, or a ``typer.Typer`` with commands of its own.
 """
 
 import sys
@@ -57,7 +57,11 @@ def main() -> None:
     app.command("verify")(verify)
     app.add_typer(vectors_app, name="vectors")
     for entry in entry_points(group="amad.commands"):
-        app.command(entry.name)(entry.load())
+        command = entry.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=entry.name)
+        else:
+            app.command(entry.name)(command)
     app()
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from amad_study.analysis.statistics import (
     cohens_d,
+    correlation,
     holm,
     mean_interval,
     paired_differences,
@@ -97,6 +98,11 @@ def test_slopes_and_ranks_in_closed_form() -> None:
     assert found == pytest.approx(1 - 6 * 2 / (5 * 24))
     t = found * math.sqrt(3 / (1 - found**2))
     assert p == pytest.approx(2 * stats.t.sf(t, 3))
+    assert correlation([10, 20, 30, 40, 50], ranks) == pytest.approx((found, p))
+    assert correlation([1, 2, 3], [2, 2, 2]) == (0, 1)
+    assert (
+        correlation([1, 2, 4, 8], [1, 1, 1, 9])[0] > rank_correlation([1, 2, 4, 8], [1, 1, 1, 9])[0]
+    )
 
 
 def test_the_error_of_a_family_stays_below_its_level() -> None:

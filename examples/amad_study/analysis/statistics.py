@@ -178,13 +178,31 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     Source: Spearman (1904), The proof and measurement of association between two things,
     American Journal of Psychology 15.
     """
-    one, other = _checked("x", x, fewest=3), _checked("y", y, fewest=3)
-    if len(one) != len(other):
-        raise ValueError(f"x has {len(one)} values and y {len(other)}, expected as many")
+    one, other = _alike(x, y)
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0, 1.0
     found = stats.spearmanr(one, other)
     return float(found.statistic), float(found.pvalue)
+
+
+def correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Pearson's correlation, and p, two-sided, of none; 0 and 1 where a side is constant.
+
+    Source: Pearson (1895), Note on regression and inheritance in the case of two parents,
+    Proceedings of the Royal Society 58; p by the exact distribution for normal variables.
+    """
+    one, other = _alike(x, y)
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0, 1.0
+    found = stats.pearsonr(one, other)
+    return float(found.statistic), float(found.pvalue)
+
+
+def _alike(x: Sequence[float], y: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    one, other = _checked("x", x, fewest=3), _checked("y", y, fewest=3)
+    if len(one) != len(other):
+        raise ValueError(f"x has {len(one)} values and y {len(other)}, expected as many")
+    return one, other
 
 
 def _checked(name: str, values: Sequence[float], fewest: int) -> np.ndarray:

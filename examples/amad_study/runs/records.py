@@ -25,17 +25,27 @@ def read_records(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         DamagedRecordError: a file that is no record, or of another cell than its name says.
     """
-    return {path.stem: _read(path) for path in sorted((folder / "cells").glob("*.json"))}
+    found = {}
+    for path in sorted((folder / "cells").glob("*.json")):
+        record = read_record(path)
+        if (key := Cell.from_json(record["cell"]).key) != path.stem:
+            raise DamagedRecordError(f"{path} holds the record of {key}: rename or delete it")
+        found[path.stem] = record
+    return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """One record, whatever its file is called.
+
+    Raises:
+        DamagedRecordError: a file that is no record.
+        OSError: no file.
+    """
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        key = Cell.from_json(record["cell"]).key
+        Cell.from_json(record["cell"])
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedRecordError(f"{path} is no record of a cell ({error}): delete it") from None
-    if key != path.stem:
-        raise DamagedRecordError(f"{path} holds the record of {key}: rename or delete it")
     return record
 
 

@@ -1,6 +1,7 @@
 """One cell, from its teacher to its scores."""
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,16 @@ def teacher_of(cell: Cell, folder: Path) -> nn.Module:
     return teacher_for(bench, cell.teacher_recipe, folder)[0]
 
 
-def run_cell(cell: Cell, teachers: Path) -> dict[str, Any]:
+def run_cell(
+    cell: Cell, teachers: Path, *, watch: Callable[[nn.Module, str], None] | None = None
+) -> dict[str, Any]:
     """Train and judge the student of a cell.
 
     Args:
         cell: all settings.
         teachers: the folder of the teachers.
+        watch: called with the student, `"before"` and `"after"` training; it leaves both as they
+            are.
 
     Returns:
         what is kept of it, as JSON: `cell`; `curve`, pairs of steps and the main score on 200
@@ -88,6 +93,8 @@ def run_cell(cell: Cell, teachers: Path) -> dict[str, Any]:
     parity = gradient_parity(distiller, fixed) if METHODS[cell.method].attention else 0.0
     distiller.attention_weight = cell.weight * parity
     before = look_at_heads(distiller, fixed)
+    if watch is not None:
+        watch(student, "before")
     judged_at = {round(cell.steps * point / CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)}
     curve: list[tuple[int, float]] = []
     late: list[dict[str, float]] = []
@@ -102,6 +109,8 @@ def run_cell(cell: Cell, teachers: Path) -> dict[str, Any]:
 
     train(distiller, data, cell.training, seed=cell.seed, on_step=after)
     seconds = time.process_time() - started
+    if watch is not None:
+        watch(student, "after")
     return {
         "cell": cell.as_json(),
         "main score": bench.task.main_score,

@@ -1,0 +1,83 @@
+"""Conditions of the plan that counts: what each is called, its cells, and what they scored."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from statistics import fmean, stdev
+from typing import Any
+
+from amad_study.protocol.condition import CONFIRMATION_SEEDS, SEEDS, Records, condition, score_of
+from amad_study.runs.cell import Cell
+
+_APART = ("family", "task", "method", "seed", "teacher_seed", "weight", "output_weight")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A condition with all its seeds.
+
+    Attributes:
+        cell: of the first seed; all else is the same for every seed.
+        records: of the seeds that were run, by seed.
+        missing: seeds that were not.
+    """
+
+    cell: Cell
+    records: dict[int, dict[str, Any]]
+    missing: tuple[int, ...]
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Main scores by seed."""
+        return {seed: score_of(record) for seed, record in self.records.items()}
+
+    @property
+    def mean(self) -> float | None:
+        """Of the scores."""
+        return fmean(self.scores.values()) if self.records else None
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the scores."""
+        return stdev(self.scores.values()) if len(self.records) > 1 else None
+
+    @property
+    def settings(self) -> str:
+        """What is not as usual, in words; empty for the usual."""
+        return unusual(self.cell)
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing but family, task and method sets it apart."""
+        return not self.settings
+
+
+def unusual(cell: Cell) -> str:
+    """Settings that are not as in an ordinary condition, in words."""
+    usual = condition(cell.family, cell.task, cell.method)
+    told = []
+    for field in fields(cell):
+        value = getattr(cell, field.name)
+        if field.name not in _APART and value != getattr(usual, field.name):
+            told.append(f"{field.name.replace('_', ' ')} {value}")
+    return ", ".join(told)
+
+
+def rows_of(cells: Iterable[Cell], records: Records) -> list[Row]:
+    """The conditions that cells of counted seeds belong to, in order."""
+    counted = {*SEEDS, *CONFIRMATION_SEEDS}
+    found: dict[Cell, dict[int, Cell]] = {}
+    for cell in cells:
+        if cell.seed in counted:
+            found.setdefault(replace(cell, seed=0, teacher_seed=0), {})[cell.seed] = cell
+    return [
+        Row(
+            next(iter(by_seed.values())),
+            {
+                seed: dict(records[cell.key])
+                for seed, cell in sorted(by_seed.items())
+                if cell.key in records
+            },
+            tuple(seed for seed, cell in sorted(by_seed.items()) if cell.key not in records),
+        )
+        for by_seed in found.values()
+    ]

@@ -1,0 +1,65 @@
+"""What records hold for a comparison: pairs, and every seed that is missing or does not pair."""
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from amad_study.protocol.condition import Records, Weights, cells_of, score_of
+from amad_study.protocol.hypothesis import Comparison
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of one comparison.
+
+    Attributes:
+        comparison: whose.
+        first, second: scores by seed, of the seeds that pair.
+        likeness: by seed, how alike the heads of the teacher are: mean cosine between different
+            heads of a layer, over pairs of layers.
+        missing: seeds of which a cell has not been run.
+        unpaired: seeds whose two cells had different teachers, as happens where records of
+            machines that trained their own are merged seed by seed; they do not count.
+    """
+
+    comparison: Comparison
+    first: dict[int, float]
+    second: dict[int, float]
+    likeness: dict[int, float]
+    missing: tuple[int, ...]
+    unpaired: tuple[int, ...]
+
+    @property
+    def differences(self) -> dict[int, float]:
+        """First minus second, by seed."""
+        return {seed: score - self.second[seed] for seed, score in self.first.items()}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed of the protocol counts."""
+        return not self.missing and not self.unpaired
+
+
+def evidence_of(comparison: Comparison, records: Records, weights: Weights) -> Evidence:
+    """Sort the seeds of a comparison into pairs, missing and unpaired."""
+    cells: list[dict[int, str]] = [
+        {cell.seed: cell.key for cell in cells_of(side, weights, comparison.seeds)}
+        for side in (comparison.first, comparison.second)
+    ]  # without cells as long as a weight is not chosen
+    first, second, likeness = {}, {}, {}
+    missing, unpaired = [], []
+    for seed in comparison.seeds:
+        one, other = (side.get(seed, "") for side in cells)
+        if one not in records or other not in records:
+            missing.append(seed)
+        elif _teacher(records, one) != _teacher(records, other):
+            unpaired.append(seed)
+        else:
+            first[seed] = score_of(records[one], comparison.score)
+            second[seed] = score_of(records[other], comparison.score)
+            layers = records[one]["heads"]["before"].values()
+            likeness[seed] = fmean(layer["teacher"] for layer in layers)
+    return Evidence(comparison, first, second, likeness, tuple(missing), tuple(unpaired))
+
+
+def _teacher(records: Records, key: str) -> str:
+    return str(records[key].get("run", {}).get("teacher", {}).get("sha256", ""))

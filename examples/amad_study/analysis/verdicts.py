@@ -1,0 +1,116 @@
+"""A verdict for every hypothesis, in cautious words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amad_study.analysis.findings import AHEAD, BEHIND, INCOMPLETE, NOT_RUN, Finding
+from amad_study.protocol.hypothesis import Hypothesis, Judged
+
+SPREAD_BOUND = 0.5
+"""A hypothesis about spreads says "at most half"."""
+
+SUPPORTED, CONTRADICTED, MIXED = "supported", "contradicted", "mixed"
+NO_VERDICT, UNDECIDED = "not complete", "undecided"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one hypothesis.
+
+    Attributes:
+        name, sentence: of the hypothesis.
+        judged: how.
+        word: `"supported"`, `"contradicted"`, `"mixed"`, `"undecided"` or `"not complete"`.
+        explanation: a sentence with the numbers.
+    """
+
+    name: str
+    sentence: str
+    judged: str
+    word: str
+    explanation: str
+
+
+def verdict(hypothesis: Hypothesis, findings: Sequence[Finding]) -> Verdict:
+    """The verdict on a hypothesis from those of its findings that are tested."""
+    findings = [one for one in findings if one.tested]
+    word = _word(hypothesis, findings)
+    return Verdict(
+        hypothesis.name,
+        hypothesis.sentence,
+        hypothesis.judged.value,
+        word,
+        _explanation(hypothesis, findings, word),
+    )
+
+
+def _word(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
+    if any(one.word in (INCOMPLETE, NOT_RUN) for one in findings):
+        return NO_VERDICT
+    supported = sum(_supports(hypothesis, one) for one in findings)
+    contradicted = sum(_contradicts(hypothesis, one) for one in findings)
+    if supported == len(findings):
+        return SUPPORTED
+    if contradicted == len(findings):
+        return CONTRADICTED
+    if supported or contradicted:
+        return MIXED
+    return UNDECIDED
+
+
+def _supports(hypothesis: Hypothesis, finding: Finding) -> bool:
+    if hypothesis.judged is Judged.SPREAD and finding.spread and hypothesis.expected < 0:
+        return finding.word == BEHIND and finding.spread[0] <= SPREAD_BOUND
+    return finding.word == (AHEAD if hypothesis.expected > 0 else BEHIND)
+
+
+def _contradicts(hypothesis: Hypothesis, finding: Finding) -> bool:
+    return finding.word == (BEHIND if hypothesis.expected > 0 else AHEAD)
+
+
+def _explanation(hypothesis: Hypothesis, findings: Sequence[Finding], word: str) -> str:
+    if word == NO_VERDICT:
+        pairs = sum(len(one.differences) for one in findings)
+        planned = sum(one.planned for one in findings)
+        return f"{pairs} of {planned} pairs of students are there; no verdict before all are."
+    return _counts(hypothesis, findings) + _range(hypothesis, findings)
+
+
+def _counts(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
+    if len(findings) == 1:
+        return ""
+    supported = sum(_supports(hypothesis, one) for one in findings)
+    contradicted = sum(_contradicts(hypothesis, one) for one in findings)
+    told = [
+        f"{name} in {number}"
+        for number, name in (
+            (supported, SUPPORTED),
+            (contradicted, CONTRADICTED),
+            (len(findings) - supported - contradicted, UNDECIDED),
+        )
+        if number
+    ]
+    if len(told) == 1:
+        return f"{told[0].partition(' ')[0].capitalize()} in all {len(findings)} comparisons. "
+    return f"Of {len(findings)} comparisons {', '.join(told)}. "
+
+
+def _range(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
+    several = "s" * (len(findings) > 1)
+    if hypothesis.judged is Judged.SPREAD:
+        ratios = [one.spread[0] for one in findings if one.spread]
+        return f"Ratio{several} of spreads {_from_to(ratios, '.2f')}."
+    if hypothesis.judged is Judged.CORRELATION:
+        found = [one.correlation[0] for one in findings if one.correlation]
+        return f"Correlation {_from_to(found, '+.2f')}.".replace("-", "−")
+    paired = [one.paired for one in findings if one.paired]
+    low, high = min(one.low for one in paired), max(one.high for one in paired)
+    return (
+        f"Mean difference{several} {_from_to([one.mean for one in paired], '+.1f')} points, "
+        f"confidence interval{several} from {low:+.1f} to {high:+.1f}."
+    ).replace("-", "−")
+
+
+def _from_to(values: Sequence[float], form: str) -> str:
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"from {low} to {high}"

@@ -1,0 +1,86 @@
+"""Paired differences: a dot for every seed, the mean, and its confidence interval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from markupsafe import Markup
+
+from amad_study.report.charts.drawing import (
+    WIDTH,
+    dot,
+    element,
+    line,
+    scale_around,
+    svg,
+    text,
+    tick_label,
+)
+
+_ROW, _LINE = 46, 17
+_FITS = 44
+"""So many letters of label and note stand in one line."""
+
+_LEFT, _RIGHT = 12, WIDTH - 12
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row.
+
+    Attributes:
+        label: above the strip.
+        note: at its right end.
+        values: by the name of the seed.
+        mean, low, high: `None` where there are too few values.
+    """
+
+    label: str
+    note: str
+    values: dict[str, float]
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def draw_strips(strips: Sequence[Strip], axis: str) -> Markup:
+    """All rows over one axis, with a line at zero."""
+    shown = [value for strip in strips for value in strip.values.values()]
+    ends = [end for strip in strips for end in (strip.low, strip.high) if end is not None]
+    scale = scale_around([*shown, *ends], _LEFT, _RIGHT, 0.0)
+    parts = []
+    bottom = 0
+    for strip in strips:
+        top = bottom
+        lines = wrap(strip.label, _FITS) or [""]
+        of_label = top + 17 + _LINE * (len(lines) - 1)
+        of_note = of_label + (_LINE if len(lines[-1]) + len(strip.note) > _FITS else 0)
+        middle = of_note + 17.0
+        bottom = of_note - 17 + _ROW
+        parts += [
+            line(scale(tick), middle - 10, scale(tick), middle + 10, "grid")
+            for tick in scale.ticks()
+        ]
+        parts.append(line(scale(0), middle - 11, scale(0), middle + 11, "zero"))
+        parts += [
+            text(_LEFT, top + 17 + _LINE * row, line_of, "label")
+            for row, line_of in enumerate(lines)
+        ]
+        parts.append(text(_RIGHT, of_note, strip.note, "note", "end"))
+        if strip.low is not None and strip.high is not None:
+            parts.append(line(scale(strip.low), middle, scale(strip.high), middle, "interval"))
+        parts += [
+            dot(scale(value), middle, "seed", f"{name}: {value:+.1f}")
+            for name, value in strip.values.items()
+        ]
+        if strip.mean is not None:
+            x = scale(strip.mean)
+            corners = f"{x:.1f},{middle - 7} {x + 4.5:.1f},{middle} {x:.1f},{middle + 7} "
+            corners += f"{x - 4.5:.1f},{middle}"
+            parts.append(element("polygon", "mean", points=corners))
+    bottom += 4
+    parts += [
+        text(scale(tick), bottom + 13, tick_label(tick), "tick", "middle") for tick in scale.ticks()
+    ]
+    parts.append(text(WIDTH / 2, bottom + 30, axis, "axis", "middle"))
+    return svg(bottom + 36, f"{axis}: {', '.join(strip.label for strip in strips)}", parts)

@@ -1,0 +1,159 @@
+"""The figures of the documentation's page, written by program, so that they cannot drift."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from amad_study.report.names import method_name, number, p_value, place_name, readable
+from amad_study.report.tables import Table, crossed_tables, other_conditions, scores_table
+
+Summary = dict[str, Any] | None
+"""What `summarise` gives; `None` as long as there is nothing to show."""
+
+_MARKED = re.compile(r"(<!-- figures: ([a-z]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+
+
+def filled_page(text: str, summary: Summary) -> str:
+    """The page with everything between its marks written anew.
+
+    Raises:
+        ValueError: results of the quick study; a mark that there are no figures for, or none.
+    """
+    if summary is not None and summary["quick"]:
+        raise ValueError("results are of the quick study, expected those of the full one")
+
+    def fill(found: re.Match[str]) -> str:
+        start, name, end = found.groups()
+        if name not in _FIGURES:
+            raise ValueError(f"page has the mark {name!r}, expected {', '.join(_FIGURES)}")
+        return f"{start}\n{_FIGURES[name](summary).strip()}\n\n{end}"
+
+    filled, count = _MARKED.subn(fill, text)
+    if not count:
+        raise ValueError("page has no mark '<!-- figures: ... -->'")
+    return filled
+
+
+def _answer(summary: Summary) -> str:
+    if summary is None or not summary["cells"]["done"]:
+        return (
+            "**No result is shown yet.** The protocol and the command stand; the runs that count "
+            "have not been made, or not been looked at."
+        )
+    done, planned = summary["cells"]["done"], summary["cells"]["planned"]
+    lines = []
+    if done < planned:
+        lines.append(
+            f"**The runs are not complete: {done} of {planned} students.** What follows is "
+            "preliminary.\n"
+        )
+    lines += [
+        f"{row}. *{_escaped(line['asked'])}* **{line['word'].capitalize()}.** "
+        f"{_escaped(line['told'])} ({line['hypothesis']})"
+        for row, line in enumerate(summary["answer"], start=1)
+    ]
+    return "\n".join(lines)
+
+
+def _scores(summary: Summary) -> str:
+    if summary is None or not summary["cells"]["done"]:
+        return "None yet."
+    parts = [_markdown(scores_table(summary["scores"]), "taught by")]
+    for one in crossed_tables(summary["scores"]):
+        parts.append(f"Pairing and divergence apart, {one['title']}:")
+        parts.append(_markdown(one, "heads are paired"))
+    parts += ["Other methods and settings:", _markdown(other_conditions(summary["scores"]), "")]
+    return "\n\n".join(parts)
+
+
+def _hypotheses(summary: Summary) -> str:
+    if summary is None or not summary["cells"]["done"]:
+        return "None is judged yet."
+    lines = [
+        "| | comparison | seeds | difference | 95 % interval | d | p, t-test | p, signs | |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in summary["hypotheses"]:
+        lines.append(
+            f"| **{one['name']}** | {_escaped(one['sentence'])} |||||| | **{one['word']}** |"
+        )
+        lines += [_finding(finding) for finding in one["findings"]]
+    return "\n".join(lines)
+
+
+def _finding(finding: dict[str, Any]) -> str:
+    paired, counted = finding["paired"], finding["tested"]
+    counted = counted and not finding["missing"] and not finding["unpaired"]
+    cells = [
+        "",
+        readable(f"{finding['label']}: {finding['what']}"),
+        f"{len(finding['differences'])} of {finding['planned']}",
+        number(paired and paired["mean"], "+.1f"),
+        f"{number(paired['low'], '+.1f')} to {number(paired['high'], '+.1f')}" if paired else "–",
+        number(paired and paired["effect"], ".2f"),
+        p_value(finding["adjusted_t"]) if counted else "–",
+        p_value(finding["adjusted_sign"]) if counted else "–",
+        finding["word"],
+    ]
+    if finding["spread"] is not None:
+        cells[3] = f"spreads {finding['spread'][0]:.2f}"
+    if finding["correlation"] is not None:
+        cells[3:6] = [f"correlation {number(finding['correlation'][0], '+.2f')}", "–", "–"]
+    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+
+
+def _open(summary: Summary) -> str:
+    if summary is None or not summary["cells"]["done"]:
+        return "All of it."
+    if not summary["missing"]:
+        return "Every student of the plan was trained."
+    return "\n".join(
+        f"- {method_name(one['method'])}, {place_name(one['family'], one['task'])}"
+        f"{', ' + one['settings'] if one['settings'] else ''}: {len(one['seeds'])} seeds missing"
+        for one in summary["missing"]
+    )
+
+
+def _runs(summary: Summary) -> str:
+    if summary is None or not summary["runs"]["first"]:
+        return "Nothing was run that counts."
+    runs = summary["runs"]
+    machines = "; ".join(
+        f"{one['processor']}, {one['cores']} cores, {one['system']}" for one in runs["machines"]
+    )
+    versions = "; ".join(
+        ", ".join(f"{name} {value}" for name, value in one.items() if name != "cells")
+        for one in runs["versions"]
+    )
+    return (
+        f"{summary['cells']['done']} students, {runs['first'][:10]} to {runs['last'][:10]}, "
+        f"{runs['hours']:.1f} hours of processor time. Machines: {_escaped(machines)}. "
+        f"Versions: {_escaped(versions)}."
+    )
+
+
+def _markdown(table: Table, first: str) -> str:
+    lines = [
+        f"| {' | '.join([first, *table['columns']])} |",
+        f"|{'---|' * (len(table['columns']) + 1)}",
+    ]
+    for row in table["rows"]:
+        cells = [
+            f"{cell['text']} ({cell['note']})" if cell["note"] else cell["text"]
+            for cell in row["cells"]
+        ]
+        lines.append(f"| {' | '.join([row['heading'], *cells])} |")
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+_FIGURES: dict[str, Callable[[Summary], str]] = {
+    "answer": _answer,
+    "scores": _scores,
+    "hypotheses": _hypotheses,
+    "open": _open,
+    "runs": _runs,
+}

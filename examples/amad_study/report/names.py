@@ -1,0 +1,73 @@
+"""What readers are told methods, tasks and families are called."""
+
+import re
+
+from amad_study.runs.methods import METHODS
+
+METHOD_NAMES = {
+    "ground-truth": "ground truth alone",
+    "logits": "teacher's answers",
+    "one-to-one": "one-to-one",
+    "mean-head": "mean map",
+    "best-match": "best match",
+    "amad": "AMAD",
+    "align-to-distill": "Align-to-Distill",
+    "squeezing-heads": "Squeezing Heads",
+    "minilmv2-relation": "MiniLMv2 relations",
+    "grouped-means": "grouped means",
+}
+TASK_NAMES = {
+    "digit-questions": "questions",
+    "digit-captions": "captions",
+    "digit-translation": "translation",
+    "easy-vqa": "easy-VQA",
+}
+FAMILY_NAMES = {"vl-t5": "VL-T5", "blip": "BLIP"}
+DIVERGENCE_NAMES = {"mse": "squared error", "kl": "KL", "js": "Jensen-Shannon"}
+
+
+def method_name(method: str) -> str:
+    """A method as a reader would call it; unknown ones as they are."""
+    if method in METHOD_NAMES:
+        return METHOD_NAMES[method]
+    for pairing, name in METHOD_NAMES.items():
+        divergence, _, further = method.removeprefix(f"{pairing}-").partition("-")
+        if method.startswith(f"{pairing}-") and divergence in DIVERGENCE_NAMES:
+            told = [name, DIVERGENCE_NAMES[divergence], further.replace("-", " ")]
+            return ", ".join(part for part in told if part)
+    return method
+
+
+def readable(text: str) -> str:
+    """A text of the protocol with its keys of methods, tasks and families as readers know them."""
+
+    def name(found: re.Match[str]) -> str:
+        key = found.group()
+        return method_name(key) if key in METHODS else {**TASK_NAMES, **FAMILY_NAMES}.get(key, key)
+
+    return re.sub(r"[a-z0-9]+(-[a-z0-9]+)+|blip", name, text).replace("`", "")
+
+
+def place_name(family: str, task: str) -> str:
+    """A family on a task."""
+    return f"{FAMILY_NAMES.get(family, family)}, {TASK_NAMES.get(task, task)}"
+
+
+def number(value: float | None, form: str = ".1f") -> str:
+    """A number with a true minus sign; a dash where there is none."""
+    return "–" if value is None else format(value, form).replace("-", "−")
+
+
+def p_value(value: float) -> str:
+    """Three digits, or that it is below what they tell."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def hours_and_minutes(seconds: float) -> str:
+    """A time that is left, no finer than anybody can know it."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute" if seconds > 0 else "no time"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes / 60:.1f} h"

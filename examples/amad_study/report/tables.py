@@ -1,0 +1,99 @@
+"""The tables of the report: methods by tasks, and pairings by divergences."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from amad_study.protocol.tables import DIVERGENCES, MAIN_METHODS, PAIRINGS
+from amad_study.report.names import (
+    DIVERGENCE_NAMES,
+    METHOD_NAMES,
+    method_name,
+    number,
+    place_name,
+)
+
+_CROSSED = {f"{pairing}-{divergence}" for pairing in PAIRINGS for divergence in DIVERGENCES}
+
+Table = dict[str, Any]
+"""`columns`, and `rows` of a heading and cells; a cell has `text` and perhaps a `note`."""
+
+
+def scores_table(scores: Sequence[dict[str, Any]]) -> Table:
+    """Mean main score ± standard deviation, a row a main method, a column a family and task."""
+    usual = {
+        (one["method"], one["family"], one["task"]): one
+        for one in scores
+        if not one["settings"] and one["method"] in MAIN_METHODS
+    }
+    places = list(dict.fromkeys((family, task) for _, family, task in usual))
+    methods = [name for name in MAIN_METHODS if any(name == method for method, _, _ in usual)]
+    return {
+        "columns": [place_name(*place) for place in places],
+        "rows": [
+            {
+                "heading": method_name(name),
+                "cells": [_cell(usual.get((name, *place))) for place in places],
+            }
+            for name in methods
+        ],
+    }
+
+
+def other_conditions(scores: Sequence[dict[str, Any]]) -> Table:
+    """The conditions that neither of the other tables has, one a row."""
+    return {
+        "columns": ["settings", "main score"],
+        "rows": [
+            {
+                "heading": ": ".join(
+                    (place_name(one["family"], one["task"]), method_name(one["method"]))
+                ),
+                "cells": [{"text": one["settings"] or "as usual", "note": ""}, _cell(one)],
+            }
+            for one in scores
+            if one["settings"] or not (one["method"] in MAIN_METHODS or one["method"] in _CROSSED)
+        ],
+    }
+
+
+def crossed_tables(scores: Sequence[dict[str, Any]]) -> list[Table]:
+    """Pairings by divergences, for every family and task that has more than one divergence."""
+    found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for one in scores:
+        if not one["settings"]:
+            found.setdefault((one["family"], one["task"]), {})[one["method"]] = one
+    tables = []
+    for place, by_method in found.items():
+        divergences = [
+            name for name in DIVERGENCES if any(f"{one}-{name}" in by_method for one in PAIRINGS)
+        ]
+        if len(divergences) > 1:
+            tables.append(
+                {
+                    "title": place_name(*place),
+                    "columns": [DIVERGENCE_NAMES[name] for name in divergences],
+                    "rows": [
+                        {
+                            "heading": METHOD_NAMES[pairing],
+                            "cells": [
+                                _cell(by_method.get(f"{pairing}-{name}")) for name in divergences
+                            ],
+                        }
+                        for pairing in PAIRINGS
+                        if any(f"{pairing}-{name}" in by_method for name in divergences)
+                    ],
+                }
+            )
+    return tables
+
+
+def _cell(one: dict[str, Any] | None) -> dict[str, str]:
+    if one is None:
+        return {"text": "", "note": ""}
+    done, planned = len(one["seeds"]), one["planned"]
+    if not done:
+        return {"text": "not run", "note": ""}
+    text = number(one["mean"])
+    if one["spread"] is not None:
+        text += f" ± {one['spread']:.1f}"
+    return {"text": text, "note": "" if done == planned else f"{done} of {planned} seeds"}

@@ -1,0 +1,330 @@
+"""Verdicts, report and page from made-up records: the mistakes that a study can make, planted."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amad_study.analysis.findings import find
+from amad_study.analysis.outlook import whole_plan
+from amad_study.analysis.summary import summarise
+from amad_study.analysis.verdicts import verdict
+from amad_study.command.reporting import write_report
+from amad_study.protocol import hypotheses, stages
+from amad_study.protocol.condition import SEEDS, cells_of
+from amad_study.protocol.hypotheses import hypothesis
+from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
+from amad_study.protocol.stages import choose_weights
+from amad_study.protocol.tables import TABLES
+from amad_study.report.documentation import filled_page
+from amad_study.report.page import as_html
+from amad_study.runs.cell import Cell
+from amad_study.runs.records import read_records, record_path
+from tests.study.synthetic import record, write_study
+
+LEVELS = {"amad-kl": 70.0, "one-to-one-kl": 60.0}
+
+
+def level(cell: Cell) -> float:
+    return LEVELS.get(cell.method, 50.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def smaller_plan() -> Iterator[None]:
+    """A part of the protocol that has every way of judging, and both kinds of tables."""
+    some = tuple(hypothesis(name) for name in ("H1", "H2", "H3", "H4", "H12"))
+    tables = (TABLES[0], next(one for one in TABLES if one.name == "pairing and divergence"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hypotheses, "HYPOTHESES", some)
+        patch.setattr(stages, "ORDER", (*some, *tables))
+        yield
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    write_study(folder, level)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(study: Path) -> dict[str, dict[str, Any]]:
+    return read_records(study)
+
+
+def of(name: str, records: dict[str, dict[str, Any]], *others: Hypothesis) -> tuple[Any, Any]:
+    """Verdict and findings of a hypothesis."""
+    asked = hypothesis(name)
+    findings = find([asked, *others], records, choose_weights(records))
+    mine = [one for one in findings if one.hypothesis == name]
+    return verdict(asked, mine), mine
+
+
+def scored(records: dict[str, Any], change: Callable[[Cell, float], float]) -> dict[str, Any]:
+    """The records with other scores."""
+    found = json.loads(json.dumps(records))
+    for one in found.values():
+        cell = Cell.from_json(one["cell"])
+        one["scores"] = {key: change(cell, score) for key, score in one["scores"].items()}
+    return dict(found)
+
+
+def test_what_is_ahead_is_said_to_be_ahead(records: dict[str, Any]) -> None:
+    """Swapped signs: AMAD is 10 points ahead in every pair, which no test can miss."""
+    told, findings = of("H1", records)
+    assert told.word == "supported"
+    for one in findings:
+        assert one.word == "ahead"
+        assert one.paired.mean == pytest.approx(10, abs=3)
+        assert one.paired.wins == len(SEEDS)
+        first = {str(seed): level_of(records, one, seed) for seed in SEEDS}
+        assert one.differences == pytest.approx(first)
+    swapped = scored(records, lambda cell, score: 100 - score)
+    told, findings = of("H1", swapped)
+    assert told.word == "contradicted"
+    assert {one.word for one in findings} == {"behind"}
+
+
+def level_of(records: dict[str, Any], finding: Any, seed: int) -> float:
+    asked = next(c for c in hypothesis("H1").comparisons if c.label == finding.label)
+    cells = [
+        next(c for c in cells_of(side, choose_weights(records)) if c.seed == seed)
+        for side in (asked.first, asked.second)
+    ]
+    one, other = (records[cell.key]["scores"]["accuracy"] for cell in cells)
+    return float(one - other)
+
+
+def test_one_missing_cell_is_no_verdict(records: dict[str, Any]) -> None:
+    comparison = hypothesis("H1").comparisons[0]
+    gone = cells_of(comparison.first, choose_weights(records))[4]
+    told, findings = of("H1", {key: one for key, one in records.items() if key != gone.key})
+    assert told.word == "not complete"
+    assert findings[0].word == "incomplete"
+    assert findings[0].missing == (gone.seed,)
+    assert findings[0].p_values == (1, 1)
+    assert len(findings[0].differences) == len(SEEDS) - 1
+
+
+def test_a_pair_with_two_teachers_does_not_count(records: dict[str, Any]) -> None:
+    changed = json.loads(json.dumps(records))
+    comparison = hypothesis("H1").comparisons[0]
+    one = cells_of(comparison.second, choose_weights(records))[2]
+    changed[one.key]["run"]["teacher"]["sha256"] = "of another machine"
+    told, findings = of("H1", changed)
+    assert told.word == "not complete"
+    assert findings[0].unpaired == (one.seed,)
+    assert str(one.seed) not in findings[0].differences
+
+
+def test_both_tests_have_to_agree(records: dict[str, Any]) -> None:
+    """Eleven small wins and a large loss: the signs say yes, the mean says nothing."""
+    comparison = replace(hypothesis("H1").comparisons[0])
+    asked = replace(hypothesis("H1"), comparisons=(comparison,))
+    second = {cell.key for cell in cells_of(comparison.second, choose_weights(records))}
+
+    def change(cell: Cell, score: float) -> float:
+        return 50.0 + (0.0 if cell.key in second else -20.0 if cell.seed == SEEDS[0] else 1.0)
+
+    (finding,) = find([asked], scored(records, change), choose_weights(records))
+    assert finding.adjusted_sign < 0.05 < finding.adjusted_t
+    assert finding.word == "undecided"
+    assert verdict(asked, [finding]).word == "undecided"
+
+
+def test_what_was_not_run_makes_no_verdict_easier(records: dict[str, Any]) -> None:
+    """The family is the protocol's: comparisons without records are in it."""
+    absent = Cell("blip", "easy-vqa", "amad-kl", seed=0)
+    others = tuple(
+        Comparison(f"{number}", absent, replace(absent, method="logits")) for number in range(400)
+    )
+    _, alone = of("H1", records)
+    _, among = of("H1", records, Hypothesis("H99", "", others))
+    assert alone[0].word == "ahead"
+    assert among[0].adjusted_sign > alone[0].adjusted_sign
+    assert among[0].word == "undecided"
+
+
+def test_spreads_count_by_the_bound(records: dict[str, Any]) -> None:
+    asked = Hypothesis("H4", "", hypothesis("H1").comparisons[:1], Judged.SPREAD, expected=-1)
+
+    def words(share: float) -> tuple[str, str]:
+        def change(cell: Cell, score: float) -> float:
+            place = SEEDS.index(cell.seed) if cell.seed in SEEDS else 0
+            return 50 + (share if cell.method == "amad-kl" else 1.0) * 3 * (place - 5.5)
+
+        (finding,) = find([asked], scored(records, change), choose_weights(records))
+        assert finding.spread is not None
+        assert finding.spread[0] == pytest.approx(share)
+        return finding.word, verdict(asked, [finding]).word
+
+    assert words(0.2) == ("behind", "supported")
+    assert words(0.9) == ("undecided", "undecided")
+    assert words(5.0) == ("ahead", "contradicted")
+
+
+def test_a_correlation_is_over_all_seeds_and_tasks(records: dict[str, Any]) -> None:
+    """Gains made to go with the likeness that the records tell of, and against it."""
+    asked = hypothesis("H12")
+    likeness = {key: one["heads"]["before"]["layer"]["teacher"] for key, one in records.items()}
+
+    def words(sign: float) -> tuple[str, float]:
+        def change(cell: Cell, score: float) -> float:
+            gain = sign * 100 * likeness[cell.key] + 0.1 * (cell.seed % 5)
+            return 50 + (gain if cell.method == "amad-kl" else 0)
+
+        (finding,) = find([asked], scored(records, change), choose_weights(records))
+        assert len(finding.differences) == len(SEEDS) * len(asked.comparisons)
+        assert finding.correlation is not None
+        return verdict(asked, [finding]).word, finding.correlation[0]
+
+    word, found = words(1)
+    assert word == "supported"
+    assert found > 0.9
+    word, found = words(-1)
+    assert word == "contradicted"
+    assert found < -0.9
+
+
+class Page(HTMLParser):
+    """What a page loads, and whether its elements are closed."""
+
+    VOID = ("meta", "img", "br", "hr", "link", "input")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        for name in ("src", "href"):
+            if name in told:
+                self.addresses.append(str(told[name]))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def read(page: str) -> Page:
+    parser = Page()
+    parser.feed(page)
+    assert not parser.open
+    return parser
+
+
+def test_the_page_stands_alone_and_shows_every_seed(study: Path) -> None:
+    write_report(study)
+    page = (study / "report.html").read_text()
+    parser = read(page)
+    assert all(one.startswith(("#", "data:")) for one in parser.addresses)
+    assert "url(" not in page
+    assert "<script" not in page
+    summary = json.loads((study / "results.json").read_text())
+    (first,) = [one for one in summary["hypotheses"] if one["name"] == "H1"]
+    for finding in first["findings"]:
+        for seed, difference in finding["differences"].items():
+            assert f"<title>seed {seed}: {difference:+.1f}</title>" in page
+    assert "a &lt;processor&gt;" in page
+    assert "The runs are not complete" not in page
+    assert summary["cells"]["done"] == summary["cells"]["planned"]
+
+
+def test_dots_lie_on_the_side_of_their_sign(study: Path) -> None:
+    summary = summarise(study)
+    page = as_html(json.loads(json.dumps(summary)))
+    strip = page[page.index('id="H1"') : page.index('id="H2"')]
+    zero = float(re.search(r'class="zero" x1="([\d.]+)"', strip)[1])  # type: ignore[index]
+    dots = re.findall(r'<circle class="seed" cx="([\d.]+)".*?: ([+-][\d.]+)</title>', strip)
+    assert len(dots) >= len(SEEDS)
+    assert all((float(x) > zero) == (float(value) > 0) for x, value in dots)
+
+
+def test_a_report_of_a_part_says_what_is_missing(study: Path, tmp_path: Path) -> None:
+    records = read_records(study)
+    weights = choose_weights(records)
+    gone = {cell.key for cell in cells_of(hypothesis("H1").comparisons[0].first, weights)[:3]}
+    (tmp_path / "cells").mkdir()
+    for key, one in records.items():
+        if key not in gone:
+            record_path(tmp_path, Cell.from_json(one["cell"])).write_text(json.dumps(one))
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    read(page)
+    assert "The runs are not complete" in page
+    assert "9 of 12 seeds" in page
+    assert "100, 101, 102" in page[page.index('id="open"') :]
+    told = json.loads((tmp_path / "results.json").read_text())["answer"]
+    assert told[0]["word"] == "not complete"
+
+
+def test_a_report_of_nothing_claims_nothing(tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    read(page)
+    assert "There is none yet" in page
+    assert 'class="tag supported"' not in page
+    summary = json.loads((tmp_path / "results.json").read_text())
+    assert summary["cells"]["done"] == 0
+    assert summary["cells"]["planned"] == sum(len(one.cells) for one in whole_plan({}))
+
+
+def test_hostile_names_are_escaped(study: Path) -> None:
+    summary = json.loads(json.dumps(summarise(study)))
+    summary["answer"][0]["asked"] = "<b onload=x>"
+    summary["hypotheses"][0]["findings"][0]["label"] = '"><script>x</script>'
+    page = as_html(summary)
+    assert "<script" not in page
+    assert "<b onload" not in page
+    read(page)
+
+
+MARKED = (
+    "before\n<!-- figures: answer -->\nold\n<!-- end of figures -->\nbetween\n"
+    "<!-- figures: scores -->\n<!-- end of figures -->\nafter\n"
+)
+
+
+def test_figures_of_the_documentation_come_from_the_summary(study: Path) -> None:
+    summary = json.loads(json.dumps(summarise(study)))
+    page = filled_page(MARKED, summary)
+    assert "old" not in page
+    assert page.startswith("before\n")
+    assert page.endswith("after\n")
+    assert "**Supported.**" in page
+    (row,) = [line for line in page.splitlines() if line.startswith("| AMAD, KL |")]
+    (shown,) = [
+        one
+        for one in summary["scores"]
+        if (one["family"], one["task"], one["method"]) == ("vl-t5", "digit-questions", "amad-kl")
+        and not one["settings"]
+    ]
+    assert f"| {shown['mean']:.1f} ± {shown['spread']:.1f} |" in row
+    assert filled_page(page, summary) == page
+    nothing = filled_page(page, None)
+    assert "No result is shown yet" in nothing
+    assert "Supported" not in nothing
+
+
+def test_the_documentation_takes_no_quick_results(study: Path) -> None:
+    with pytest.raises(ValueError, match="of the quick study"):
+        filled_page(MARKED, {**summarise(study), "quick": True})
+    with pytest.raises(ValueError, match="no mark"):
+        filled_page("nothing", None)
+    with pytest.raises(ValueError, match="'magic'"):
+        filled_page(MARKED.replace("scores", "magic"), None)
+
+
+def test_the_record_of_these_tests_is_like_a_real_one() -> None:
+    cell = Cell("vl-t5", "digit-questions", "amad-kl", seed=1)
+    assert set(record(cell, 50.0)) == {
+        "cell", "main score", "scores", "curve", "parity", "heads", "loss", "seconds", "run",
+    }  # fmt: skip
