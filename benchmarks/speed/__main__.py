@@ -22,6 +22,9 @@ RESULTS = ROOT / "benchmarks" / "results" / "speed"
 ELSEWHERE = ROOT / "build" / "speed"
 """For what is not all of it: it takes no measured figure's place."""
 
+BUSY = 0.9
+"""A case that has less of a core was disturbed."""
+
 _FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 
 Part = Enum("Part", {name: name for name in PARTS}, type=str)  # type: ignore[misc]
@@ -111,7 +114,14 @@ def speed(
     except (OSError, ValueError) as error:
         display.say(str(error))
         raise typer.Exit(_BAD_INPUT) from None
-    show(read_all(folder, parts), Console(width=None if sys.stdout.isatty() else 160))
+    results = read_all(folder, parts)
+    show(results, Console(width=None if sys.stdout.isatty() else 160))
+    for part, found in results.items():
+        if clock is Clock.WALL and found.of_a_core is not None and found.of_a_core < BUSY:
+            display.say(
+                f"{part}: a case had {found.of_a_core:.0%} of a core, as the machine had other "
+                "work: measure again, or with --clock processor"
+            )
     if failures:
         display.say("\n".join(["", "Failed, and tried again by the same command:", *failures]))
         raise typer.Exit(_FAILED)

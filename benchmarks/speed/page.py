@@ -63,13 +63,17 @@ def machine(results: Mapping[str, Results]) -> str:
     for part, found in results.items():
         about = found.about
         box, versions = about["machine"], about["versions"]
-        told = ", ".join(f"{name} {number}" for name, number in versions.items())
+        packages = ", ".join(f"{name} {number}" for name, number in versions.items())
         clock = "by the clock" if about["clock"] == "wall" else "in the process's own seconds"
         line = (
             f"{box['processor']}, {box['cores']} cores, {box['memory, GB']} GB, {box['system']}; "
-            f"{about['threads']} thread, {clock}; {told}; {about['started'][:10]}"
+            f"{about['threads']} thread, {clock}; {packages}; {about['started'][:10]}"
         )
-        lines.setdefault(line, []).append(f"{part} (load before: {about['load before'][0]})")
+        share = found.of_a_core
+        told = f"load before: {about['load before'][0]}"
+        if share is not None:
+            told += f", {share:.0%} of a core at least"
+        lines.setdefault(line, []).append(f"{part} ({told})")
     return "\n".join(f"- {', '.join(parts)}: {line}." for line, parts in lines.items())
 
 

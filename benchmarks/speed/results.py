@@ -48,6 +48,12 @@ class Results:
         """One more case, or the same anew."""
         self.cases[case.name] = Measured(case, found)
 
+    @property
+    def of_a_core(self) -> float | None:
+        """The least share of a processor core that a case had: below 1 others had some of it."""
+        shares = (one.found.get("of a core") for one in self.cases.values())
+        return min((one for one in shares if one is not None), default=None)
+
     def text(self) -> str:
         """As JSON, a case a line."""
         head = json.dumps({"part": self.part, "about": self.about}, indent=1).removesuffix("\n}")

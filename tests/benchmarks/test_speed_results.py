@@ -153,6 +153,12 @@ def test_sizes_of_ones_own() -> None:
         chosen_cases(FULL, "step", replace(EVERYTHING, groups=["sizes"]))
 
 
+def test_the_least_share_of_a_core_is_told() -> None:
+    found = results("maps", {1: {"of a core": 0.99}, 2: {"of a core": 0.5}, 3: {}})
+    assert found.of_a_core == 0.5
+    assert results("memory", {1: {}}).of_a_core is None
+
+
 def results(part: str, found: dict[int, dict[str, Any]], group: str = "sizes") -> Results:
     made = Results(part, ABOUT)
     for tokens, values in found.items():
