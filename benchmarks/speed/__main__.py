@@ -91,8 +91,8 @@ def speed(
 ) -> None:
     """Measure speed and memory of the losses beside named peers.
 
-    Everything takes a quarter of an hour of one core. Raw timings go into a
-    JSON file a part, after each case: Ctrl-C is safe, and the same command goes on
+    Everything takes a quarter of an hour of one core. Raw timings of each part go into
+    a JSON file, case by case: Ctrl-C is safe, and the same command goes on
     from there. `python -m benchmarks.speed.page` makes tables and pictures of
     docs/speed.md from them. Exit code 1: a case failed, and its part is unfinished.
     """  # fmt: skip

@@ -48,6 +48,10 @@ class Results:
         """One more case, or the same anew."""
         self.cases[case.name] = Measured(case, found)
 
+    def has(self, case: Case) -> bool:
+        """Whether it was measured, with all its peers."""
+        return case.name in self.cases and self.cases[case.name].case == case
+
     @property
     def of_a_core(self) -> float | None:
         """The least share of a processor core that a case had: below 1 others had some of it."""

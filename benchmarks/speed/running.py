@@ -36,7 +36,7 @@ def run_part(
     A case that fails is left out, and so the part stays unfinished: the next run tries it again.
     """
     results = begun(folder, part, about, fresh=fresh)
-    waiting = [case for case in cases if case.name not in results.cases]
+    waiting = [case for case in cases if not results.has(case)]
     failures = []
     with Worker(part, about["threads"]) as worker:
         for case in waiting:

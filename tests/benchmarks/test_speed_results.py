@@ -153,6 +153,14 @@ def test_sizes_of_ones_own() -> None:
         chosen_cases(FULL, "step", replace(EVERYTHING, groups=["sizes"]))
 
 
+def test_a_case_with_other_peers_is_another() -> None:
+    found = results("maps", {1: {"seconds": {OURS: [1.0]}}})
+    [one] = [one.case for one in found.cases.values()]
+    assert found.has(one)
+    assert not found.has(replace(one, peers=(OURS, PORT)))
+    assert not found.has(replace(one, tokens=2))
+
+
 def test_the_least_share_of_a_core_is_told() -> None:
     found = results("maps", {1: {"of a core": 0.99}, 2: {"of a core": 0.5}, 3: {}})
     assert found.of_a_core == 0.5
