@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from amad_core import command_line
 from amad_study.command import again, study
 from amad_study.protocol.stages import stages
 from amad_study.runs import plan
@@ -280,6 +281,28 @@ def test_a_look_is_kept_and_shown(here: None, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert page.count('class="frame"') == 2 * sum(len(one["boxes"]) for one in look["examples"])
     assert "data:image/png" in page
+
+
+def test_amad_takes_it_as_a_command_with_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Entry:
+        name = "study"
+
+        def load(self) -> Any:
+            return study
+
+    def amad(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["amad", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            command_line.main()
+        return int(end.value.code or 0)
+
+    monkeypatch.setattr(command_line, "entry_points", lambda group: [Entry()])
+    assert amad("study", "--plan", "--json", "--folder", tmp_path) == 0
+    assert json.loads(capsys.readouterr().out)["processes"] >= 1
+    assert amad("study", "merge", tmp_path / "absent", "--into", tmp_path) == 2
+    assert "has no folder 'cells'" in capsys.readouterr().err
 
 
 def test_the_command_is_light_until_it_runs() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from amad_study.analysis.outlook import Outlook, outlook, plan_weights, whole_plan
+from amad_study.command.looking import look_at_one
 from amad_study.command.progress import Told
 from amad_study.command.reporting import write_report
 from amad_study.protocol.stages import Stage, stages
@@ -68,6 +69,7 @@ def run_study(choices: Choices) -> bool:
     _say_what_waits(choices, console)
     for key, trouble in troubles.items():
         print(f"amad study: {key}: {trouble}", file=sys.stderr)
+    console.print(look_at_one(choices.folder, quick=choices.quick), highlight=False, markup=False)
     made = write_report(choices.folder, quick=choices.quick, as_json=choices.json_output)
     if choices.json_output:
         print(made)
