@@ -287,6 +287,21 @@ def test_hostile_names_are_escaped(study: Path) -> None:
     read(page)
 
 
+def test_what_json_has_no_number_for_is_left_out(study: Path, tmp_path: Path) -> None:
+    """Scores that are the same for every seed: effects and a ratio of spreads without bound."""
+    (tmp_path / "cells").mkdir()
+    for key, one in scored(read_records(study), lambda cell, _: level(cell)).items():
+        (tmp_path / "cells" / f"{key}.json").write_text(json.dumps(one))
+    write_report(tmp_path)
+    content = (tmp_path / "results.json").read_text()
+    assert "Infinity" not in content
+    assert "NaN" not in content
+    (first,) = [one for one in json.loads(content)["hypotheses"] if one["name"] == "H1"]
+    assert first["findings"][0]["paired"]["effect"] is None
+    assert first["word"] == "supported"
+    read((tmp_path / "report.html").read_text())
+
+
 MARKED = (
     "before\n<!-- figures: answer -->\nold\n<!-- end of figures -->\nbetween\n"
     "<!-- figures: scores -->\n<!-- end of figures -->\nafter\n"

@@ -1,6 +1,7 @@
 """All that the report shows, as JSON: what is not in here is not in the report."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +56,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             {
                 **asdict(one),
                 "findings": [
-                    asdict(finding) for finding in found if finding.hypothesis == one.name
+                    _finite(asdict(finding)) for finding in found if finding.hypothesis == one.name
                 ],
             }
             for one in verdicts
@@ -68,6 +69,15 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         "runs": provenance(records),
         "looks": _looks(folder),
     }
+
+
+def _finite(told: Any) -> Any:
+    """With `None` for what JSON has no number for: an effect, or a ratio, without bound."""
+    if isinstance(told, dict):
+        return {key: _finite(value) for key, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_finite(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def _row(row: Row) -> dict[str, Any]:

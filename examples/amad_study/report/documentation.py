@@ -96,7 +96,7 @@ def _finding(finding: dict[str, Any]) -> str:
         finding["word"],
     ]
     if finding["spread"] is not None:
-        cells[3] = f"spreads {finding['spread'][0]:.2f}"
+        cells[3] = f"spreads {number(finding['spread'][0], '.2f')}"
     if finding["correlation"] is not None:
         cells[3:6] = [f"correlation {number(finding['correlation'][0], '+.2f')}", "–", "–"]
     return f"| {' | '.join(_escaped(cell) for cell in cells)} |"

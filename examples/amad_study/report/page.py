@@ -70,7 +70,7 @@ def _strips(hypothesis: dict[str, Any]) -> Markup:
     for one in shown:
         paired, note = one["paired"], one["word"]
         if one["spread"] is not None:
-            note = f"ratio of spreads {one['spread'][0]:.2f}: {note}"
+            note = f"ratio of spreads {names.number(one['spread'][0], '.2f')}: {note}"
         elif paired is not None:
             note = f"{names.number(paired['mean'], '+.1f')}, {note}"
         strips.append(
