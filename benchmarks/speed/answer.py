@@ -50,8 +50,8 @@ def _memory(results: AllResults) -> Iterator[str]:
             for name in (OURS, PORT)
         )
         yield (
-            f"**Memory**: a step takes {ours} times the gradient of the student's maps, where "
-            f"those ten lines take {port} times."
+            f"**Memory**: from 197 tokens on a step takes {ours} times the gradient of the "
+            f"student's maps, where those ten lines take {port} times."
         )
 
 
@@ -97,13 +97,15 @@ def _step(results: AllResults) -> Iterator[str]:
         if before is None or one.case.tokens > before.case.tokens:
             longest[one.case.group] = one
     told = [
-        f"of a {model} student at {one.case.tokens} tokens {_share(one, 'today, kl')} as it is "
-        f"done today, with eager attention and its maps, and {_share(one, 'ours, kl')} by "
-        "`Distiller`, with fused attention"
+        f"{_share(one, 'today, kl')} and {_share(one, 'ours, kl')} for a {model} student at "
+        f"{one.case.tokens} tokens"
         for model, one in longest.items()
     ]
     if told:
-        yield f"**Of a whole training step** `kl` takes, {'; '.join(told)}."
+        yield (
+            "**Of a whole training step** `kl` takes, as it is done today (eager attention and its "
+            f"maps) and by `Distiller` (fused attention): {'; '.join(told)}."
+        )
 
 
 def _share(one: Measured, name: str) -> str:
