@@ -43,7 +43,8 @@ def speed(
         list[Part] | None, typer.Option(help="A part; repeat for several. Default: all of them.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Small sizes, few rounds, little compiled: a minute.")
+        bool,
+        typer.Option("--quick", help="Small sizes, few rounds, no compiler: two minutes."),
     ] = False,
     tiny: Annotated[
         bool, typer.Option("--tiny", help="To see that it runs: times of tiny sizes say nothing.")
