@@ -21,7 +21,7 @@ _WORDS = {
     SUPPORTED: "This study supports it.",
     CONTRADICTED: "This study speaks against it.",
     MIXED: "It depends.",
-    UNDECIDED: "The tests do not agree on a difference, which does not show that there is none.",
+    UNDECIDED: "Nothing was found that the tests agree on; it may be there all the same.",
     NO_VERDICT: "No answer yet.",
 }
 

@@ -58,7 +58,8 @@ def unusual(cell: Cell) -> str:
     for field in fields(cell):
         value = getattr(cell, field.name)
         if field.name not in _APART and value != getattr(usual, field.name):
-            told.append(f"{field.name.replace('_', ' ')} {value}")
+            name = "" if field.name == "student" else f"{field.name.replace('_', ' ')} "
+            told.append(f"{name}{value}")
     return ", ".join(told)
 
 

@@ -91,7 +91,7 @@ def _counts(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
         if number
     ]
     if len(told) == 1:
-        return f"{told[0].partition(' ')[0].capitalize()} in all {len(findings)} comparisons. "
+        return f"So say all {len(findings)} comparisons. "
     return f"Of {len(findings)} comparisons {', '.join(told)}. "
 
 
