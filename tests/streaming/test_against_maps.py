@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amad_torch import QueriesKeys, amad_loss, amad_loss_from_queries_and_keys
+from amad_torch.streaming import rows
 from amad_torch.streaming.queries_keys import attention_maps
 from tests.streaming.cases import KINDS, Case, cases, side
 from tests.support.agreement import assert_agrees
@@ -66,7 +67,24 @@ def test_an_even_row_among_rows_that_see_few_keys(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_many_samples_in_a_block_and_blocks_within_a_sample(variant: str) -> None:
+def test_rows_whose_keys_are_dropped_by_an_order_and_by_a_bias(variant: str) -> None:
+    """Even over all keys without sinks, nothing with them, and no NaN in what sinks learn."""
+    numbers = torch.Generator().manual_seed(7)
+    teacher, student = (
+        side((2, heads, heads, 3, 9, 9), kind, numbers, torch.float64, leaves=leaves)
+        for heads, kind, leaves in ((3, "causal", False), (2, "sinks", True))
+    )
+    bias = torch.zeros(1, 1, 9, 9, dtype=torch.float64)
+    bias[..., 1, :2] = bias[..., 4, :] = -torch.inf  # a causal query 1 sees two keys
+    teacher = replace(teacher, bias=bias, in_empty_rows=-1e4)
+    student = replace(student, bias=bias.clone().requires_grad_(), in_empty_rows=-1e4)
+    assert_is_specified(Case(teacher, student, {"variant": variant, "eps": 1e-5}, 3), 1e-11)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_many_samples_in_a_block_and_blocks_within_a_sample(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """How the cells are cut changes nothing, nor how samples are reduced."""
     numbers = torch.Generator().manual_seed(2)
     teacher, student = (
@@ -75,9 +93,13 @@ def test_many_samples_in_a_block_and_blocks_within_a_sample(variant: str) -> Non
     )
     given = {"teacher": teacher, "student": student, "variant": variant}
     whole = amad_loss_from_queries_and_keys(**given, reduction="none")
-    for at_once in (1, 4, 9, 100):
-        cut = amad_loss_from_queries_and_keys(**given, reduction="none", queries_at_once=at_once)
-        assert_agrees(cut, whole, within=1e-13)
+    for heads in (rows._AT_ONCE, 2 * 3 * 9 * 9, 1):  # all heads, two or three, one
+        monkeypatch.setattr(rows, "_AT_ONCE", heads)
+        for at_once in (1, 4, 9, 100):
+            cut = amad_loss_from_queries_and_keys(
+                **given, reduction="none", queries_at_once=at_once
+            )
+            assert_agrees(cut, whole, within=1e-13)
     maps = {"teacher": attention_maps(teacher), "student": attention_maps(student)}
     for reduction in ("none", "sum", "mean"):
         found = amad_loss_from_queries_and_keys(**given, reduction=reduction)

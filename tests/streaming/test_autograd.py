@@ -130,6 +130,18 @@ def test_a_gradient_of_one_of_them(wanted: str) -> None:
     assert torch.equal(found, both[wanted])
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_backward_pass_that_wants_only_some_of_what_could_have_a_gradient(variant: str) -> None:
+    """And one that comes again."""
+    teacher, student = pair()
+    loss = loss_of(teacher, student, variant=variant)
+    (alone,) = torch.autograd.grad(loss, student.keys, retain_graph=True)
+    (queries,) = torch.autograd.grad(2 * loss, student.queries, retain_graph=True)
+    both = gradients(loss, student)
+    assert torch.equal(alone, both[1])
+    assert torch.equal(queries, 2 * both[0])
+
+
 def test_a_second_derivative_is_refused_in_words() -> None:
     """A graph of the first one is none yet: some loops always ask for it."""
     teacher, student = pair()

@@ -9,13 +9,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from amad_torch import QueriesKeys, amad_loss_from_queries_and_keys
+from amad_torch.streaming import kept
 
 TOKENS, AT_ONCE = 96, 4
 HEADS = {"teacher": 5, "student": 3}
+LINE = 16
+"""Cells of a line of the cache, which memory begins with."""
 
 
 class Seen(TorchDispatchMode):
-    """The cells of the largest tensor, and those of all products of queries and keys."""
+    """The cells of the largest memory, those of all products of queries and keys."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,22 +52,69 @@ def run(variant: str, **given: Any) -> Seen:
     return seen
 
 
-@pytest.mark.parametrize("variant", ["mse", "kl", "token", "js"])
-def test_nothing_is_larger_than_a_block(variant: str) -> None:
+SWEEPS = {"mse": 2, "kl": 3, "token": 1, "js": 3}
+"""Over the cells, gradient included."""
+
+
+@pytest.fixture
+def keep(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """To keep rows of so many blocks and no more."""
+
+    def blocks(count: float) -> None:
+        block = sum(HEADS.values()) * AT_ONCE * TOKENS * 4
+        monkeypatch.setattr(kept, "_BYTES", {"cpu": int(count * block)})
+
+    return blocks
+
+
+@pytest.mark.parametrize("variant", SWEEPS)
+def test_nothing_is_larger_than_a_block(variant: str, keep: Any) -> None:
     """Forward and backward; a map of one head alone has ``TOKENS**2`` cells."""
-    assert run(variant).largest <= max(HEADS.values()) * AT_ONCE * TOKENS
+    keep(0)
+    assert run(variant).largest <= max(HEADS.values()) * AT_ONCE * TOKENS + LINE
+
+
+@pytest.mark.parametrize("blocks", [0, 2, 5.2, 1000])
+@pytest.mark.parametrize("variant", SWEEPS)
+def test_rows_that_are_kept_are_not_computed_again(variant: str, blocks: float, keep: Any) -> None:
+    """In memory that is given once: for all, or for as many as were allowed."""
+    keep(blocks)
+    seen, all_of_them = run(variant), TOKENS // AT_ONCE
+    cells = sum(HEADS.values()) * TOKENS
+    again = all_of_them - min(int(blocks), all_of_them)
+    assert seen.scores == cells * AT_ONCE * (all_of_them + (SWEEPS[variant] - 1) * again)
+    assert seen.largest <= max(blocks, 1) * cells * AT_ONCE + LINE
+
+
+@pytest.mark.parametrize("variant", SWEEPS)
+def test_whether_rows_are_kept_changes_nothing(variant: str, keep: Any) -> None:
+    torch.manual_seed(0)
+    mask = torch.rand(1, TOKENS, TOKENS) < 0.8
+    given = [
+        QueriesKeys(*torch.randn(2, 1, heads, TOKENS, 4).requires_grad_(), softcap=2.0)
+        for heads in HEADS.values()
+    ]
+    found = []
+    for blocks in (0, 3, 1000):
+        keep(blocks)
+        loss = amad_loss_from_queries_and_keys(
+            teacher=given[0], student=given[1], variant=variant, mask=mask, queries_at_once=AT_ONCE
+        )
+        found.append((loss, *torch.autograd.grad(loss, (given[1].queries, given[1].keys))))
+    for others in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
 
 
 def test_nothing_larger_is_kept_for_the_backward_pass() -> None:
-    kept: list[int] = []
+    packed: list[int] = []
 
     def pack(tensor: Tensor) -> Tensor:
-        kept.append(tensor.numel())
+        packed.append(tensor.numel())
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         run("kl")
-    assert max(kept) == max(HEADS.values()) * TOKENS * 4  # the queries themselves
+    assert max(packed) == HEADS["student"] * TOKENS * 4  # the queries and their gradient
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,11 @@ import threading
 import torch
 from torch import Tensor
 
+from amad_torch.closed_form.memory import memory_like
+
+_LINE = 64
+"""Bytes: vectors that lie across two lines of a cache are loaded twice."""
+
 
 class Workspace:
     """Memory by name: what one block has used, the next one uses again.
@@ -26,10 +31,18 @@ class Workspace:
         cells = math.prod(shape)
         held = self._held.get(name)
         if held is None or held.numel() < cells:
-            held = self._held[name] = self._like.new_empty(cells, dtype=self._dtype)
+            held = self._held[name] = uninitialised(cells, self._like, self._dtype)
             self._views = {key: one for key, one in self._views.items() if key[0] != name}
         self._views[name, shape] = view = held[:cells].view(shape)
         return view
+
+
+def uninitialised(cells: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+    """So many cells where ``like`` is, from a line of the cache on; in large pages if large."""
+    size = dtype.itemsize
+    memory = memory_like(like.new_empty((), dtype=dtype).expand(cells + _LINE // size))
+    start = -memory.data_ptr() % _LINE // size
+    return memory[start : start + cells]
 
 
 def kept_workspace(like: Tensor, dtype: torch.dtype) -> Workspace:

@@ -14,8 +14,11 @@ _CELLS = {"cpu": 2**22}
 
 _CELLS_ELSEWHERE = 2**26
 
-_FEWER = 4
-"""Blocks there are at least, unless they would be smaller than this part of the largest."""
+_ROWS = 128
+"""So many rows make full use of keys that are laid out for a product; more only fill caches."""
+
+_SMALL = 2**20
+"""A block of so many cells holds several samples rather than few rows."""
 
 
 class Block(NamedTuple):
@@ -41,8 +44,7 @@ def blocks(
     budget = _CELLS.get(device, _CELLS_ELSEWHERE)
     in_a_row = keys * (heads + teacher.attended.shape[1])
     if on_cpu:
-        # Memory is faulted in once a pass: where there are few blocks, small ones cost less of it.
-        budget = max(budget // _FEWER, min(budget, batch * queries * in_a_row // _FEWER))
+        budget = min(budget, max(_SMALL, _ROWS * in_a_row))
     rows = max(1, budget // in_a_row)
     at_once = queries_at_once or math.ceil(queries / math.ceil(queries / rows))
     samples = max(1, rows // queries) if at_once >= queries else 1

@@ -5,7 +5,7 @@
 Guarded by tests/streaming/test_against_maps.py.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -21,11 +21,24 @@ class Gradients:
     """What has come together so far, in the dtype of all sums."""
 
     def __init__(self, side: Side, wanted: Collection[str]) -> None:
-        """``wanted``: names of those tensors of ``side`` that get a gradient."""
-        self._side, self.dtype = side, side.attended.queries.dtype
-        self.of: Mapping[str, Tensor] = {
-            name: torch.zeros_like(getattr(side.attended, name)) for name in wanted
-        }
+        """``wanted``: names of those tensors of ``side`` that get a gradient.
+
+        Sinks have one a sample ``[B, H]``, and keys theirs as products give it, ``[B, Hk, d, K]``.
+        """
+        attended = side.attended
+        self._side, self.dtype = side, attended.queries.dtype
+        self.of: dict[str, Tensor] = {}
+        for name in wanted:
+            given: Tensor = getattr(attended, name)
+            shape = {
+                "keys": attended.keys.mT.shape,
+                "sinks": attended.shape[:2],
+            }.get(name, given.shape)
+            self.of[name] = given.new_zeros(shape)
+
+    def put(self, name: str, found: Tensor) -> None:
+        """A gradient that is there already."""
+        self.of[name].copy_(found.mT if name == "keys" else found)
 
     def add(self, block: Block, rows: Rows, of_maps: Tensor, workspace: Workspace) -> None:
         """Add what follows from ``of_maps`` ``[b, H, q, k]``, which is used up."""
@@ -36,7 +49,7 @@ class Gradients:
         if rows.fixed is not None:
             of_scores.masked_fill_(rows.fixed, 0.0)
         if rows.sinking is not None and "sinks" in self.of:
-            self.of["sinks"].sub_((rows.sinking * means).sum(dim=(0, 2, 3)))
+            self.of["sinks"][block.samples].sub_((rows.sinking * means).sum(dim=(2, 3)))
         if "bias" in self.of:
             sums = part(self.of["bias"], *block)
             sums.add_(of_scores.sum_to_size(sums.shape))
@@ -49,5 +62,20 @@ class Gradients:
             target = self.of["queries"][block.samples, :, block.queries]
             target.copy_(found.view(target.shape))
         if "keys" in self.of:
-            target = self.of["keys"][block.samples, :, block.keys].flatten(0, 1)
-            target.baddbmm_(flat.mT, queries, alpha=attended.factor)
+            target = self.of["keys"][block.samples, :, :, block.keys].flatten(0, 1)
+            target.baddbmm_(queries.mT, flat, alpha=attended.factor)
+
+
+def by_sample(side: Side, wanted: Collection[str]) -> bool:
+    """Whether each sample's gradient is found by itself: no bias is learned by several samples."""
+    batch, bias = side.attended.shape[0], side.attended.bias
+    return batch == 1 or bias is None or "bias" not in wanted or len(bias) == batch
+
+
+def finished(name: str, found: Tensor, upstream: Tensor | None) -> Tensor:
+    """A gradient as its tensor has it; times ``upstream`` ``[B]``, if that is not yet in it."""
+    if upstream is not None:
+        found = found * upstream.view(-1, *[1] * (found.dim() - 1))
+    if name == "sinks":
+        return found.sum(dim=0)
+    return found.mT.contiguous() if name == "keys" else found

@@ -61,6 +61,6 @@ def _product(left: Tensor, right: Tensor, out: Tensor, *, adds: bool) -> None:
         torch.bmm(left, right, out=out)
 
 
-def divide(heads: Tensor, sizes: Tensor) -> None:
-    """``heads_i / sizes_i`` in place, ``[b, I, q, k]`` and ``[b, I]``."""
-    heads.div_(sizes.to(heads.dtype)[..., None, None])
+def divided(heads: Tensor, sizes: Tensor, into: Tensor) -> Tensor:
+    """``heads_i / sizes_i``, ``[b, I, q, k]`` and ``[b, I]``, in the memory of ``into``."""
+    return torch.div(heads, sizes.to(heads.dtype)[..., None, None], out=into)

@@ -1,8 +1,4 @@
-"""The loss of two models' queries and keys, with its gradient recomputed block by block."""
-
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+"""The loss of two models' queries and keys, with its gradient, block by block."""
 
 import torch
 from torch import Tensor
@@ -14,13 +10,10 @@ from amad_torch.attention.loss import reduce_batch
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.value_checks import reads_values
 from amad_torch.attention.variants import VARIANTS
-from amad_torch.closed_form.workspace import Workspace
-from amad_torch.streaming import on_kernels, query_rows, whole_maps
-from amad_torch.streaming.blocks import Block, blocks
-from amad_torch.streaming.derivatives import Gradients
-from amad_torch.streaming.inputs import DIFFERENTIABLE, TENSORS, checked_pair, sides
-from amad_torch.streaming.problem import Problem
+from amad_torch.streaming.function import Options, problem_of, streamed_losses
+from amad_torch.streaming.inputs import DIFFERENTIABLE, TENSORS, checked_pair
 from amad_torch.streaming.queries_keys import QueriesKeys
+from amad_torch.streaming.totals import totals
 
 STREAMED = tuple(name for name, row in VARIANTS.items() if not row.projected)
 """The variants that can be streamed: ``projected`` multiplies whole maps by a learned matrix."""
@@ -42,12 +35,13 @@ def amad_loss_from_queries_and_keys(
 
     Value and gradient are those of ``amad_loss`` of ``softmax(softcap(q kᵀ scale) + bias)`` of both
     models, to the accuracy of the dtype. Rows of probabilities are computed for a block of queries
-    at a time, used and dropped, and computed again in the backward pass: extra memory is that of
-    the gradients and of one block, linear in the number of tokens, where maps grow with its square.
+    at a time, used and dropped: extra memory is that of the gradients and of one block, linear in
+    the number of tokens, where maps grow with its square, and 160 MB at most of rows that are used
+    again. The gradient is made in the forward pass; the backward pass multiplies it.
 
-    ``mse`` takes one sweep over the blocks forward and one backward, since it follows from the
-    products of heads ``C = T Sᵀ`` and ``G = S Sᵀ`` alone; ``kl`` and ``js`` take a further one
-    forward, as no cell of the mixture is known before the weights; ``token`` one each.
+    ``mse`` takes two sweeps over the blocks, since it follows from the products of heads
+    ``C = T Sᵀ`` and ``G = S Sᵀ`` alone; ``kl`` and ``js`` take a further one, as no cell of the
+    mixture is known before the weights; ``token`` one.
 
     Args:
         teacher, student: :class:`QueriesKeys`, or captured layers (:class:`LayerAttention`). Same
@@ -101,8 +95,8 @@ def amad_loss_from_queries_and_keys(
             "take gradients with backward() or torch.autograd.grad, or the amad_loss of maps"
         )
     one, other, counted = checked_pair(teacher, student, mask)
-    options = _Options(variant, float(temperature), eps, queries_at_once)
-    losses = _streamed(options, one, other, counted)
+    options = Options(variant, float(temperature), eps, queries_at_once)
+    losses = streamed_losses(options, one, other, counted)
     if reads_values(losses, check_values) and bool(losses.isnan().any()):
         raise not_finite(_unfinite(one, other))
     return reduce_batch(losses, reduction)
@@ -120,129 +114,12 @@ def alignment_from_queries_and_keys(
     """``alignment_weights`` (eq. 2) likewise, ``[B, Ht, Hs]``, without gradients."""
     check_temperature(temperature)
     one, other, counted = checked_pair(teacher, student, mask)
-    options = _Options("mse", float(temperature), None, queries_at_once)
+    options = Options("mse", float(temperature), None, queries_at_once)
     tensors = [getattr(side, name) for side in (one, other) for name in TENSORS]
     with full_precision(other.queries):
-        problem = _problem(options, (one, other), counted, tensors, None)
-        weights = whole_maps.totals(problem).aligned(options.temperature).weights
+        problem = problem_of(options, (one, other), counted, tensors, None)
+        weights = totals(problem).aligned(options.temperature).weights
         return weights.to(problem.student.attended.queries.dtype)
-
-
-class _Options(NamedTuple):
-    variant: str
-    temperature: float
-    eps: float | None
-    queries_at_once: int | None
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # blocks are chosen by looking at masks
-def _streamed(
-    options: _Options, teacher: QueriesKeys, student: QueriesKeys, counted: Tensor | None
-) -> Tensor:
-    tensors = [getattr(side, name) for side in (teacher, student) for name in TENSORS]
-    nothing: dict[str, Any] = dict.fromkeys(TENSORS)
-    empty = [replace(side, **nothing) for side in (teacher, student)]
-    found: Tensor = _Streamed.apply(options, *empty, counted, *tensors)  # type: ignore[no-untyped-call]
-    return found
-
-
-class _Streamed(torch.autograd.Function):
-    """Saves its inputs and sums over cells, nothing of the size of a map."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        options: _Options,
-        teacher: QueriesKeys,
-        student: QueriesKeys,
-        counted: Tensor | None,
-        *tensors: Tensor | None,
-    ) -> Tensor:
-        problem = _problem(options, (teacher, student), counted, tensors, None)
-        ctx.options, ctx.sides, ctx.blocks = options, (teacher, student), problem.blocks
-        derivative = any(ctx.needs_input_grad)
-        kept: tuple[Tensor | None, ...] = ()
-        with full_precision(problem.student.attended.queries):
-            if options.variant == "token":
-                losses = query_rows.losses(problem)
-            else:
-                found = whole_maps.totals(problem)
-                losses, of_weights = whole_maps.losses(problem, found, derivative=derivative)
-                kept = (*found, of_weights)
-        ctx.save_for_backward(counted, *tensors, *kept)
-        return losses.to(problem.student.attended.queries.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        counted, *saved = ctx.saved_tensors
-        tensors, kept = saved[: 2 * len(TENSORS)], saved[2 * len(TENSORS) :]
-        needed = ctx.needs_input_grad[-len(TENSORS) :]
-        wanted = [name for name, needs in zip(TENSORS, needed, strict=True) if needs]
-        with torch.no_grad(), full_precision(upstream):
-            problem = _problem(ctx.options, ctx.sides, counted, tensors, ctx.blocks)
-            gradients = Gradients(problem.student, wanted)
-            if ctx.options.variant == "token":
-                query_rows.add_gradients(problem, upstream, gradients)
-            else:
-                found = whole_maps.Totals(*kept[:-1])
-                whole_maps.add_gradients(problem, found, kept[-1], upstream, gradients)
-            given = dict(zip(TENSORS, tensors[len(TENSORS) :], strict=True))
-            found_gradients = [gradients.of[name].to(given[name].dtype) for name in wanted]
-        if torch.is_grad_enabled():
-            leaves = [given[name] for name in wanted]
-            again = (*found_gradients, *leaves, upstream)
-            found_gradients = _Once.apply(len(wanted), *again)  # type: ignore[no-untyped-call]
-        by_name = dict(zip(wanted, found_gradients, strict=True))
-        return (*[None] * (4 + len(TENSORS)), *(by_name.get(name) for name in TENSORS))
-
-
-class _Once(torch.autograd.Function):
-    """Gradients as they are, which say what is the matter when they are differentiated again."""
-
-    @staticmethod
-    def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(gradient.view_as(gradient) for gradient in tensors[:count])
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> Any:
-        raise RuntimeError(
-            "amad_loss_from_queries_and_keys has no second derivative: take the amad_loss of maps "
-            "(attention_maps of a captured layer: layer.maps), or leave create_graph out"
-        )
-
-
-def _problem(
-    options: _Options,
-    records: Sequence[QueriesKeys],
-    counted: Tensor | None,
-    tensors: Sequence[Tensor | None],
-    cut: list[Block] | None,
-) -> Problem:
-    """The inputs, put together again and widened; cut into blocks where they are not yet."""
-    half = len(TENSORS)
-    parts: list[dict[str, Any]] = [
-        dict(zip(TENSORS, part, strict=True)) for part in (tensors[:half], tensors[half:])
-    ]
-    one, other = (replace(record, **part) for record, part in zip(records, parts, strict=True))
-    served = not cut and on_kernels.taken(one, other, options.variant)
-    given = (one, other) if served else None
-    teacher, student = sides(one, other)
-    dtype = student.attended.queries.dtype
-    eps = torch.finfo(dtype).tiny if options.eps is None else float(options.eps)
-    if cut is None and given is None:
-        cut = blocks(teacher, student, counted, options.queries_at_once)
-    workspace = Workspace(student.attended.queries, dtype)
-    return Problem(
-        teacher,
-        student,
-        options.variant,
-        options.temperature,
-        eps,
-        counted,
-        cut or [],
-        workspace,
-        given,
-    )
 
 
 def _unfinite(teacher: QueriesKeys, student: QueriesKeys) -> list[str]:

@@ -1,13 +1,18 @@
 """One evaluation: both models, what counts, and the options."""
 
+import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming.blocks import Block
+from amad_torch.streaming.heads import divided
 from amad_torch.streaming.inputs import Side
+from amad_torch.streaming.kept import Kept
 from amad_torch.streaming.queries_keys import QueriesKeys
+from amad_torch.streaming.rows import Rows, whole_rows
 
 
 class Problem(NamedTuple):
@@ -16,6 +21,7 @@ class Problem(NamedTuple):
     Attributes:
         workspace: memory for the cells of a block, the same in all sweeps of a pass.
         counted: boolean, 3 axes that broadcast to ``[B, Q, K]``; ``None``: all cells count.
+        kept: rows for a later sweep of the pass; ``None``: there is none.
         for_kernels: the inputs as they came, where kernels take them; there are no blocks then.
     """
 
@@ -27,6 +33,7 @@ class Problem(NamedTuple):
     counted: Tensor | None
     blocks: list[Block]
     workspace: Workspace
+    kept: Kept | None = None
     for_kernels: tuple[QueriesKeys, QueriesKeys] | None = None
 
     @property
@@ -36,6 +43,37 @@ class Problem(NamedTuple):
         return self.counted is not None or any(
             one.sinks is not None or one.log_sum_exp is not None for one in given
         )
+
+    def keeping(self, *, gradients: bool) -> "Problem":
+        """With memory for rows, where a pass has more than one sweep over them."""
+        sweeps = {"mse": 1, "token": 0}.get(self.variant, 2) + gradients
+        if self.variant == "token" or sweeps < 2 or self.for_kernels is not None:
+            return self
+        both = self.teacher, self.student
+        wanted = sum(cells(side, block) for block in self.blocks for side in both)
+        return self._replace(kept=Kept(self.student.attended.queries, wanted))
+
+    def rows(self, model: str, block: Block) -> Rows:
+        """Those of ``teacher`` or ``student``, not to be changed: a later sweep may have them."""
+        side = self.teacher if model == "teacher" else self.student
+        place = model, block.samples.start, block.queries.start
+        if self.kept is None:
+            return whole_rows(side, block, self.workspace, self.workspace, model)
+        if place not in self.kept.rows:
+            if not self.kept.has_room(cells(side, block)):
+                return whole_rows(side, block, self.workspace, self.workspace, model)
+            self.kept.rows[place] = whole_rows(side, block, self.workspace, self.kept, model)
+        return self.kept.rows[place]
+
+    def compared(self, heads: Tensor, block: Block, model: str, sizes: Tensor | None) -> Tensor:
+        """``heads`` with 0 where a cell does not count, over ``sizes``, if any, ``[b, H]``."""
+        if self.counted is None and sizes is None:
+            return heads
+        found = self.workspace(f"compared {model}", *heads.shape)
+        if sizes is None:
+            return self.keep_counted(heads, block, found)
+        divided(heads, sizes, found)
+        return self.keep_counted(found, block, found)
 
     def counted_in(self, block: Block) -> Tensor | None:
         """``[b, q, k]``, axes of length 1 as they are."""
@@ -47,12 +85,21 @@ class Problem(NamedTuple):
         )
         return self.counted[tuple(chosen)]
 
-    def keep_counted(self, heads: Tensor, block: Block) -> None:
-        """Put 0 into ``[b, H, q, k]`` where a cell does not count."""
+    def keep_counted(self, heads: Tensor, block: Block, into: Tensor) -> Tensor:
+        """``[b, H, q, k]`` with 0 where a cell does not count, in the memory of ``into``."""
         counted = self.counted_in(block)
         if counted is None:
-            return
+            return heads
         if self.teacher.finite and self.student.finite:
-            heads.mul_(counted.unsqueeze(1).to(heads.dtype))  # ten times as fast
-        else:
-            heads.masked_fill_(~counted.unsqueeze(1), 0.0)
+            ones = counted.unsqueeze(1).to(heads.dtype)
+            return torch.mul(heads, ones, out=into)  # ten times as fast
+        if into is not heads:
+            into.copy_(heads)
+        return into.masked_fill_(~counted.unsqueeze(1), 0.0)
+
+
+def cells(side: Side, block: Block) -> int:
+    """Of what is kept of these rows: the maps, and as much again for a soft cap."""
+    lengths: list[int] = [one.stop - one.start for one in block]
+    copies = 1 if side.attended.softcap is None else 2
+    return copies * side.attended.shape[1] * math.prod(lengths)

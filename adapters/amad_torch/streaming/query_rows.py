@@ -1,9 +1,9 @@
 """The variant that compares query rows, each on its own (eq. 12): every block by itself.
 
-A row's weights follow from the products of its own cells, so one sweep gives the loss and one its
-gradient: ``dS = aᵀ ∂L/∂m`` and what comes through ``a``. Rows that are divided by their sums are a
-softmax over the cells that count (``counted_rows``): the division needs no derivative of its own.
-Guarded by tests/streaming/test_against_maps.py.
+A row's weights follow from the products of its own cells, so one sweep gives the loss and, while
+the rows are there, its gradient: ``dS = aᵀ ∂L/∂m`` and what comes through ``a``. Rows that are
+divided by their sums are a softmax over the cells that count (``counted_rows``): the division needs
+no derivative of its own. Guarded by tests/streaming/test_against_maps.py.
 """
 
 from typing import NamedTuple
@@ -30,34 +30,52 @@ class _Compared(NamedTuple):
     work: tuple[Tensor, Tensor]
 
 
-def losses(problem: Problem) -> Tensor:
-    """One loss a sample, ``[B]``."""
+def losses(problem: Problem, into: Gradients | None) -> Tensor:
+    """One loss a sample, ``[B]``; its gradient is added ``into`` what wants it."""
     found = problem.student.attended.queries.new_zeros(problem.student.attended.shape[0])
-    divergence, workspace = DIVERGENCES[problem.variant], problem.workspace
+    divergence = DIVERGENCES[problem.variant]
     for block in problem.blocks:
-        teacher, _, _, mixture, work = _compared(problem, block, workspace)
-        values, _ = divergence.value(teacher, mixture, work, problem.eps)
+        compared = _compared(problem, block, problem.workspace)
+        values, slope = divergence.value(
+            compared.teacher, compared.mixture, compared.work, problem.eps
+        )
         found[block.samples] += values.flatten(1).sum(dim=1)
+        if into is not None:
+            _add_gradient(problem, block, compared, slope, None, into)
     return found
 
 
 def add_gradients(problem: Problem, upstream: Tensor, into: Gradients) -> None:
     """What ``upstream`` ``[B]`` makes of the loss, added block by block."""
-    divergence, workspace = DIVERGENCES[problem.variant], problem.workspace
+    divergence = DIVERGENCES[problem.variant]
     for block in problem.blocks:
-        teacher, rows, aligned, mixture, work = _compared(problem, block, workspace)
-        slope = divergence.slope(teacher, mixture, work, problem.eps)
+        compared = _compared(problem, block, problem.workspace)
+        slope = divergence.slope(compared.teacher, compared.mixture, compared.work, problem.eps)
         share = upstream[block.samples, None, None, None].to(into.dtype)
-        by_weight = row_products(slope, rows.maps) * divergence.factor
-        by_heads = through_weights(aligned, by_weight)
-        terms = sum(aligned.weights.shape[-2:])
-        back = aligned.weights.mT * (share * divergence.factor)
-        from_teacher = narrowed(by_heads.from_teacher * share, into.dtype, terms)
-        through = mixed(back, slope, workspace, "through")
-        through = mixed(from_teacher, teacher, workspace, onto=through)
-        own = narrowed(by_heads.from_student * share[..., 0], into.dtype, terms)
-        through.addcmul_(rows.maps, own.transpose(1, 2).unsqueeze(-1))
-        into.add(block, rows, through, workspace)
+        _add_gradient(problem, block, compared, slope, share, into)
+
+
+def _add_gradient(
+    problem: Problem,
+    block: Block,
+    compared: _Compared,
+    slope: Tensor,
+    share: Tensor | None,
+    into: Gradients,
+) -> None:
+    workspace, factor = problem.workspace, DIVERGENCES[problem.variant].factor
+    teacher, rows, aligned = compared.teacher, compared.rows, compared.aligned
+    by_weight = row_products(slope, rows.maps) * factor
+    by_heads = through_weights(aligned, by_weight)
+    terms = sum(aligned.weights.shape[-2:])
+    back, from_teacher, own = aligned.weights.mT * factor, *by_heads
+    if share is not None:
+        back, from_teacher, own = back * share, from_teacher * share, own * share[..., 0]
+    through = mixed(back, slope, workspace, "through")
+    through = mixed(narrowed(from_teacher, into.dtype, terms), teacher, workspace, onto=through)
+    own = narrowed(own, into.dtype, terms)
+    through.addcmul_(rows.maps, own.transpose(1, 2).unsqueeze(-1))
+    into.add(block, rows, through, workspace)
 
 
 def _compared(problem: Problem, block: Block, workspace: Workspace) -> _Compared:

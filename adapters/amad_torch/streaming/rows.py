@@ -7,6 +7,8 @@ costs less than the exponential of scores from which a log-sum-exp that was kept
 that the caller has is taken. Guarded by tests/streaming/test_against_maps.py.
 """
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -17,11 +19,18 @@ from amad_torch.streaming.blocks import Block
 from amad_torch.streaming.inputs import Side
 from amad_torch.streaming.queries_keys import QueriesKeys, part, seen_keys
 
+Room = Callable[..., Tensor]
+"""``(name, *shape)`` to memory, uninitialised."""
+
 NOT_SEEN = -1e30
 """The score of a key that is not seen: finite, so that a row without any is even and not NaN."""
 
 NOT_COUNTED = -3e38
 """So far below it that cells that do not count get nothing even in a row without a key seen."""
+
+
+_AT_ONCE = 2**19
+"""So many scores are there together, where heads are treated alike: what a second cache holds."""
 
 
 class Rows(NamedTuple):
@@ -41,27 +50,31 @@ class Rows(NamedTuple):
     sinking: Tensor | None = None
 
 
-def whole_rows(side: Side, block: Block, workspace: Workspace, name: str) -> Rows:
-    """The rows of the maps, as they are."""
+def whole_rows(side: Side, block: Block, workspace: Workspace, room: Room, name: str) -> Rows:
+    """The rows of the maps as they are, in the memory of ``room``."""
     attended = side.attended
-    scores, tanh = _scores(side, block, workspace)
     seen = _seen(side, block)
-    if seen is not None:
-        _put(scores, ~seen, NOT_SEEN, side.finite)
-    maps, sinking = workspace(name, *scores.shape), None
-    if attended.log_sum_exp is None:
-        torch.softmax(scores, dim=-1, out=maps)
-        if attended.sinks is not None:
-            # The sum that a row was divided by, from its largest cell.
-            sums = scores.amax(dim=-1, keepdim=True) - maps.amax(dim=-1, keepdim=True).log()
-            above = attended.sinks.view(-1, 1, 1) - sums
-            sinking = above.sigmoid()
-            maps.mul_((-above).sigmoid())
+    tanh, sinking = None, None
+    if _few_heads_at_once(attended, seen):
+        maps = _softmax(side, block, seen, workspace, room, name)
     else:
-        sums = attended.log_sum_exp[block.samples, :, block.queries].unsqueeze(-1)
-        torch.sub(scores, sums, out=maps).exp_()
-        if attended.sinks is not None:
-            sinking = (attended.sinks.view(-1, 1, 1) - sums).exp()
+        scores, tanh = _scores(side, block, workspace, room)
+        if seen is not None:
+            _hide(scores, seen, side)
+        maps = room(name, *scores.shape)
+        if attended.log_sum_exp is None:
+            torch.softmax(scores, dim=-1, out=maps)
+            if attended.sinks is not None:
+                # The sum that a row was divided by, from its largest cell.
+                sums = scores.amax(dim=-1, keepdim=True) - maps.amax(dim=-1, keepdim=True).log()
+                above = attended.sinks.view(-1, 1, 1) - sums
+                sinking = above.sigmoid()
+                maps.mul_((-above).sigmoid())
+        else:
+            sums = attended.log_sum_exp[block.samples, :, block.queries].unsqueeze(-1)
+            torch.sub(scores, sums, out=maps).exp_()
+            if attended.sinks is not None:
+                sinking = (attended.sinks.view(-1, 1, 1) - sums).exp()
     blank = None if seen is None else _where_any(~seen.any(dim=-1, keepdim=True))
     if blank is not None:
         even = attended.even_in_empty_rows and attended.sinks is None
@@ -77,10 +90,10 @@ def counted_rows(
     That is a softmax over those cells alone, so that neither sinks nor what the other cells hold
     matter, nor a sum that is too small to divide by.
     """
-    scores, tanh = _scores(side, block, workspace)
+    scores, tanh = _scores(side, block, workspace, workspace)
     seen = compared = _seen(side, block)
     if seen is not None:
-        _put(scores, ~seen, NOT_SEEN, side.finite)
+        _hide(scores, seen, side)
     cells = None if counted is None else counted.unsqueeze(1)
     if cells is not None:
         _put(scores, ~cells, NOT_COUNTED, side.finite)
@@ -109,7 +122,40 @@ def vectors(attended: QueriesKeys, block: Block) -> tuple[Tensor, Tensor]:
     return queries.reshape(groups, -1, queries.shape[-1]), keys.reshape(groups, *keys.shape[2:])
 
 
-def _scores(side: Side, block: Block, workspace: Workspace) -> tuple[Tensor, Tensor | None]:
+def _few_heads_at_once(attended: QueriesKeys, seen: Tensor | None) -> bool:
+    """Whether all heads are treated alike, so that their scores need not be there together."""
+    others = (attended.bias, attended.softcap, attended.sinks, attended.log_sum_exp)
+    return (
+        all(one is None for one in others)
+        and (seen is None or seen.shape[:2] == (1, 1))
+        and attended.queries.device.type == "cpu"
+    )
+
+
+def _softmax(
+    side: Side, block: Block, seen: Tensor | None, workspace: Workspace, room: Room, name: str
+) -> Tensor:
+    """The maps ``[b, H, q, k]``, a few heads at a time: their scores stay in a cache."""
+    queries, keys = vectors(side.attended, block)
+    samples, at_once = (one.stop - one.start for one in block[:2])
+    maps = room(name, samples, side.attended.shape[1], at_once, keys.shape[1])
+    flat = maps.view(*queries.shape[:2], keys.shape[1])
+    together = max(1, _AT_ONCE // math.prod(flat.shape[1:]))
+    for first in range(0, len(flat), together):
+        heads = slice(first, first + together)
+        scores = workspace("scores", *flat[heads].shape)
+        torch.baddbmm(
+            scores, queries[heads], keys[heads].mT, beta=0, alpha=side.attended.factor, out=scores
+        )
+        if seen is not None:
+            _hide(scores.view(-1, at_once, keys.shape[1]), seen[0], side)
+        torch.softmax(scores, dim=-1, out=flat[heads])
+    return maps
+
+
+def _scores(
+    side: Side, block: Block, workspace: Workspace, room: Room
+) -> tuple[Tensor, Tensor | None]:
     """``softcap(q kᵀ scale) + bias`` ``[b, H, q, k]``, and the ``tanh`` in it."""
     attended = side.attended
     queries, keys = vectors(attended, block)
@@ -118,7 +164,7 @@ def _scores(side: Side, block: Block, workspace: Workspace) -> tuple[Tensor, Ten
     samples, at_once = (one.stop - one.start for one in block[:2])
     scores, tanh = flat.view(samples, -1, at_once, keys.shape[1]), None
     if attended.softcap is not None:
-        tanh = workspace("tanh", *scores.shape)
+        tanh = room("tanh", *scores.shape)
         torch.tanh(scores.div_(attended.softcap), out=tanh)
         torch.mul(tanh, attended.softcap, out=scores)
     if attended.bias is not None:
@@ -128,6 +174,13 @@ def _scores(side: Side, block: Block, workspace: Workspace) -> tuple[Tensor, Ten
 
 def _seen(side: Side, block: Block) -> Tensor | None:
     return seen_keys(side.attended, *block, by_bias=side.drops)
+
+
+def _hide(scores: Tensor, seen: Tensor, side: Side) -> None:
+    """One score for all keys that are not seen, those that a bias of ``-inf`` drops among them."""
+    _put(scores, ~seen, NOT_SEEN, side.finite)
+    if side.drops:
+        scores.clamp_(min=NOT_SEEN)
 
 
 def _put(scores: Tensor, where: Tensor, score: float, finite: bool) -> None:
