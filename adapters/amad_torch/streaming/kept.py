@@ -7,8 +7,8 @@ from torch import Tensor
 from amad_torch.closed_form.workspace import uninitialised
 from amad_torch.streaming.rows import Rows
 
-_BYTES = {"cpu": 5 * 2**25}
-"""At most, whatever the number of tokens: 20 heads' rows of 1448 tokens, in float32."""
+_BYTES = {"cpu": 2**27}
+"""At most, whatever the number of tokens: 20 heads' rows of 1295 tokens, in float32."""
 
 _BYTES_ELSEWHERE = 2**28
 

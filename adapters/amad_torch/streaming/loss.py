@@ -36,7 +36,7 @@ def amad_loss_from_queries_and_keys(
     Value and gradient are those of ``amad_loss`` of ``softmax(softcap(q kᵀ scale) + bias)`` of both
     models, to the accuracy of the dtype. Rows of probabilities are computed for a block of queries
     at a time, used and dropped: extra memory is that of the gradients and of one block, linear in
-    the number of tokens, where maps grow with its square, and 160 MB at most of rows that are used
+    the number of tokens, where maps grow with its square, and 134 MB at most of rows that are used
     again. The gradient is made in the forward pass; the backward pass multiplies it.
 
     ``mse`` takes two sweeps over the blocks, since it follows from the products of heads
@@ -53,8 +53,8 @@ def amad_loss_from_queries_and_keys(
             ``amad_loss``; beside what the models themselves do not see. ``None``: all count.
         check_values: raise where the loss is no number: always (``True``), never (``False``), or
             where it costs no device synchronisation (``None``).
-        queries_at_once: queries in a block; ``None``: as many as keep a block of both models at
-            about four million cells on a CPU, 67 million elsewhere.
+        queries_at_once: queries in a block; ``None``: on a CPU about 128, or as many as keep a
+            block of both models below four million cells; elsewhere 67 million.
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where queries or keys are float64,
