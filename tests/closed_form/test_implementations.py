@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from amad_core import amad_loss as specification
 from amad_core.conformance.strategies import EXTREME_SCALES, AmadInputs, amad_inputs
 from amad_torch import AMADLoss, amad_layers_loss, amad_loss
-from amad_torch.closed_form import strips
+from amad_torch.closed_form import tiles
 from tests.support.adapter_calls import assert_agrees_with_specification
 from tests.support.agreement import assert_agrees
 from tests.support.variants import UNPROJECTED
@@ -25,12 +25,15 @@ SIZES = {"teacher": (3, 5, 11, 13), "student": (3, 4, 11, 13)}
 def small_tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """At least two tiles of these maps: of some rows and a rest, of one row, of two samples."""
     tile, strip = request.param
-    monkeypatch.setitem(strips._CELLS, "cpu", tile)
-    monkeypatch.setattr(strips, "_STRIP", strip)
-    monkeypatch.setattr(strips, "STRETCH", strip)
+    monkeypatch.setitem(tiles._CELLS, "cpu", tile)
+    monkeypatch.setattr(tiles, "STRIP", strip)
     heads = SIZES["teacher"][1] + SIZES["student"][1]
     student = torch.empty(SIZES["student"])
-    found = min(len(strips.tiles(student, heads, by_row=by_row)) for by_row in (False, True))
+    found = min(
+        len(tiles.tiling(student, heads, by_row=by_row, for_sums=for_sums).cut(student))
+        for by_row in (False, True)
+        for for_sums in (False, True)
+    )
     assert found > 1
     return found
 
@@ -61,8 +64,8 @@ def test_several_tiles(small_tiles: int, kind: str, variant: str) -> None:
 def test_scaled_heads_in_several_tiles(variant: str, inputs: AmadInputs) -> None:
     """Heads that are divided by their peaks first; some of a sample's are zeros."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(strips._CELLS, "cpu", 20)
-        patch.setattr(strips, "_STRIP", 4)
+        patch.setitem(tiles._CELLS, "cpu", 20)
+        patch.setattr(tiles, "STRIP", 4)
         options = {"variant": variant, "reduction": "sum"}  # a mean is taken of what saturates
         assert_agrees_with_specification("torch", "float64", **inputs._asdict(), **options)
 
@@ -138,7 +141,7 @@ def test_nothing_as_large_as_maps_is_kept(small_tiles: int, variant: str) -> Non
     others = [one for one in kept if one.untyped_storage().data_ptr() not in own]
     vectors = 3 * (11 if variant == "token" else 1)
     assert len(others) < len(kept)
-    assert all(one.numel() <= vectors * 5 * 4 for one in others)
+    assert all(one.numel() <= vectors * 4 * (5 + 5 + 4) for one in others)
 
 
 @pytest.mark.thin(2)

@@ -22,6 +22,7 @@ from amad_torch.attention.inputs import (
     checked_parameter,
     floating,
 )
+from amad_torch.attention.opaque import node
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.projection import projected_heads
 from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
@@ -238,6 +239,8 @@ def _closed_form(
             "teacher and student must be on one device; got teacher on "
             f"{teacher.device}, student on {student.device}"
         )
+    if torch.compiler.is_compiling():
+        import amad_torch.attention.opaque_in_graphs  # noqa: F401
     floor = torch.finfo(accumulation_dtype(teacher, student)).tiny if eps is None else float(eps)
     losses: Tensor = _traced(
         teacher,
@@ -253,7 +256,7 @@ def _closed_form(
 
 
 # Dynamo would look into the function, and get lost in it.
-@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
+@node
 def _traced(
     teacher: Tensor,
     student: Tensor,

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from amad_torch.attention.opaque import node
+
 
 def full_precision(tensor: object) -> AbstractContextManager[object]:
     """A context without autocast on the tensor's device; an empty one where there is none."""
@@ -20,13 +22,15 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     The context that a loss is computed in is gone when its derivatives are: ``backward()`` inside
     autocast would take their products in half precision.
     """
-    found: Tensor = _traced(left, right)
+    if torch.compiler.is_compiling():
+        import amad_torch.attention.opaque_in_graphs  # noqa: F401
+    found: Tensor = _product(left, right)
     return found
 
 
 # What Dynamo makes of such a function by itself loses its second derivative without a word.
-@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
-def _traced(left: Tensor, right: Tensor) -> Any:
+@node
+def _product(left: Tensor, right: Tensor) -> Any:
     return _Product.apply(left, right)  # type: ignore[no-untyped-call]
 
 

@@ -21,18 +21,25 @@ class CellDivergence(NamedTuple):
     """A divergence of two heads as a sum over cells.
 
     Attributes:
-        value: ``(target, mixture, work, eps)`` to the sum over these cells, ``[...]``, and slope.
+        value: ``(target, mixture, work, eps)`` to the sum over these cells, ``[...]``, and slope;
+            with ``eps`` ``None``, no cell of either is 0 or at the floor. Then target and mixture
+            may be multiplied by a number: the slope stays, the value is multiplied.
         slope: the same without the value.
         factor: the derivative by the mixture over the slope.
     """
 
-    value: Callable[[Tensor, Tensor, Work, float], tuple[Tensor, Tensor]]
-    slope: Callable[[Tensor, Tensor, Work, float], Tensor]
+    value: Callable[[Tensor, Tensor, Work, float | None], tuple[Tensor, Tensor]]
+    slope: Callable[[Tensor, Tensor, Work, float | None], Tensor]
     factor: float
 
 
-def kl_value(target: Tensor, mixture: Tensor, work: Work, eps: float) -> tuple[Tensor, Tensor]:
+def kl_value(
+    target: Tensor, mixture: Tensor, work: Work, eps: float | None
+) -> tuple[Tensor, Tensor]:
     """Eq. 9: ``Σ p log(p / max(m, eps))``, from one ratio ``p/m``, which is the slope as well."""
+    if eps is None:
+        ratio = kl_slope(target, mixture, work, eps)
+        return torch.log(ratio, out=work[0]).mul_(target).sum(dim=-1), ratio
     missed = _missed(target, mixture, eps)
     ratio = kl_slope(target, mixture, work, eps)
     # Where p is 0 the ratio is too, and any logarithm does.
@@ -43,21 +50,24 @@ def kl_value(target: Tensor, mixture: Tensor, work: Work, eps: float) -> tuple[T
     return logarithm.mul_(target).sum(dim=-1), ratio
 
 
-def kl_slope(target: Tensor, mixture: Tensor, work: Work, eps: float) -> Tensor:
+def kl_slope(target: Tensor, mixture: Tensor, work: Work, eps: float | None) -> Tensor:
     """``p/m``, 0 at and below the floor: eq. 9 has the derivative ``-p/m``."""
-    torch.threshold_(mixture, min(eps, torch.finfo(mixture.dtype).max), math.inf)
+    if eps is not None:
+        torch.threshold_(mixture, min(eps, torch.finfo(mixture.dtype).max), math.inf)
     return torch.div(target, mixture, out=mixture)
 
 
-def js_value(target: Tensor, mixture: Tensor, work: Work, eps: float) -> tuple[Tensor, Tensor]:
+def js_value(
+    target: Tensor, mixture: Tensor, work: Work, eps: float | None
+) -> tuple[Tensor, Tensor]:
     """``½ Σ p log(p / h) + ½ Σ m log(m / h)``, ``h = (p + m)/2``, ``m`` and ``h`` floored in logs.
 
     Above the floor ``p/h = 2 - m/h``: one quotient, and near 1 no digit of it is lost. Far below
     1 all are, at the cost of less than a rounding of ``h``.
     """
-    eps = max(eps, torch.finfo(mixture.dtype).tiny)
     half = torch.lerp(target, mixture, 0.5, out=work[0])
-    if _all_above(mixture, 2 * eps):
+    eps = None if eps is None else max(eps, torch.finfo(mixture.dtype).tiny)
+    if eps is None or _all_above(mixture, 2 * eps):
         quotient = torch.div(mixture, half, out=half)
         other = torch.sub(2, quotient, out=work[1]).clamp_(min=torch.finfo(half.dtype).eps / 4)
         from_target = other.log_().mul_(target).sum(dim=-1)
@@ -69,14 +79,14 @@ def js_value(target: Tensor, mixture: Tensor, work: Work, eps: float) -> tuple[T
     return value, logarithm.add_(passed)
 
 
-def js_slope(target: Tensor, mixture: Tensor, work: Work, eps: float) -> Tensor:
+def js_slope(target: Tensor, mixture: Tensor, work: Work, eps: float | None) -> Tensor:
     """``log(m / h)``; at the floor ``log(max(m, eps)/max(h, eps)) + [m > eps] - [h > eps]``.
 
     The Jensen-Shannon divergence has half of it as its derivative.
     """
-    eps = max(eps, torch.finfo(mixture.dtype).tiny)
     half = torch.lerp(target, mixture, 0.5, out=work[0])
-    if _all_above(mixture, 2 * eps):
+    eps = None if eps is None else max(eps, torch.finfo(mixture.dtype).tiny)
+    if eps is None or _all_above(mixture, 2 * eps):
         return torch.div(mixture, half, out=half).log_()
     logarithm, passed = _floored_logarithm(mixture, half, eps)
     return logarithm.add_(passed)

@@ -7,7 +7,7 @@ tests/adapters/test_torch_autograd.py and test_torch_compile.py.
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,31 @@ from amad_torch.closed_form.traced import traced_gradient, traced_losses
 
 Plain = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Teacher, student and mask to one loss a sample, in operations that torch differentiates."""
+
+_FUSED = 2**20
+"""Of larger maps on a CPU tiles cost less than the loops that a compiler makes."""
+
+
+class Call(NamedTuple):
+    """What is no tensor in one evaluation.
+
+    Attributes:
+        options: those of the loss.
+        plain: its readable form.
+        compiling: whether a graph is being traced.
+        derivative: whether one may be asked for.
+    """
+
+    options: Options
+    plain: Plain
+    compiling: bool
+    derivative: bool
+
+    def is_one_operation(self, teacher: Tensor, student: Tensor) -> bool:
+        """Whether a graph is not to look into it: little to fuse, or values to look at."""
+        options = self.options
+        large = student.device.type == "cpu" and teacher.numel() + student.numel() > _FUSED
+        return self.compiling and (options.variant == "mse" or options.check or large)
 
 
 def closed_form_losses(
@@ -32,16 +57,17 @@ def closed_form_losses(
 ) -> Tensor:
     """One loss a sample ``[B]`` of maps ``[B, H, Q, K]``, by a mask ``[B, Q, K]``.
 
-    ``compiling``: for a graph that is being traced, ``mse`` as one operation that is not looked
-    into, the others in a form that compilers like.
+    ``compiling``: for a graph that is being traced, as one operation that is not looked into, or
+    in a form that compilers like.
     """
     derivative = torch.is_grad_enabled() and (
         student.requires_grad
         or torch._C._are_functorch_transforms_active()
         or torch.autograd.forward_ad._current_level >= 0
     )
+    call = Call(options, plain, compiling, derivative)
     found: tuple[Tensor, ...] = _Losses.apply(  # type: ignore[no-untyped-call]
-        teacher.detach(), student, mask, options, plain, derivative, compiling
+        teacher.detach(), student, mask, call
     )
     return found[0]
 
@@ -51,45 +77,43 @@ class _Losses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        teacher: Tensor,
-        student: Tensor,
-        mask: Tensor | None,
-        options: Options,
-        plain: Plain,
-        derivative: bool,
-        compiling: bool,
+        teacher: Tensor, student: Tensor, mask: Tensor | None, call: Call
     ) -> tuple[Tensor, ...]:
-        maps = _maps(teacher, student, mask, options)
-        if _is_one_operation(options, compiling=compiling):
-            return tuple(_losses_operation(teacher, student, mask, *options, derivative))
-        if compiling:
-            found, state = traced_losses(maps, options)
+        if call.is_one_operation(teacher, student):
+            return tuple(_losses_operation(teacher, student, mask, *call.options, call.derivative))
+        maps = _maps(teacher, student, mask, call.options)
+        if call.compiling:
+            found, state = traced_losses(maps, call.options)
         else:
-            found, state = losses(maps, options, derivative=derivative)
+            found, state = losses(maps, call.options, derivative=call.derivative)
         return found, *state
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        teacher, student, mask, ctx.options, ctx.plain, _, ctx.compiling = inputs
+        *given, ctx.call = inputs
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        saved = (teacher, student, mask, *output[1:])
-        ctx.save_for_backward(*saved)
-        ctx.save_for_forward(*saved)
+        ctx.save_for_backward(*given, *output[1:])
+        ctx.save_for_forward(*given, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-        found = None
-        if upstream is not None and ctx.needs_input_grad[1]:
-            found = _gradient(upstream, ctx.saved_tensors, ctx)
-        return None, found, None, None, None, None, None
+        if upstream is None or not ctx.needs_input_grad[1]:
+            return None, None, None, None
+        given = upstream, *ctx.saved_tensors
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            found = _Gradient.apply(ctx.call, *given)  # type: ignore[no-untyped-call]
+        else:
+            found = _Gradient.forward(ctx.call, *given)
+        return None, found, None, None
 
     @staticmethod
     def jvp(ctx: Any, _: Tensor | None, tangent: Tensor | None, *__: None) -> tuple[Any, ...]:
         saved = ctx.saved_tensors
         ones = torch.ones_like(saved[1][:, 0, 0, 0], dtype=saved[-1].dtype)
         assert tangent is not None
-        by_student = _gradient(ones, saved, ctx).to(ones.dtype)
+        found = _Gradient.apply(ctx.call, ones, *saved)  # type: ignore[no-untyped-call]
+        by_student = found.to(ones.dtype)
         return (by_student * tangent).flatten(1).sum(dim=1), *[None] * len(State._fields)
 
     @staticmethod
@@ -104,45 +128,41 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def forward(
+        call: Call,
         upstream: Tensor,
         teacher: Tensor,
         student: Tensor,
         mask: Tensor | None,
-        options: Options,
-        plain: Plain,
-        compiling: bool,
         *state: Tensor,
     ) -> Tensor:
-        maps = _maps(teacher, student, mask, options)
-        if _is_one_operation(options, compiling=compiling):
+        if call.is_one_operation(teacher, student):
             found: Tensor = _gradient_operation(
-                upstream, teacher, student, mask, *options, list(state)
+                teacher, student, mask, *call.options, upstream, list(state)
             )
             return found
-        if compiling:
-            return traced_gradient(maps, options, State(*state), upstream)
-        return gradient(maps, options, State(*state), upstream)
+        maps = _maps(teacher, student, mask, call.options)
+        form = traced_gradient if call.compiling else gradient
+        return form(maps, call.options, State(*state), upstream)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        upstream, teacher, student, mask, _, ctx.plain, _, *state = inputs
-        ctx.state = len(state)
-        ctx.save_for_backward(upstream, teacher, student, mask)
-        ctx.save_for_forward(upstream, teacher, student, mask)
+        ctx.plain, ctx.inputs = inputs[0].plain, len(inputs)
+        ctx.save_for_backward(*inputs[1:5])
+        ctx.save_for_forward(*inputs[1:5])
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         first, teacher, student, mask = ctx.saved_tensors
         function = _plain_gradient(ctx.plain, teacher, mask)
         of_first, of_student = torch.func.vjp(function, first, student)[1](upstream)
-        return of_first, None, of_student, *[None] * (4 + ctx.state)
+        return None, of_first, None, of_student, *[None] * (ctx.inputs - 4)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
         first, teacher, student, mask = ctx.saved_tensors
         given = [
             torch.zeros_like(one) if tangent is None else tangent
-            for one, tangent in zip((first, student), (tangents[0], tangents[2]), strict=True)
+            for one, tangent in zip((first, student), (tangents[1], tangents[3]), strict=True)
         ]
         function = _plain_gradient(ctx.plain, teacher, mask)
         found: Tensor = torch.func.jvp(function, (first, student), tuple(given))[1]
@@ -159,14 +179,6 @@ for _function in (_Losses.forward, _Gradient.forward):
     setattr(_function, "__signature__", inspect.signature(_function))  # noqa: B010
 
 
-def _gradient(upstream: Tensor, saved: tuple[Any, ...], ctx: Any) -> Tensor:
-    teacher, student, mask, *state = saved
-    found: Tensor = _Gradient.apply(  # type: ignore[no-untyped-call]
-        upstream, teacher, student, mask, ctx.options, ctx.plain, ctx.compiling, *state
-    )
-    return found
-
-
 def _plain_gradient(
     plain: Plain, teacher: Tensor, mask: Tensor | None
 ) -> Callable[[Tensor, Tensor], Tensor]:
@@ -176,11 +188,6 @@ def _plain_gradient(
         return by_student
 
     return found
-
-
-def _is_one_operation(options: Options, *, compiling: bool) -> bool:
-    """Whether a graph is not to look into it: nothing to fuse, or values to look at."""
-    return compiling and (options.variant == "mse" or options.check)
 
 
 def _maps(teacher: Tensor, student: Tensor, mask: Tensor | None, options: Options) -> Maps:
@@ -205,64 +212,47 @@ def _unfolded(info: Any, found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(one.view(size, len(one) // size, *one.shape[1:]) for one in found)
 
 
-@torch.library.custom_op("amad_torch::losses_from_maps", mutates_args=())
-def _losses_operation(
-    teacher: Tensor,
-    student: Tensor,
-    mask: Tensor | None,
-    variant: str,
-    temperature: float,
-    eps: float,
-    check: bool,
-    derivative: bool,
-) -> list[Tensor]:
-    options = Options(variant, temperature, eps, check)
-    found, state = losses(_maps(teacher, student, mask, options), options, derivative=derivative)
+_PROBLEM = (
+    "Tensor teacher, Tensor student, Tensor? mask, "
+    "str variant, float temperature, float eps, bool check"
+)
+
+
+def _problem(
+    teacher: Tensor, student: Tensor, mask: Tensor | None, *options: Any
+) -> tuple[Maps, Options]:
+    return _maps(teacher, student, mask, Options(*options)), Options(*options)
+
+
+@torch.library.custom_op(
+    "amad_torch::losses_from_maps",
+    mutates_args=(),
+    schema=f"({_PROBLEM}, bool derivative) -> Tensor[]",
+)
+def _losses_operation(*given: Any) -> list[Tensor]:
+    *problem, derivative = given
+    found, state = losses(*_problem(*problem), derivative=derivative)
     return [one.contiguous() for one in (found, *state)]
 
 
 @_losses_operation.register_fake
-def _(
-    teacher: Tensor,
-    student: Tensor,
-    mask: Tensor | None,
-    variant: str,
-    temperature: float,
-    eps: float,
-    check: bool,
-    derivative: bool,
-) -> list[Tensor]:
-    maps = Maps(teacher, student, mask, by_row=variant == "token")
-    shapes = state_shapes(maps, variant)
-    return [student.new_empty(shape, dtype=maps.dtype) for shape in (maps.vectors[:1], *shapes)]
+def _(*given: Any) -> list[Tensor]:
+    maps, options = _problem(*given[:-1])
+    shapes = state_shapes(maps, options.variant)
+    new = maps.student.new_empty
+    return [new(shape, dtype=maps.dtype) for shape in (maps.vectors[:1], *shapes)]
 
 
-@torch.library.custom_op("amad_torch::gradient_from_maps", mutates_args=())
-def _gradient_operation(
-    upstream: Tensor,
-    teacher: Tensor,
-    student: Tensor,
-    mask: Tensor | None,
-    variant: str,
-    temperature: float,
-    eps: float,
-    check: bool,
-    state: list[Tensor],
-) -> Tensor:
-    options = Options(variant, temperature, eps, check)
-    return gradient(_maps(teacher, student, mask, options), options, State(*state), upstream)
+@torch.library.custom_op(
+    "amad_torch::gradient_from_maps",
+    mutates_args=(),
+    schema=f"({_PROBLEM}, Tensor upstream, Tensor[] state) -> Tensor",
+)
+def _gradient_operation(*given: Any) -> Tensor:
+    *problem, upstream, state = given
+    return gradient(*_problem(*problem), State(*state), upstream)
 
 
 @_gradient_operation.register_fake
-def _(
-    upstream: Tensor,
-    teacher: Tensor,
-    student: Tensor,
-    mask: Tensor | None,
-    variant: str,
-    temperature: float,
-    eps: float,
-    check: bool,
-    state: list[Tensor],
-) -> Tensor:
-    return torch.empty_like(student, memory_format=torch.contiguous_format)
+def _(*given: Any) -> Tensor:
+    return torch.empty_like(given[1], memory_format=torch.contiguous_format)

@@ -11,8 +11,9 @@ from amad_torch.attention.precision import full_precision
 from amad_torch.closed_form.cells import DIVERGENCES
 from amad_torch.closed_form.gram import narrowed
 from amad_torch.closed_form.losses import Options, State
-from amad_torch.closed_form.strips import ForStrips, Tile, put
-from amad_torch.closed_form.sums import Maps, filled
+from amad_torch.closed_form.memory import memory_like
+from amad_torch.closed_form.sums import Maps, filled, in_place
+from amad_torch.closed_form.tiles import Tiling
 from amad_torch.closed_form.workspace import kept_workspace
 
 
@@ -20,24 +21,15 @@ def gradient(maps: Maps, options: Options, state: State, upstream: Tensor) -> Te
     """``Σ_b upstream_b ∂L_b/∂student``, in the student's shape and dtype."""
     if maps.on_kernels:
         return _by_kernel(maps, options, state, upstream.to(maps.kind))
-    found = torch.empty_like(maps.student, memory_format=torch.contiguous_format)
-    upstream = upstream.to(maps.kind)
+    found = memory_like(maps.student)
+    coefficients = _times(state.coefficients, upstream, maps)
     with full_precision(maps.student):
-        if maps.by_row:
-            for tile in maps.tiles():
-                place = tile.samples, tile.queries
-                own = State(*(one[place] for one in state))
-                part = found[tile.samples, :, tile.queries]
-                _of_divergences(part, maps.part(*place), options, own, upstream[tile.samples])
-        elif options.variant != "mse":
-            _of_divergences(found, maps, options, state, upstream)
+        if options.variant != "mse":
+            _of_divergences(found, maps, options, state, coefficients)
         elif _is_scaled(state) or not maps.ready:
-            _of_squared_distances(found, maps, state, upstream)
+            _of_squared_distances(found, maps, state, coefficients)
         else:
-            from_teacher, from_student = (
-                _times(one, upstream, maps)[:, 0]
-                for one in (state.from_teacher, state.from_student)
-            )
+            from_teacher, from_student = maps.by_model(coefficients[:, 0])
             flat = found.flatten(2)
             torch.bmm(from_teacher, maps.teacher.flatten(2), out=flat)
             flat.baddbmm_(from_student, maps.student.flatten(2))
@@ -49,87 +41,110 @@ def _by_kernel(maps: Maps, options: Options, state: State, upstream: Tensor) -> 
     from amad_torch.kernels import maps as kernels
 
     given = maps.teacher, maps.student, maps.mask
-    from_teacher, from_student = (
-        _times(one, upstream, maps) for one in (state.from_teacher, state.from_student)
-    )
+    coefficients = _times(state.coefficients, upstream, maps)
     if options.variant == "mse":
+        parts = [one.contiguous() for one in maps.by_model(coefficients)]
         return kernels.gradient_of_squared_distances(
-            *given, divisors=state.divisors, from_teacher=from_teacher, from_student=from_student
+            *given, divisors=state.divisors, from_teacher=parts[0], from_student=parts[1]
         )
-    own = state.factors[..., maps.heads[0] :, None] * DIVERGENCES[options.variant].factor
+    back, from_teacher, from_student, shift = _parts(coefficients, maps)
     return kernels.gradient_of_divergences(
         *given,
         by_row=maps.by_row,
         divisors=state.divisors,
         factors=state.factors,
         mixing=state.mixing,
-        back=_times(state.mixing.mT * own, upstream, maps),
+        back=back,
         from_teacher=from_teacher,
-        from_student=from_student,
-        shift=_times(state.shift, upstream, maps),
+        from_student=from_student.squeeze(-1),
+        shift=shift.squeeze(-1),
         kind="js" if options.variant == "js" else "kl",
         eps=options.eps,
     )
 
 
-def _of_squared_distances(found: Tensor, maps: Maps, state: State, upstream: Tensor) -> None:
+def _of_squared_distances(found: Tensor, maps: Maps, state: State, coefficients: Tensor) -> None:
     """``dS = from_teacher T + from_student S``, a tile at a time."""
-    workspace = kept_workspace(found, maps.dtype)
+    workspace, cuts = kept_workspace(found, maps.dtype), maps.tiling()
     divisors = state.divisors if _is_scaled(state) else None
-    from_teacher, from_student = (
-        ForStrips(_times(one, upstream, maps)) for one in (state.from_teacher, state.from_student)
-    )
-    finish = _Finish(found, maps, divisors)
-    for tile, teacher, student in filled(maps, workspace, divisors):
+    from_teacher, from_student = (cuts.of(one) for one in maps.by_model(coefficients))
+    finish = _Finish(found, maps, cuts, divisors)
+    for place, (teacher, student) in enumerate(filled(maps, cuts, divisors)):
         part = workspace("gradient", *student.shape)
-        torch.bmm(from_teacher(tile), teacher, out=part)
-        finish(part.baddbmm_(from_student(tile), student), tile)
+        torch.bmm(from_teacher[place], teacher, out=part)
+        finish(place, part.baddbmm_(from_student[place], student))
 
 
 def _of_divergences(
-    found: Tensor, maps: Maps, options: Options, state: State, upstream: Tensor
+    found: Tensor, maps: Maps, options: Options, state: State, coefficients: Tensor
 ) -> None:
-    """``dS = back d + from_teacher T + from_student S + shift``, a tile at a time."""
-    workspace = kept_workspace(found, maps.dtype)
+    """``dS = back d + from_teacher T + from_student S + shift``, a tile at a time.
+
+    Of dense maps, and where no product overflows, on the maps and the gradient where they lie.
+    """
+    workspace, cuts = kept_workspace(found, maps.dtype), maps.tiling()
     divergence = DIVERGENCES[options.variant]
-    divisors = state.divisors if _is_scaled(state) else None
-    own = state.factors[..., maps.heads[0] :, None] * divergence.factor
-    mixing = ForStrips(state.mixing)
-    back, from_teacher, from_student, shift = (
-        ForStrips(_times(one, upstream, maps))
-        for one in (state.mixing.mT * own, state.from_teacher, state.from_student, state.shift)
+    mixing, back, from_teacher, from_student, shift = (
+        cuts.of(one) for one in (state.mixing, *_parts(coefficients, maps))
     )
-    finish = _Finish(found, maps, divisors)
-    most = torch.finfo(maps.dtype).max
-    for tile, target, student in filled(maps, workspace, divisors, state.factors):
+    dense = _is_dense(state, coefficients)
+    divisors = state.divisors if not dense and _is_scaled(state) else None
+    tiles = in_place(maps, cuts) if dense else filled(maps, cuts, divisors, state.factors)
+    # Products are written in one call where memory is contiguous, or of one matrix alone.
+    in_order = dense and not maps.by_row
+    parts = cuts.cut(found) if in_order else []
+    finish = _Finish(found, maps, cuts, divisors)
+    for place, (target, student) in enumerate(tiles):
         mixture, *work = (workspace(name, *target.shape) for name in ("mixture", "work", "more"))
-        torch.bmm(mixing(tile), student, out=mixture)
-        slope = divergence.slope(target, mixture, (work[0], work[1]), options.eps)
-        of_head = from_student(tile).unsqueeze(-1)
-        part = torch.addcmul(shift(tile).unsqueeze(-1), of_head, student, out=student)
-        part.baddbmm_(back(tile), slope).baddbmm_(from_teacher(tile), target)
-        finish(part.clamp_(-most, most), tile)
+        torch.bmm(mixing[place], student, out=mixture)
+        eps = None if dense else options.eps
+        slope = divergence.slope(target, mixture, (work[0], work[1]), eps)
+        part = parts[place] if in_order else workspace("gradient", *student.shape)
+        torch.addcmul(shift[place], from_student[place], student, out=part)
+        part.baddbmm_(back[place], slope).baddbmm_(from_teacher[place], target)
+        if not in_order:
+            finish(place, part)
 
 
 class _Finish:
     """Puts a tile of the gradient in its place, of heads as they came, saturating."""
 
-    def __init__(self, found: Tensor, maps: Maps, divisors: Tensor | None) -> None:
-        self._found, self._mask = found, maps.mask
+    def __init__(self, found: Tensor, maps: Maps, cuts: Tiling, divisors: Tensor | None) -> None:
         self._most = torch.finfo(maps.dtype).max
-        own = None if divisors is None else divisors[..., maps.heads[0] :]
-        self._divisors = None if own is None else ForStrips(own)
+        self._places = cuts.cut(found)
+        self._masks = None if maps.mask is None else cuts.cut(maps.mask.unsqueeze(1))
+        own = None if divisors is None else divisors[..., maps.heads[0] :].unsqueeze(-1)
+        self._divisors = None if own is None else cuts.of(own)
 
-    def __call__(self, part: Tensor, tile: Tile) -> None:
+    def __call__(self, place: int, part: Tensor) -> None:
+        part.clamp_(-self._most, self._most)
         if self._divisors is not None:
-            part.div_(self._divisors(tile).unsqueeze(-1)).clamp_(-self._most, self._most)
-        put(part, self._found, tile, mask=self._mask)
+            part.div_(self._divisors[place]).clamp_(-self._most, self._most)
+        if self._masks is not None:
+            part.masked_fill_(~self._masks[place], 0.0)
+        self._places[place].copy_(part)
+
+
+def _parts(coefficients: Tensor, maps: Maps) -> tuple[Tensor, ...]:
+    """Of slopes and teacher's heads ``[B, R, Hs, Ht]``; of the student's, and of 1, ``[.., 1]``."""
+    teachers = maps.heads[0]
+    parts = torch.split(coefficients, [teachers, teachers, 1, 1], dim=-1)
+    return tuple(one.contiguous() for one in parts)
 
 
 def _times(values: Tensor, upstream: Tensor, maps: Maps) -> Tensor:
     """``[B, R, ...]`` times the gradient that comes from above ``[B]``, in the dtype of cells."""
     share = upstream.reshape(-1, *[1] * (values.dim() - 1))
     return narrowed(values * share, maps.dtype, 2 * sum(maps.heads))
+
+
+def _is_dense(state: State, coefficients: Tensor) -> bool:
+    """Whether heads are taken as they are: none of their products with these overflows."""
+    if state.dense.device.type != "cpu" or not bool(state.dense.all()):
+        return False
+    least, most = (float(one) for one in torch.aminmax(coefficients))
+    limit: float = torch.finfo(coefficients.dtype).max ** (1 / 10)
+    return -limit < least and most < limit
 
 
 def _is_scaled(state: State) -> bool:

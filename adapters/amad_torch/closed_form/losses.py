@@ -21,8 +21,7 @@ from amad_torch.closed_form.gram import (
     squared_distance,
     through_weights,
 )
-from amad_torch.closed_form.strips import ForStrips, add_strips
-from amad_torch.closed_form.sums import Maps, Sums, filled, sums
+from amad_torch.closed_form.sums import Maps, Sums, added_up, filled, in_place, sums
 from amad_torch.closed_form.workspace import kept_workspace
 
 VARIANTS = ("mse", "kl", "token", "js")
@@ -44,32 +43,34 @@ class Options(NamedTuple):
 class State(NamedTuple):
     """What the gradient is made of, beside the maps: small tensors ``[B, R, ...]``.
 
-    ``∂L/∂s_j = Σ_i mixing_ij/|s_j|_1 d_i + Σ_i from_teacher_ji t_i + Σ_m from_student_jm s_m +
-    shift_j``, with ``d_i`` the derivative of the divergence by the mixture; where probabilities are
-    compared, ``t_i`` and ``s_m`` over their L1 norms. Of ``mse`` the second and third term alone.
+    ``∂L/∂s_j`` is a sum of cells of heads times ``coefficients`` ``[B, R, Hs, ...]``: in ``mse`` of
+    ``t_i`` and ``s_m`` (``Ht + Hs`` of them); in the others of ``d_i``, the slope of the divergence
+    at the mixture, ``t_i``, ``s_j`` and 1 (``2 Ht + 2``).
 
     Attributes:
-        factors: one over the L1 norms, ``[B, R, Ht + Hs]``.
+        mixing: what mixes the student's heads, ``[B, R, Ht, Hs]``.
+        factors: one over the L1 norms, ``[B, R, Ht + Hs]``, which heads are multiplied by.
         divisors: what heads are divided by first, ``[B, R, Ht + Hs]``: 1, or their peaks.
+        dense: true where no cell is near 0, ``[B, 1]``: heads are then taken as they are, and
+            mixing and coefficients are of those.
     """
 
     mixing: Tensor
-    from_teacher: Tensor
-    from_student: Tensor
-    shift: Tensor
+    coefficients: Tensor
     factors: Tensor
     divisors: Tensor
+    dense: Tensor
 
 
 def state_shapes(maps: Maps, variant: str) -> list[tuple[int, ...]]:
     """Of the tensors of the ``State`` that :func:`losses` gives."""
     teachers, students = maps.heads
+    both = (teachers + students,)
     if variant == "mse":
-        own = [(0,), (students, teachers), (students, students), (0,), (0,), (teachers + students,)]
+        own = [(0,), (students, teachers + students), (0,), both]
     else:
-        both, alone = (teachers + students,), (students,)
-        own = [(teachers, students), (students, teachers), alone, alone, both, both]
-    return [(*maps.vectors, *shape) for shape in own]
+        own = [(teachers, students), (students, 2 * teachers + 2), both, both]
+    return [*((*maps.vectors, *shape) for shape in own), (maps.vectors[0], 1)]
 
 
 def losses(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, State]:
@@ -77,25 +78,7 @@ def losses(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, S
     with full_precision(maps.student):
         if options.variant == "mse":
             return _squared_distances(maps, options)
-        if maps.on_kernels or not maps.by_row:
-            return _divergences(maps, options, derivative=derivative)
-        return _row_by_row(maps, options, derivative=derivative)
-
-
-def _row_by_row(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, State]:
-    """``token`` (eq. 12): rows know nothing of each other, so a tile is a problem of its own."""
-    total = maps.student.new_zeros(maps.vectors[0], dtype=maps.dtype)
-    found = None
-    for tile in maps.tiles():
-        place = tile.samples, tile.queries
-        values, state = _divergences(maps.part(*place), options, derivative=derivative)
-        total[tile.samples] += values
-        if found is None:
-            found = State(*(one.new_empty((*maps.vectors, *one.shape[2:])) for one in state))
-        for whole, part in zip(found, state, strict=True):
-            whole[place] = part
-    assert found is not None
-    return total, found
+        return _divergences(maps, options, derivative=derivative)
 
 
 def _squared_distances(maps: Maps, options: Options) -> tuple[Tensor, State]:
@@ -105,32 +88,40 @@ def _squared_distances(maps: Maps, options: Options) -> tuple[Tensor, State]:
     aligned = _aligned(maps, found, options)
     values, by_heads = squared_distance(aligned, found.gram)
     values = values.clamp(min=0.0)  # rounding below 0 is 0
-    near = ((values < _NEAR) & (aligned.teacher_factor != 0)).any(dim=(1, 2))
     if maps.on_kernels:
-        values = _distances_by_kernel(maps, found, aligned, near, values)
-    elif maps.student.device.type == "cpu" and bool(near.any()):
-        values = _distances_of_maps(maps, found, aligned, near, values)
-    none = [values.new_empty(shape, dtype=maps.dtype) for shape in 3 * [(*maps.vectors, 0)]]
-    terms = sum(maps.heads)
-    from_teacher, from_student = (narrowed(one, maps.dtype, terms) for one in by_heads)
-    state = State(none[0], from_teacher, from_student, none[1], none[2], _divisors(maps, found))
+        values = _distances_by_kernel(maps, found, aligned, _near(values, aligned), values)
+    elif maps.student.device.type == "cpu" and float(values.amin()) < _NEAR:
+        values = _distances_of_maps(maps, found, aligned, _near(values, aligned), values)
+    coefficients = narrowed(torch.cat(by_heads, dim=-1), maps.dtype, sum(maps.heads))
+    none = [coefficients.new_empty((*maps.vectors, 0)) for _ in range(2)]
+    state = State(none[0], coefficients, none[1], _divisors(maps, found), _flag(maps, False))
     return values.flatten(1).sum(dim=1).to(maps.dtype), state
+
+
+def _near(values: Tensor, aligned: Alignment) -> Tensor:
+    """Samples ``[B]`` of which a head that is not empty has a small distance."""
+    return ((values < _NEAR) & (aligned.teacher_factor != 0)).any(dim=(1, 2))
 
 
 def _distances_of_maps(
     maps: Maps, found: Sums, aligned: Alignment, near: Tensor, values: Tensor
 ) -> Tensor:
     """``values`` (eq. 4) of samples ``near`` as they are defined, ``|t̂_i - Σ_j a_ij ŝ_j|²``."""
-    workspace = kept_workspace(maps.student, maps.dtype)
-    exact = torch.zeros_like(values)
-    weights = ForStrips(aligned.weights.to(maps.dtype))
+    workspace, exact = kept_workspace(maps.student, maps.dtype), values.clone()
     factors = inverse(found.squares.sqrt()).to(maps.dtype)
-    only = set(near.nonzero().flatten().tolist())
-    for tile, target, student in filled(maps, workspace, found.peaks, factors, only):
-        rest = workspace("rest", *target.shape)
-        torch.baddbmm(target, weights(tile), student, beta=-1, out=rest)
-        add_strips(exact, rest.square_().sum(dim=-1), tile)
-    return exact.where(near[:, None, None], values)
+    for sample in near.nonzero().flatten().tolist():
+        own = slice(sample, sample + 1)
+        mask = None if maps.mask is None else maps.mask[own]
+        chosen = Maps(maps.teacher[own], maps.student[own], mask, maps.by_row)
+        peaks, cuts = None if found.peaks is None else found.peaks[own], chosen.tiling()
+        weights = cuts.of(aligned.weights[own].to(maps.dtype))
+        exact[own] = 0.0
+        tiles = filled(chosen, cuts, peaks, factors[own])
+        for (target, student), mixing in zip(tiles, weights, strict=True):
+            rest = workspace("rest", *target.shape)
+            torch.baddbmm(target, mixing, student, beta=-1, out=rest)
+            exact[own, 0] += rest.square_().sum(dim=-1)
+    return exact
 
 
 def _distances_by_kernel(
@@ -152,49 +143,88 @@ def _distances_by_kernel(
 
 
 def _divergences(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, State]:
-    """``kl``, ``js`` and ``token`` (eq. 9, 12): sums first, then mixtures a tile at a time."""
+    """``kl``, ``js`` and ``token`` (eq. 9, 12): sums first, then mixtures a tile at a time.
+
+    ``m_i = Σ_j a_ij s_j/|s_j|_1``. Of heads as they are, ``Σ_j a_ij |t_i|_1/|s_j|_1 s_j`` is
+    ``|t_i|_1 m_i``, which stands to ``t_i`` as ``m_i`` to ``t_i/|t_i|_1``: where no floor is met,
+    no head needs to be divided by its norm.
+    """
     found = sums(maps, gram=False, check=options.check)
+    assert found.totals is not None
     aligned = _aligned(maps, found, options)
-    divergence = DIVERGENCES[options.variant]
-    teachers = maps.heads[0]
-    mixing, factors = aligned.weights.to(maps.dtype), inverse(found.totals).to(maps.dtype)
-    given = mixing, factors, options
+    factors = inverse(found.totals)
+    teacher, student = (maps.by_model(one) for one in (found.totals, factors))
+    (of_teacher, of_student), (by_teacher, by_student) = teacher, student
+    dense = _is_dense(maps, found, options)
+    mixing = aligned.weights
+    if dense:
+        mixing = mixing * of_teacher.unsqueeze(-1) * by_student.unsqueeze(-2)
+    mixing = mixing.to(maps.dtype)
+    given = mixing, factors.to(maps.dtype), options
     if maps.on_kernels:
         values, by_weight = _cells_by_kernel(maps, found, *given, derivative=derivative)
     else:
-        values, by_weight = _cells(maps, found, *given, derivative=derivative)
-    most = torch.finfo(maps.dtype).max
-    by_weight = (divergence.factor * by_weight).clamp(-most, most)
-    by_heads = through_weights(aligned, by_weight)
-    totals, own = found.totals, (aligned.weights * by_weight).sum(dim=-2)
-    terms = sum(maps.heads) + 1
-    state = State(
-        mixing,
-        narrowed(by_heads.from_teacher * totals[..., None, :teachers], maps.dtype, terms),
-        narrowed(by_heads.from_student * totals[..., teachers:], maps.dtype, terms),
-        narrowed(-own * inverse(totals[..., teachers:]), maps.dtype, terms),
-        factors,
-        _divisors(maps, found),
-    )
+        values, by_weight = _cells(maps, found, *given, dense=dense, derivative=derivative)
+    if dense:
+        values, by_weight = values * by_teacher, by_weight * by_student.unsqueeze(-2)
+    factor, most = DIVERGENCES[options.variant].factor, torch.finfo(maps.dtype).max
+    by_weight = (factor * by_weight).clamp(-most, most)
+    from_teacher, from_student = through_weights(aligned, by_weight)
+    if not dense:
+        from_teacher, from_student = (
+            from_teacher * of_teacher.unsqueeze(-2),
+            from_student * of_student,
+        )
+    from_slope = factor * aligned.weights.mT * by_student.unsqueeze(-1)
+    shift = (aligned.weights * by_weight).sum(dim=-2).neg() * by_student
+    alone = torch.stack([from_student, shift], dim=-1)
+    coefficients = torch.cat([from_slope, from_teacher, alone], dim=-1)
+    coefficients = narrowed(coefficients, maps.dtype, sum(maps.heads) + 1)
+    state = State(mixing, coefficients, given[1], _divisors(maps, found), _flag(maps, dense))
     return values.flatten(1).sum(dim=1).to(maps.dtype), state
 
 
+def _is_dense(maps: Maps, found: Sums, options: Options) -> bool:
+    """Whether no cell of a head, nor of a mixture of heads, is near 0 or the floor.
+
+    A mixture is no smaller than the smallest share of a student head, as weights add up to 1.
+    """
+    if found.least is None or found.totals is None or found.peaks is not None or not maps.ready:
+        return False
+    if maps.student.device.type != "cpu":
+        return False
+    teacher, student = maps.by_model(found.least / found.totals)
+    near = torch.finfo(maps.dtype).tiny * 2**20
+    return bool((teacher > near).all()) and bool((student > max(near, 2 * options.eps)).all())
+
+
 def _cells(
-    maps: Maps, found: Sums, mixing: Tensor, factors: Tensor, options: Options, *, derivative: bool
+    maps: Maps,
+    found: Sums,
+    mixing: Tensor,
+    factors: Tensor,
+    options: Options,
+    *,
+    dense: bool,
+    derivative: bool,
 ) -> tuple[Tensor, Tensor]:
     """Divergences ``[B, R, Ht]``, and ``slope Sᵀ`` ``[B, R, Ht, Hs]`` if asked for."""
-    values = torch.zeros_like(found.products[..., 0])
-    by_weight = torch.zeros_like(found.products)
     divergence, workspace = DIVERGENCES[options.variant], kept_workspace(maps.student, maps.dtype)
-    weights = ForStrips(mixing)
-    for tile, target, student in filled(maps, workspace, found.peaks, factors):
+    cuts, eps = maps.tiling(), None if dense else options.eps
+    teachers, students = maps.heads
+    size = maps.student.shape[0], cuts.parts, teachers
+    values = mixing.new_empty(size)
+    by_weight = mixing.new_zeros((*size, students))
+    tiles = in_place(maps, cuts) if dense else filled(maps, cuts, found.peaks, factors)
+    slots = (cuts.of(one) for one in (mixing, values, by_weight))
+    for (target, student), weights, to_value, to_weight in zip(tiles, *slots, strict=True):
         mixture, *work = (workspace(name, *target.shape) for name in ("mixture", "work", "more"))
-        torch.bmm(weights(tile), student, out=mixture)
-        value, slope = divergence.value(target, mixture, (work[0], work[1]), options.eps)
-        add_strips(values, value, tile)
+        torch.bmm(weights, student, out=mixture)
+        value, slope = divergence.value(target, mixture, (work[0], work[1]), eps)
+        to_value.copy_(value)
         if derivative:
-            add_strips(by_weight, torch.bmm(slope, student.mT), tile)
-    return values, by_weight
+            torch.bmm(slope, student.mT, out=to_weight)
+    return added_up(values, maps), added_up(by_weight, maps)
 
 
 def _cells_by_kernel(
@@ -228,3 +258,7 @@ def _divisors(maps: Maps, found: Sums) -> Tensor:
     if found.peaks is not None:
         return found.peaks
     return torch.ones_like(found.squares, dtype=maps.dtype)
+
+
+def _flag(maps: Maps, value: bool) -> Tensor:
+    return maps.student.new_full((maps.student.shape[0], 1), value, dtype=maps.dtype)

@@ -4,23 +4,15 @@ Sums are of ``R`` vectors a head: one, or one a query row (``token``). Guarded b
 tests/closed_form/test_implementations.py.
 """
 
-import math
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from amad_torch.attention.inputs import accumulation_dtype, checked_maps
-from amad_torch.closed_form.strips import (
-    ForStrips,
-    Tile,
-    add_strips,
-    fill,
-    stretches,
-    tiles,
-)
-from amad_torch.closed_form.workspace import Workspace, kept_workspace
+from amad_torch.closed_form.tiles import Tiling, tiling
+from amad_torch.closed_form.workspace import kept_workspace
 from amad_torch.kernels.availability import serves
 
 
@@ -52,15 +44,14 @@ class Maps(NamedTuple):
         one_row = self.by_row or self.student.device.type == "mps"
         return self.dtype if one_row else torch.float64
 
-    def tiles(self) -> list[Tile]:
-        """All of them."""
-        return tiles(self.student, sum(self.heads), by_row=self.by_row)
+    def by_model(self, values: Tensor) -> list[Tensor]:
+        """``[..., Ht + Hs]`` to the teacher's and the student's."""
+        return list(torch.split(values, list(self.heads), dim=-1))
 
-    def part(self, samples: slice, queries: slice) -> "Maps":
-        """These samples and query rows alone."""
-        teacher, student = (one[samples, :, queries] for one in (self.teacher, self.student))
-        mask = None if self.mask is None else self.mask[samples, queries]
-        return Maps(teacher, student, mask, self.by_row)
+    def tiling(self, *, for_sums: bool = False) -> Tiling:
+        """How a sweep goes over them."""
+        heads = sum(self.heads)
+        return tiling(self.student, heads, by_row=self.by_row, for_sums=for_sums)
 
     @property
     def on_kernels(self) -> bool:
@@ -83,15 +74,17 @@ class Sums(NamedTuple):
         products: ``<t_i, s_j>``, ``[B, R, Ht, Hs]``.
         gram: ``<s_j, s_m>``, ``[B, R, Hs, Hs]``; ``None`` where it was not asked for.
         squares: ``[B, R, Ht + Hs]``, of L2 norms, the teacher's heads first.
-        totals: ``[B, R, Ht + Hs]``, L1 norms, likewise.
+        totals: ``[B, R, Ht + Hs]``, L1 norms, likewise; ``None`` where ``gram`` was asked for.
         peaks: ``[B, R, Ht + Hs]`` in the dtype of the cells; ``None``: heads are as they came.
+        least: the smallest cells, ``[B, R, Ht + Hs]``; ``None`` where nobody looks.
     """
 
     products: Tensor
     gram: Tensor | None
     squares: Tensor
-    totals: Tensor
+    totals: Tensor | None
     peaks: Tensor | None
+    least: Tensor | None = None
 
 
 def sums(maps: Maps, *, gram: bool, check: bool) -> Sums:
@@ -105,100 +98,114 @@ def sums(maps: Maps, *, gram: bool, check: bool) -> Sums:
             checked_maps(maps.teacher, maps.student, maps.mask, check)
         if maps.on_kernels:
             return _by_kernel(maps, gram=gram)
-        return _sweep(maps, _peaks(maps), gram=gram)[0]
-    found, least = _sweep(maps, None, gram=gram)
-    if check and not (least >= 0 and bool(found.squares.isfinite().all())):  # NaN is not
+        return _sweep(maps, _divisors(_peaks(maps)), gram=gram)
+    found = _sweep(maps, None, gram=gram)
+    assert found.least is not None
+    safe = _safe(found.squares, maps.dtype)
+    if check and not (safe and float(found.least.amin()) >= 0):
         checked_maps(maps.teacher, maps.student, maps.mask, check)  # says what is wrong, if it is
-    if _safe(found.squares, maps.dtype):
+    if safe:
         return found
     peaks = _peaks(maps)
     if _safe(found.squares.where(peaks != 0, 1.0), maps.dtype):
         return found
-    return _sweep(maps, peaks.where(peaks != 0, 1.0), gram=gram)[0]
+    return _sweep(maps, _divisors(peaks), gram=gram)
+
+
+def in_place(maps: Maps, cuts: Tiling) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every tile of both models' heads, ``[m, Ht, k]`` and ``[m, Hs, k]``, where they lie."""
+    return zip(cuts.cut(maps.teacher), cuts.cut(maps.student), strict=True)
 
 
 def filled(
-    maps: Maps,
-    workspace: Workspace,
-    divisors: Tensor | None,
-    factors: Tensor | None = None,
-    only: Container[int] | None = None,
-) -> Iterator[tuple[Tile, Tensor, Tensor]]:
-    """Every tile with both models' heads, ``[n, Ht, k]`` and ``[n, Hs, k]``, in the same memory.
+    maps: Maps, cuts: Tiling, divisors: Tensor | None, factors: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Likewise in memory that is used again: in the dtype of sums, 0 in masked cells.
 
-    Heads are divided by ``divisors`` and multiplied by ``factors``, ``[B, R, Ht + Hs]``. ``only``:
-    tiles of one of these samples.
+    Heads are divided by ``divisors`` and multiplied by ``factors``, ``[B, R, Ht + Hs]``.
     """
-    given = maps.teacher, maps.student
-    count, keys = maps.heads[0], maps.student.shape[3]
-    parts = slice(count), slice(count, None)
-    scales = [
-        [None if each is None else ForStrips(each[..., part]) for each in (divisors, factors)]
-        for part in parts
-    ]
-    for tile in maps.tiles():
-        if only is not None and not any(
-            sample in only for sample in range(tile.samples.start, tile.samples.stop)
-        ):
-            continue
-        cells = workspace("maps", tile.all, sum(maps.heads), tile.rows * keys)
-        both = [cells[:, part] for part in parts]
-        for one, strips, scale in zip(given, both, scales, strict=True):
-            divisor, factor = (None if each is None else each(tile) for each in scale)
-            fill(strips, one, tile, mask=maps.mask, divisor=divisor, factor=factor)
-        yield tile, both[0], both[1]
-
-
-def _lie_well(maps: Maps) -> bool:
-    """Not where heads are large and a multiple of a page apart: they share the lines of a cache."""
-    head = maps.student.stride(1) * maps.dtype.itemsize
-    return head <= 2**15 or head % 4096 != 0
-
-
-def _in_place(maps: Maps) -> Iterator[tuple[Tile, Tensor, Tensor]]:
-    """Likewise of whole maps where they are: ``k`` cells of some samples as they lie."""
-    both = maps.teacher.flatten(2), maps.student.flatten(2)
-    batch, _, cells_of_head = both[1].shape
-    for samples, cells in stretches(batch, cells_of_head, sum(maps.heads)):
-        tile = Tile(samples, slice(0), 0, 1, samples.stop - samples.start)
-        yield tile, both[0][samples, :, cells], both[1][samples, :, cells]
-
-
-def _sweep(maps: Maps, divisors: Tensor | None, *, gram: bool) -> tuple[Sums, float]:
-    """The sums, and the least of all cells."""
-    teachers, students = maps.heads
-    products, among, squares, totals = (
-        maps.student.new_zeros((*maps.vectors, *shape), dtype=maps.kind)
-        for shape in (
-            (teachers, students), (students, students), (teachers + students,),
-            (teachers + students,),
-        )
-    )  # fmt: skip
-    least = math.inf
     workspace = kept_workspace(maps.student, maps.dtype)
-    as_they_lie = maps.ready and divisors is None and not maps.by_row and _lie_well(maps)
-    all_tiles = _in_place(maps) if as_they_lie else filled(maps, workspace, divisors)
-    for tile, teacher, student in all_tiles:
-        add_strips(products, torch.bmm(teacher, student.mT), tile)
-        sides = [(teacher, slice(teachers))]
-        if gram:
-            add_strips(among, torch.bmm(student, student.mT), tile)
-        else:
-            sides.append((student, slice(teachers, None)))
-        if student.device.type == "cpu":
-            for heads in (teacher, student):
-                smallest = float(heads.amin())
-                least = smallest if not smallest >= least else least  # NaN stays
-        for heads, part in sides:
-            if not gram:
-                add_strips(totals[..., part], heads.sum(dim=-1), tile)
-            # In the place of the heads, where that is a copy; not `vector_norm`, which adds up one
-            # after the other on the CPU.
-            room = workspace("squares", *heads.shape) if as_they_lie else heads
-            add_strips(squares[..., part], torch.mul(heads, heads, out=room).sum(dim=-1), tile)
+    scales = [
+        None if one is None else [cuts.of(part) for part in maps.by_model(one)]
+        for one in (divisors, factors)
+    ]
+    masks = None if maps.mask is None else cuts.cut(maps.mask.unsqueeze(1))
+    for place, both in enumerate(in_place(maps, cuts)):
+        rooms = []
+        for model, tile in enumerate(both):
+            room = workspace(f"model {model}", *tile.shape)
+            divisor, factor = (
+                None if one is None else one[model][place].unsqueeze(-1) for one in scales
+            )
+            if divisor is None and factor is not None:
+                torch.mul(tile, factor, out=room)
+            elif divisor is not None:
+                torch.div(tile, divisor, out=room)
+            else:
+                room.copy_(tile)
+            if masks is not None:
+                # Not a product: 0 * NaN is NaN.
+                room.masked_fill_(~masks[place], 0.0)
+            if divisor is not None and factor is not None:
+                room.mul_(factor)
+            rooms.append(room)
+        yield rooms[0], rooms[1]
+
+
+def _sweep(maps: Maps, divisors: Tensor | None, *, gram: bool) -> Sums:
+    """The sums, and the least cells."""
+    norm = torch.linalg.vector_norm
     if gram:
-        squares[..., teachers:] = among.diagonal(dim1=-2, dim2=-1)
-    return Sums(products, among if gram else None, squares, totals, divisors), least
+        pairs, reductions = [(0, 1), (1, 1)], [(0, torch.amin), (1, torch.amin), (0, norm)]
+    else:
+        pairs = [(0, 1)]
+        reductions = [(model, one) for one in (torch.amin, norm, torch.sum) for model in (0, 1)]
+    cuts = maps.tiling(for_sums=True)
+    lies_ready = maps.ready and divisors is None
+    all_tiles = in_place(maps, cuts) if lies_ready else filled(maps, cuts, divisors)
+    found = iter(_collected(maps, cuts, all_tiles, pairs, reductions))
+    products, *among = (added_up(next(found), maps) for _ in pairs)
+    least = torch.cat([next(found), next(found)], dim=-1)
+    if gram:
+        norms = added_up(next(found).to(maps.kind).square(), maps)
+        squares = torch.cat([norms, among[0].diagonal(dim1=-2, dim2=-1)], dim=-1)
+        return Sums(products, among[0], squares, None, divisors, least)
+    norms, totals = (torch.cat([next(found), next(found)], dim=-1) for _ in range(2))
+    squares = added_up(norms.to(maps.kind).square(), maps)
+    totals = added_up(totals, maps)
+    if not maps.by_row:
+        least = least.amin(dim=1, keepdim=True)
+    return Sums(products, None, squares, totals, divisors, least)
+
+
+def _collected(
+    maps: Maps,
+    cuts: Tiling,
+    all_tiles: Iterable[tuple[Tensor, Tensor]],
+    pairs: Sequence[tuple[int, int]],
+    reductions: Sequence[tuple[int, Callable[..., Tensor]]],
+) -> list[Tensor]:
+    """Of every part ``[B, parts, ...]``: products of the heads of two models, reductions of one."""
+    shapes = [
+        *((maps.heads[left], maps.heads[right]) for left, right in pairs),
+        *((maps.heads[model],) for model, _ in reductions),
+    ]
+    size = maps.student.shape[0], cuts.parts
+    found = [maps.student.new_empty((*size, *shape), dtype=maps.dtype) for shape in shapes]
+    slots = zip(*map(cuts.of, found), strict=True)
+    for both, own in zip(all_tiles, slots, strict=True):
+        for (left, right), slot in zip(pairs, own, strict=False):
+            torch.bmm(both[left], both[right].mT, out=slot)
+        for (model, reduce), slot in zip(reductions, own[len(pairs) :], strict=True):
+            reduce(both[model], dim=-1, out=slot)
+    return found
+
+
+def added_up(parts: Tensor, maps: Maps) -> Tensor:
+    """``[B, parts, ...]`` to ``[B, R, ...]``."""
+    if maps.by_row:
+        return parts.to(maps.kind)
+    return parts.sum(dim=1, keepdim=True, dtype=maps.kind)
 
 
 def _by_kernel(maps: Maps, *, gram: bool) -> Sums:
@@ -210,15 +217,15 @@ def _by_kernel(maps: Maps, *, gram: bool) -> Sums:
 
 def _peaks(maps: Maps) -> Tensor:
     """The largest cell of each head, ``[B, R, Ht + Hs]``."""
-    found = maps.student.new_zeros((*maps.vectors, sum(maps.heads)), dtype=maps.dtype)
-    for tile, *both in filled(maps, kept_workspace(found, maps.dtype), None):
-        highest = torch.cat([heads.amax(dim=-1) for heads in both], dim=1)
-        highest = highest.view(-1, tile.strips, sum(maps.heads))
-        if maps.by_row:
-            found[tile.samples, tile.queries] = highest
-        else:
-            found[tile.samples, 0] = torch.maximum(found[tile.samples, 0], highest.amax(dim=1))
-    return found
+    cuts = maps.tiling(for_sums=True)
+    reductions = [(0, torch.amax), (1, torch.amax)]
+    highest = _collected(maps, cuts, filled(maps, cuts, None), [], reductions)
+    found = torch.cat(highest, dim=-1)
+    return found if maps.by_row else found.amax(dim=1, keepdim=True)
+
+
+def _divisors(peaks: Tensor) -> Tensor:
+    return peaks.where(peaks != 0, 1.0)
 
 
 def _safe(squares: Tensor, dtype: torch.dtype) -> bool:

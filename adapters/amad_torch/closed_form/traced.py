@@ -1,8 +1,8 @@
 """The closed form for a graph that a compiler makes loops of: whole tensors, and no look at values.
 
 What ``losses`` and ``gradients`` do tile by tile is written down at once; heads are always divided
-by their peaks. ``mse``, whose products no compiler improves, stays an operation of its own.
-Guarded by tests/adapters/test_torch_compile.py.
+by their L1 norms. ``mse``, whose products no compiler improves, stays an operation of its own.
+Guarded by tests/closed_form/test_traced.py and tests/adapters/test_torch_compile.py.
 """
 
 import math
@@ -10,59 +10,46 @@ import math
 import torch
 from torch import Tensor
 
-from amad_torch.closed_form.gram import alignment, inverse, narrowed, through_weights
+from amad_torch.closed_form.gram import alignment, narrowed, through_weights
 from amad_torch.closed_form.losses import Options, State
 from amad_torch.closed_form.sums import Maps
 
 
 def traced_losses(maps: Maps, options: Options) -> tuple[Tensor, State]:
-    """As ``losses``, of ``kl``, ``js`` and ``token``."""
-    teachers = maps.heads[0]
+    """As ``losses``, of ``kl``, ``js`` and ``token``: of heads divided by their L1 norms."""
     both = [_vectors(one, maps) for one in (maps.teacher, maps.student)]
-    divisors = torch.cat([one.amax(dim=-1) for one in both], dim=-1)
-    divisors = divisors.where(divisors != 0, 1.0)
-    parts = divisors[..., :teachers], divisors[..., teachers:]
-    both = [one / size.unsqueeze(-1) for one, size in zip(both, parts, strict=True)]
-    totals = torch.cat([one.sum(dim=-1) for one in both], dim=-1).to(maps.kind)
-    factors = inverse(totals).to(maps.dtype)
-    target, student = _normalised(maps, divisors, factors)
-    teacher_squares, squares = (one.square().sum(dim=-1).to(maps.kind) for one in (target, student))
+    totals = torch.cat([one.sum(dim=-1) for one in both], dim=-1)
+    divisors = totals.where(totals != 0, 1.0)
+    target, student = _divided(both, divisors, maps)
     products = (target @ student.mT).to(maps.kind)
-    aligned = alignment(products, teacher_squares, squares, options.temperature)
+    ours, theirs = (one.square().sum(dim=-1).to(maps.kind) for one in (target, student))
+    aligned = alignment(products, ours, theirs, options.temperature)
     mixing = aligned.weights.to(maps.dtype)
     value, slope, factor = _divergence(target, mixing @ student, options)
     most = torch.finfo(maps.dtype).max
     by_weight = (factor * (slope @ student.mT).to(maps.kind)).clamp(-most, most)
-    by_heads = through_weights(aligned, by_weight)
-    own = (aligned.weights * by_weight).sum(dim=-2)
-    terms = sum(maps.heads) + 1
-    # Of normalised heads, as those here are; the shift is of heads over their peaks.
-    state = State(
-        mixing,
-        narrowed(by_heads.from_teacher * factors[..., teachers:, None], maps.dtype, terms),
-        narrowed(by_heads.from_student * factors[..., teachers:], maps.dtype, terms),
-        narrowed(-own * factors[..., teachers:], maps.dtype, terms),
-        factors,
-        divisors,
-    )
-    return value.flatten(1).sum(dim=1), state
+    from_teacher, from_student = through_weights(aligned, by_weight)
+    shift = (aligned.weights * by_weight).sum(dim=-2).neg()
+    alone = torch.stack([from_student, shift], dim=-1)
+    coefficients = torch.cat([factor * aligned.weights.mT, from_teacher, alone], dim=-1)
+    coefficients = narrowed(coefficients, maps.dtype, sum(maps.heads) + 1)
+    factors, dense = (divisors.new_empty((*maps.vectors, 0)) for _ in range(2))  # not asked for
+    return value.flatten(1).sum(dim=1), State(mixing, coefficients, factors, divisors, dense)
 
 
 def traced_gradient(maps: Maps, options: Options, state: State, upstream: Tensor) -> Tensor:
     """As ``gradient``, of the same."""
-    target, student = _normalised(maps, state.divisors, state.factors)
-    _, slope, factor = _divergence(target, state.mixing @ student, options)
-    students = slice(maps.heads[0], None)
-    share = upstream.to(maps.dtype).reshape(-1, 1, 1, 1)
-    back = state.mixing.mT * state.factors[..., students, None] * (factor * share)
-    found = (
-        back @ slope
-        + (state.from_teacher * share) @ target
-        + (state.from_student.unsqueeze(-1) * share) * student
-        + state.shift.unsqueeze(-1) * share
+    teachers = maps.heads[0]
+    both = [_vectors(one, maps) for one in (maps.teacher, maps.student)]
+    target, student = _divided(both, state.divisors, maps)
+    slope = _divergence(target, state.mixing @ student, options)[1]
+    coefficients = state.coefficients * upstream.to(maps.dtype).reshape(-1, 1, 1, 1)
+    from_slope, from_teacher, own, shift = torch.split(
+        coefficients, [teachers, teachers, 1, 1], dim=-1
     )
+    found = from_slope @ slope + from_teacher @ target + own * student + shift
     most = torch.finfo(maps.dtype).max
-    found = (found / state.divisors[..., students, None]).clamp(-most, most)
+    found = (found / state.divisors[..., teachers:, None]).clamp(-most, most)
     if maps.by_row:
         found = found.transpose(1, 2)
     found = found.reshape(maps.student.shape)
@@ -79,13 +66,9 @@ def _vectors(one: Tensor, maps: Maps) -> Tensor:
     return wide.transpose(1, 2) if maps.by_row else wide.flatten(2).unsqueeze(1)
 
 
-def _normalised(maps: Maps, divisors: Tensor, factors: Tensor) -> list[Tensor]:
-    teachers = maps.heads[0]
-    parts = slice(teachers), slice(teachers, None)
-    return [
-        _vectors(one, maps) / divisors[..., part, None] * factors[..., part, None]
-        for one, part in zip((maps.teacher, maps.student), parts, strict=True)
-    ]
+def _divided(both: list[Tensor], divisors: Tensor, maps: Maps) -> list[Tensor]:
+    parts = maps.by_model(divisors)
+    return [one / part.unsqueeze(-1) for one, part in zip(both, parts, strict=True)]
 
 
 def _divergence(target: Tensor, mixture: Tensor, options: Options) -> tuple[Tensor, Tensor, float]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from amad_core.arguments.maps import check_eps
 from amad_torch.attention.inputs import whole_maps
+from amad_torch.attention.opaque import untraced
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_torch.peers.comparison import mean_row_kl, mean_squared_error
@@ -44,7 +45,7 @@ def matched_heads(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
     return teacher[samples, rows], student[samples, columns]
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@untraced
 def assignment(cosines: Tensor) -> tuple[Tensor, Tensor]:
     """Teacher heads and their student heads, ``[B, min(Ht, Hs)]`` each, of ``[B, Ht, Hs]``.
 

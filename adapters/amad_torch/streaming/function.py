@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from amad_torch.attention.opaque import untraced
 from amad_torch.attention.precision import full_precision
 from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming import on_kernels, query_rows, whole_maps
@@ -31,7 +32,7 @@ class Options(NamedTuple):
     queries_at_once: int | None
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # blocks are chosen by looking at masks
+@untraced  # blocks are chosen by looking at masks
 def streamed_losses(
     options: Options, teacher: QueriesKeys, student: QueriesKeys, counted: Tensor | None
 ) -> Tensor:
