@@ -10,9 +10,11 @@ from amad_torch.attention.opaque import node
 
 
 def full_precision(tensor: object) -> AbstractContextManager[object]:
-    """A context without autocast on the tensor's device; an empty one where there is none."""
-    if isinstance(tensor, Tensor) and torch.amp.is_autocast_available(tensor.device.type):
-        return torch.autocast(tensor.device.type, enabled=False)
+    """A context without autocast on the tensor's device; an empty one where it is not on."""
+    if isinstance(tensor, Tensor):
+        device = tensor.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            return torch.autocast(device, enabled=False)
     return nullcontext()
 
 

@@ -128,7 +128,7 @@ class _Finish:
 def _parts(coefficients: Tensor, maps: Maps) -> tuple[Tensor, ...]:
     """Of slopes and teacher's heads ``[B, R, Hs, Ht]``; of the student's, and of 1, ``[.., 1]``."""
     teachers = maps.heads[0]
-    parts = torch.split(coefficients, [teachers, teachers, 1, 1], dim=-1)
+    parts = coefficients.split_with_sizes([teachers, teachers, 1, 1], dim=-1)
     return tuple(one.contiguous() for one in parts)
 
 

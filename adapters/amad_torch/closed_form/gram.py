@@ -64,18 +64,19 @@ def squared_distance(aligned: Alignment, gram: Tensor) -> tuple[Tensor, Gradient
     that is small against 1: its error is one of 1.
     """
     weights, factor = aligned.weights, aligned.student_factor
-    unit_gram = gram * factor.unsqueeze(-1) * factor.unsqueeze(-2)
+    factors = factor.unsqueeze(-1) * factor.unsqueeze(-2)
+    unit_gram = gram * factors
     mixed = weights @ unit_gram
+    beyond = mixed - aligned.cosines
     own = (aligned.teacher_factor != 0).to(weights.dtype)
-    losses = own + (weights * (mixed - 2 * aligned.cosines)).sum(dim=-1)
-    by_cosine = through_softmax(aligned, 2 * (mixed - aligned.cosines))
-    from_teacher = (by_cosine - 2 * weights).mT
+    losses = own + (weights * (beyond - aligned.cosines)).sum(dim=-1)
+    from_teacher = (through_softmax(aligned, 2 * beyond) - 2 * weights).mT
     from_student = 2 * weights.mT @ weights
     along = (from_teacher * aligned.cosines.mT).sum(-1) + (from_student * unit_gram).sum(-1)
-    from_student = from_student - torch.diag_embed(along)
+    from_student.diagonal(dim1=-2, dim2=-1).sub_(along)
     return losses, Gradient(
         from_teacher * aligned.teacher_factor.unsqueeze(-2) * factor.unsqueeze(-1),
-        from_student * factor.unsqueeze(-2) * factor.unsqueeze(-1),
+        from_student * factors,
     )
 
 

@@ -44,9 +44,9 @@ class Maps(NamedTuple):
         one_row = self.by_row or self.student.device.type == "mps"
         return self.dtype if one_row else torch.float64
 
-    def by_model(self, values: Tensor) -> list[Tensor]:
+    def by_model(self, values: Tensor) -> Sequence[Tensor]:
         """``[..., Ht + Hs]`` to the teacher's and the student's."""
-        return list(torch.split(values, list(self.heads), dim=-1))
+        return values.split_with_sizes(self.heads, dim=-1)
 
     def tiling(self, *, for_sums: bool = False) -> Tiling:
         """How a sweep goes over them."""

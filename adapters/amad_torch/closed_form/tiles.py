@@ -5,6 +5,7 @@ view: what is written into one is written into the maps. Guarded by tests/closed
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -44,7 +45,7 @@ class Rows(NamedTuple):
         return self.of(maps.transpose(1, 2))
 
     def of(self, values: Tensor) -> list[Tensor]:
-        return [tile for sample in values.unbind() for tile in torch.split(sample, self.at_once)]
+        return [tile for sample in values.unbind() for tile in _split(sample, self.at_once)]
 
 
 class Stretches(NamedTuple):
@@ -55,12 +56,12 @@ class Stretches(NamedTuple):
     cells: int
 
     def cut(self, maps: Tensor) -> list[Tensor]:
-        together = torch.split(maps.flatten(2), self.samples)
-        return [tile for some in together for tile in torch.split(some, self.cells, dim=2)]
+        together = _split(maps.flatten(2), self.samples)
+        return [tile for some in together for tile in _split(some, self.cells, dim=2)]
 
     def of(self, values: Tensor) -> list[Tensor]:
         each = values.expand(-1, self.parts, *values.shape[2:])
-        return [tile for some in torch.split(each, self.samples) for tile in some.unbind(1)]
+        return [tile for some in _split(each, self.samples) for tile in some.unbind(1)]
 
 
 class Strips(NamedTuple):
@@ -81,8 +82,16 @@ class Strips(NamedTuple):
         return self._tiles(each[:, : self.whole], each[:, -1])
 
     def _tiles(self, strips: Tensor, rest: Tensor) -> list[Tensor]:
-        tiles = [tile for sample in strips.unbind() for tile in torch.split(sample, self.at_once)]
-        return tiles if self.parts == self.whole else [*tiles, *torch.split(rest, self.at_once)]
+        tiles = [tile for sample in strips.unbind() for tile in _split(sample, self.at_once)]
+        return tiles if self.parts == self.whole else [*tiles, *_split(rest, self.at_once)]
+
+
+def _split(values: Tensor, size: int, dim: int = 0) -> Sequence[Tensor]:
+    """As ``torch.split``, which takes longer to be called than small maps to be summed up."""
+    count, rest = divmod(values.shape[dim], size)
+    if count == 0 or (count == 1 and rest == 0):
+        return (values,)
+    return values.split_with_sizes([size] * count + [rest] * (rest > 0), dim)
 
 
 def tiling(maps: Tensor, heads: int, *, by_row: bool, for_sums: bool = False) -> Tiling:
