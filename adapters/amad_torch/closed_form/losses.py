@@ -194,7 +194,7 @@ def _is_dense(maps: Maps, found: Sums, options: Options) -> bool:
     if maps.student.device.type != "cpu":
         return False
     teacher, student = maps.by_model(found.least / found.totals)
-    near = torch.finfo(maps.dtype).tiny * 2**20
+    near = torch.finfo(maps.dtype).tiny * 2**40
     return bool((teacher > near).all()) and bool((student > max(near, 2 * options.eps)).all())
 
 

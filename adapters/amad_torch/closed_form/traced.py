@@ -32,6 +32,8 @@ def traced_losses(maps: Maps, options: Options) -> tuple[Tensor, State]:
     shift = (aligned.weights * by_weight).sum(dim=-2).neg()
     alone = torch.stack([from_student, shift], dim=-1)
     coefficients = torch.cat([factor * aligned.weights.mT, from_teacher, alone], dim=-1)
+    # A head of zeros has no gradient.
+    coefficients = coefficients.where(maps.by_model(totals)[1].unsqueeze(-1) != 0, 0.0)
     coefficients = narrowed(coefficients, maps.dtype, sum(maps.heads) + 1)
     factors, dense = (divisors.new_empty((*maps.vectors, 0)) for _ in range(2))  # not asked for
     return value.flatten(1).sum(dim=1), State(mixing, coefficients, factors, divisors, dense)
