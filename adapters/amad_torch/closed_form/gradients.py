@@ -22,11 +22,17 @@ def gradient(maps: Maps, options: Options, state: State, upstream: Tensor) -> Te
     if maps.on_kernels:
         return _by_kernel(maps, options, state, upstream.to(maps.kind))
     found = memory_like(maps.student)
-    coefficients = _times(state.coefficients, upstream, maps)
     with full_precision(maps.student):
+        if maps.by_row:
+            for place in maps.problems():
+                own, part = State(*(one[place] for one in state)), found[place[0], :, place[1]]
+                _of_divergences(part, maps.part(place), options, own, upstream[place[0]])
+            return found
         if options.variant != "mse":
-            _of_divergences(found, maps, options, state, coefficients)
-        elif _is_scaled(state) or not maps.ready:
+            _of_divergences(found, maps, options, state, upstream)
+            return found
+        coefficients = _times(state.coefficients, upstream, maps)
+        if _is_scaled(state) or not maps.ready:
             _of_squared_distances(found, maps, state, coefficients)
         else:
             from_teacher, from_student = maps.by_model(coefficients[:, 0])
@@ -41,13 +47,16 @@ def _by_kernel(maps: Maps, options: Options, state: State, upstream: Tensor) -> 
     from amad_torch.kernels import maps as kernels
 
     given = maps.teacher, maps.student, maps.mask
-    coefficients = _times(state.coefficients, upstream, maps)
     if options.variant == "mse":
+        coefficients = _times(state.coefficients, upstream, maps)
         parts = [one.contiguous() for one in maps.by_model(coefficients)]
         return kernels.gradient_of_squared_distances(
             *given, divisors=state.divisors, from_teacher=parts[0], from_student=parts[1]
         )
-    back, from_teacher, from_student, shift = _parts(coefficients, maps)
+    factor = DIVERGENCES[options.variant].factor
+    back, from_teacher, from_student, shift = _coefficients(
+        maps, state, upstream, factor, dense=False
+    )
     return kernels.gradient_of_divergences(
         *given,
         by_row=maps.by_row,
@@ -76,7 +85,7 @@ def _of_squared_distances(found: Tensor, maps: Maps, state: State, coefficients:
 
 
 def _of_divergences(
-    found: Tensor, maps: Maps, options: Options, state: State, coefficients: Tensor
+    found: Tensor, maps: Maps, options: Options, state: State, upstream: Tensor
 ) -> None:
     """``dS = back d + from_teacher T + from_student S + shift``, a tile at a time.
 
@@ -84,10 +93,15 @@ def _of_divergences(
     """
     workspace, cuts = kept_workspace(found, maps.dtype), maps.tiling()
     divergence = DIVERGENCES[options.variant]
-    mixing, back, from_teacher, from_student, shift = (
-        cuts.of(one) for one in (state.mixing, *_parts(coefficients, maps))
-    )
-    dense = _is_dense(state, coefficients)
+    given = maps, state, upstream, divergence.factor
+    dense, mixing = state.dense.device.type == "cpu" and bool(state.dense.all()), state.mixing
+    coefficients = _coefficients(*given, dense=dense)
+    if dense and all(map(_is_moderate, coefficients)):
+        by_teacher, by_student = maps.by_model(state.factors)
+        mixing = mixing / by_teacher.unsqueeze(-1) * by_student.unsqueeze(-2)
+    elif dense:
+        dense, coefficients = False, _coefficients(*given, dense=False)
+    mixes, back, from_teacher, from_student, shift = map(cuts.of, (mixing, *coefficients))
     divisors = state.divisors if not dense and _is_scaled(state) else None
     tiles = in_place(maps, cuts) if dense else filled(maps, cuts, divisors, state.factors)
     # Products are written in one call where memory is contiguous, or of one matrix alone.
@@ -96,10 +110,11 @@ def _of_divergences(
     finish = _Finish(found, maps, cuts, divisors)
     for place, (target, student) in enumerate(tiles):
         mixture, *work = (workspace(name, *target.shape) for name in ("mixture", "work", "more"))
-        torch.bmm(mixing[place], student, out=mixture)
+        torch.bmm(mixes[place], student, out=mixture)
         eps = None if dense else options.eps
         slope = divergence.slope(target, mixture, (work[0], work[1]), eps)
-        part = parts[place] if in_order else workspace("gradient", *student.shape)
+        free = "more" if slope is work[0] else "work"
+        part = parts[place] if in_order else workspace(free, *student.shape)
         torch.addcmul(shift[place], from_student[place], student, out=part)
         part.baddbmm_(back[place], slope).baddbmm_(from_teacher[place], target)
         if not in_order:
@@ -125,11 +140,21 @@ class _Finish:
         self._places[place].copy_(part)
 
 
-def _parts(coefficients: Tensor, maps: Maps) -> tuple[Tensor, ...]:
-    """Of slopes and teacher's heads ``[B, R, Hs, Ht]``; of the student's, and of 1, ``[.., 1]``."""
-    teachers = maps.heads[0]
-    parts = coefficients.split_with_sizes([teachers, teachers, 1, 1], dim=-1)
-    return tuple(one.contiguous() for one in parts)
+def _coefficients(
+    maps: Maps, state: State, upstream: Tensor, factor: float, *, dense: bool
+) -> list[Tensor]:
+    """Of slopes and teacher's heads ``[B, R, Hs, Ht]``; of the student's, and of 1, ``[.., 1]``.
+
+    ``dense``: of heads as they are.
+    """
+    by_teacher, by_student = maps.by_model(state.factors)
+    back = state.mixing.mT * (factor * by_student.unsqueeze(-1))
+    of_heads = state.coefficients.split_with_sizes([maps.heads[0], 1, 1], dim=-1)
+    from_teacher, from_student, shift = of_heads
+    if dense:
+        from_teacher = from_teacher * by_teacher.unsqueeze(-2)
+        from_student = from_student * by_student.unsqueeze(-1)
+    return [_times(one, upstream, maps) for one in (back, from_teacher, from_student, shift)]
 
 
 def _times(values: Tensor, upstream: Tensor, maps: Maps) -> Tensor:
@@ -138,14 +163,13 @@ def _times(values: Tensor, upstream: Tensor, maps: Maps) -> Tensor:
     return narrowed(values * share, maps.dtype, 2 * sum(maps.heads))
 
 
-def _is_dense(state: State, coefficients: Tensor) -> bool:
-    """Whether heads are taken as they are: none of their products with these overflows."""
-    if state.dense.device.type != "cpu" or not bool(state.dense.all()):
-        return False
+def _is_moderate(coefficients: Tensor) -> bool:
+    """Whether no product with dense heads, nor with a slope of theirs, overflows.
+
+    Shares are above 2^40 times the smallest normal number, so slopes are below 2^-40 over that.
+    """
     least, most = (float(one) for one in torch.aminmax(coefficients))
-    # Shares are above 2^40 times the smallest normal number, so slopes below 2^-40 over that.
-    limit = 2.0**32
-    return -limit < least and most < limit
+    return least > -(2.0**32) and most < 2.0**32
 
 
 def _is_scaled(state: State) -> bool:

@@ -44,15 +44,15 @@ class State(NamedTuple):
     """What the gradient is made of, beside the maps: small tensors ``[B, R, ...]``.
 
     ``∂L/∂s_j`` is a sum of cells of heads times ``coefficients`` ``[B, R, Hs, ...]``: in ``mse`` of
-    ``t_i`` and ``s_m`` (``Ht + Hs`` of them); in the others of ``d_i``, the slope of the divergence
-    at the mixture, ``t_i``, ``s_j`` and 1 (``2 Ht + 2``).
+    ``t_i`` and ``s_m`` (``Ht + Hs`` of them); in the others of ``t_i``, ``s_j`` and 1 (``Ht + 2``),
+    heads over their L1 norms, and ``Σ_i mixing_ij/|s_j|_1 d_i`` beside it, with ``d_i`` the
+    derivative of the divergence by the mixture.
 
     Attributes:
-        mixing: what mixes the student's heads, ``[B, R, Ht, Hs]``.
+        mixing: the weights ``a_ij``, ``[B, R, Ht, Hs]``.
         factors: one over the L1 norms, ``[B, R, Ht + Hs]``, which heads are multiplied by.
         divisors: what heads are divided by first, ``[B, R, Ht + Hs]``: 1, or their peaks.
-        dense: true where no cell is near 0, ``[B, 1]``: heads are then taken as they are, and
-            mixing and coefficients are of those.
+        dense: 1 where no cell is near 0, ``[B, R, 1]``: heads need not be divided by their norms.
     """
 
     mixing: Tensor
@@ -69,8 +69,8 @@ def state_shapes(maps: Maps, variant: str) -> list[tuple[int, ...]]:
     if variant == "mse":
         own = [(0,), (students, teachers + students), (0,), both]
     else:
-        own = [(teachers, students), (students, 2 * teachers + 2), both, both]
-    return [*((*maps.vectors, *shape) for shape in own), (maps.vectors[0], 1)]
+        own = [(teachers, students), (students, teachers + 2), both, both]
+    return [(*maps.vectors, *shape) for shape in (*own, (1,))]
 
 
 def losses(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, State]:
@@ -78,7 +78,22 @@ def losses(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, S
     with full_precision(maps.student):
         if options.variant == "mse":
             return _squared_distances(maps, options)
-        return _divergences(maps, options, derivative=derivative)
+        if maps.on_kernels or not maps.by_row:
+            return _divergences(maps, options, derivative=derivative)
+        return _row_by_row(maps, options, derivative=derivative)
+
+
+def _row_by_row(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, State]:
+    """``token`` (eq. 12): rows know nothing of each other, so some are a problem of their own."""
+    total = maps.student.new_zeros(maps.vectors[0], dtype=maps.dtype)
+    shapes = state_shapes(maps, options.variant)
+    found = State(*(total.new_empty(shape) for shape in shapes))
+    for place in maps.problems():
+        values, state = _divergences(maps.part(place), options, derivative=derivative)
+        total[place[0]] += values
+        for whole, part in zip(found, state, strict=True):
+            whole[place] = part
+    return total, found
 
 
 def _squared_distances(maps: Maps, options: Options) -> tuple[Tensor, State]:
@@ -153,32 +168,24 @@ def _divergences(maps: Maps, options: Options, *, derivative: bool) -> tuple[Ten
     assert found.totals is not None
     aligned = _aligned(maps, found, options)
     factors = inverse(found.totals)
-    teacher, student = (maps.by_model(one) for one in (found.totals, factors))
-    (of_teacher, of_student), (by_teacher, by_student) = teacher, student
+    (of_teacher, of_student), (by_teacher, by_student) = map(maps.by_model, (found.totals, factors))
     dense = _is_dense(maps, found, options)
-    mixing = aligned.weights
+    mixing, wide = aligned.weights.to(maps.dtype), aligned.weights
     if dense:
-        mixing = mixing * of_teacher.unsqueeze(-1) * by_student.unsqueeze(-2)
-    mixing = mixing.to(maps.dtype)
-    given = mixing, factors.to(maps.dtype), options
+        wide = wide * of_teacher.unsqueeze(-1) * by_student.unsqueeze(-2)
+    given = wide.to(maps.dtype), factors.to(maps.dtype), options
     if maps.on_kernels:
         values, by_weight = _cells_by_kernel(maps, found, *given, derivative=derivative)
     else:
         values, by_weight = _cells(maps, found, *given, dense=dense, derivative=derivative)
     if dense:
         values, by_weight = values * by_teacher, by_weight * by_student.unsqueeze(-2)
-    factor, most = DIVERGENCES[options.variant].factor, torch.finfo(maps.dtype).max
-    by_weight = (factor * by_weight).clamp(-most, most)
-    from_teacher, from_student = through_weights(aligned, by_weight)
-    if not dense:
-        from_teacher, from_student = (
-            from_teacher * of_teacher.unsqueeze(-2),
-            from_student * of_student,
-        )
-    from_slope = factor * aligned.weights.mT * by_student.unsqueeze(-1)
+    most = torch.finfo(maps.dtype).max
+    by_weight = (DIVERGENCES[options.variant].factor * by_weight).clamp(-most, most)
+    by_heads = through_weights(aligned, by_weight)
     shift = (aligned.weights * by_weight).sum(dim=-2).neg() * by_student
-    alone = torch.stack([from_student, shift], dim=-1)
-    coefficients = torch.cat([from_slope, from_teacher, alone], dim=-1)
+    alone = torch.stack([by_heads.from_student * of_student, shift], dim=-1)
+    coefficients = torch.cat([by_heads.from_teacher * of_teacher.unsqueeze(-2), alone], dim=-1)
     coefficients = narrowed(coefficients, maps.dtype, sum(maps.heads) + 1)
     state = State(mixing, coefficients, given[1], _divisors(maps, found), _flag(maps, dense))
     return values.flatten(1).sum(dim=1).to(maps.dtype), state
@@ -261,4 +268,4 @@ def _divisors(maps: Maps, found: Sums) -> Tensor:
 
 
 def _flag(maps: Maps, value: bool) -> Tensor:
-    return maps.student.new_full((maps.student.shape[0], 1), value, dtype=maps.dtype)
+    return maps.student.new_full((*maps.vectors, 1), value, dtype=maps.dtype)

@@ -4,6 +4,7 @@ Sums are of ``R`` vectors a head: one, or one a query row (``token``). Guarded b
 tests/closed_form/test_implementations.py.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from amad_torch.attention.inputs import accumulation_dtype, checked_maps
 from amad_torch.closed_form.tiles import Tiling, tiling
 from amad_torch.closed_form.workspace import kept_workspace
 from amad_torch.kernels.availability import serves
+
+PROBLEM = 128
+"""So many query rows are compared at a time in ``token``."""
 
 
 class Maps(NamedTuple):
@@ -53,6 +57,24 @@ class Maps(NamedTuple):
         heads = sum(self.heads)
         return tiling(self.student, heads, by_row=self.by_row, for_sums=for_sums)
 
+    def problems(self) -> list[tuple[slice, slice]]:
+        """Ranges of samples and query rows, so few that what is small of each row stays so."""
+        batch, rows = self.student.shape[0], self.student.shape[2]
+        at_once = math.ceil(rows / math.ceil(rows / PROBLEM))
+        together = max(1, PROBLEM // rows)
+        return [
+            (slice(first, first + together), slice(start, start + at_once))
+            for first in range(0, batch, together)
+            for start in range(0, rows, at_once)
+        ]
+
+    def part(self, place: tuple[slice, slice]) -> "Maps":
+        """Some samples and query rows alone."""
+        samples, rows = place
+        teacher, student = (one[samples, :, rows] for one in (self.teacher, self.student))
+        mask = None if self.mask is None else self.mask[samples, rows]
+        return Maps(teacher, student, mask, self.by_row)
+
     @property
     def on_kernels(self) -> bool:
         """Whether the sweeps are kernels: on a GPU, where Triton is installed."""
@@ -61,9 +83,9 @@ class Maps(NamedTuple):
     @property
     def ready(self) -> bool:
         """Whether the maps can be worked with where they are."""
-        both = self.teacher, self.student
         return self.mask is None and all(
-            one.dtype == self.dtype and one.is_contiguous() for one in both
+            one.dtype == self.dtype and (one.stride(3) == 1 if self.by_row else one.is_contiguous())
+            for one in (self.teacher, self.student)
         )
 
 

@@ -108,7 +108,8 @@ def tiling(maps: Tensor, heads: int, *, by_row: bool, for_sums: bool = False) ->
     budget = _CELLS["cpu"] * torch.get_num_threads() if on_cpu else _CELLS_ELSEWHERE
     most = max(1, budget // heads)
     if by_row:
-        return Rows(queries, max(1, most // keys))
+        tiles = math.ceil(queries / max(1, most // keys))
+        return Rows(queries, math.ceil(queries / tiles))
     cells = queries * keys
     if cells <= min(2 * STRIP, most):
         return Stretches(1, most // cells, cells)

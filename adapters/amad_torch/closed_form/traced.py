@@ -31,11 +31,10 @@ def traced_losses(maps: Maps, options: Options) -> tuple[Tensor, State]:
     from_teacher, from_student = through_weights(aligned, by_weight)
     shift = (aligned.weights * by_weight).sum(dim=-2).neg()
     alone = torch.stack([from_student, shift], dim=-1)
-    coefficients = torch.cat([factor * aligned.weights.mT, from_teacher, alone], dim=-1)
-    # A head of zeros has no gradient.
-    coefficients = coefficients.where(maps.by_model(totals)[1].unsqueeze(-1) != 0, 0.0)
+    coefficients = torch.cat([from_teacher, alone], dim=-1)
     coefficients = narrowed(coefficients, maps.dtype, sum(maps.heads) + 1)
-    factors, dense = (divisors.new_empty((*maps.vectors, 0)) for _ in range(2))  # not asked for
+    # Heads are already divided; one of zeros has no gradient.
+    factors, dense = (totals != 0).to(maps.dtype), totals.new_zeros((*maps.vectors, 1))
     return value.flatten(1).sum(dim=1), State(mixing, coefficients, factors, divisors, dense)
 
 
@@ -44,14 +43,16 @@ def traced_gradient(maps: Maps, options: Options, state: State, upstream: Tensor
     teachers = maps.heads[0]
     both = [_vectors(one, maps) for one in (maps.teacher, maps.student)]
     target, student = _divided(both, state.divisors, maps)
-    slope = _divergence(target, state.mixing @ student, options)[1]
-    coefficients = state.coefficients * upstream.to(maps.dtype).reshape(-1, 1, 1, 1)
-    from_slope, from_teacher, own, shift = torch.split(
-        coefficients, [teachers, teachers, 1, 1], dim=-1
+    _, slope, factor = _divergence(target, state.mixing @ student, options)
+    share = upstream.to(maps.dtype).reshape(-1, 1, 1, 1)
+    from_teacher, from_student, shift = torch.split(
+        state.coefficients * share, [teachers, 1, 1], dim=-1
     )
-    found = from_slope @ slope + from_teacher @ target + own * student + shift
+    back = state.mixing.mT * (factor * share)
+    found = back @ slope + from_teacher @ target + from_student * student + shift
     most = torch.finfo(maps.dtype).max
-    found = (found / state.divisors[..., teachers:, None]).clamp(-most, most)
+    own = state.divisors[..., teachers:, None], state.factors[..., teachers:, None]
+    found = (found / own[0]).clamp(-most, most).where(own[1] != 0, 0.0)
     if maps.by_row:
         found = found.transpose(1, 2)
     found = found.reshape(maps.student.shape)
