@@ -16,7 +16,7 @@ from amad_torch.closed_form.tiles import Tiling, tiling
 from amad_torch.closed_form.workspace import kept_workspace
 from amad_torch.kernels.availability import serves
 
-PROBLEM = 128
+PROBLEM = 256
 """So many query rows are compared at a time in ``token``."""
 
 
