@@ -24,7 +24,10 @@ FILES_OF_ONE = {
         "attention/gradient",  # closed forms, which the adapters leave to their frameworks
         "training/layers", "training/schedule",  # standard library only, imported by the adapters
     },
-    "torch": {"attention/precision", "attention/value_checks"},  # autocast; waiting for a device
+    "torch": {
+        "attention/precision", "attention/value_checks",  # autocast; waiting for a device
+        "attention/opaque", "attention/opaque_in_graphs",  # to a compiler
+    },
     "tensorflow": {
         "attention/tracing", "attention/value_checks",  # graphs; waiting for a device
         "peers/assignment",  # SciPy's, inside a graph
