@@ -4,11 +4,8 @@
 two: too long for ``import amad_torch``.
 """
 
-import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
-
-import torch
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
@@ -25,20 +22,3 @@ def node(function: Callable[Given, Found]) -> Callable[Given, Found]:
     """
     NODES.append(function)
     return function
-
-
-def untraced(function: Callable[Given, Found]) -> Callable[Given, Found]:
-    """A break of the graph, as ``torch.compiler.disable`` has it."""
-    name = f"{function.__module__}.{function.__qualname__}"
-    UNTRACED[name] = function
-
-    @functools.wraps(function)
-    def call(*given: Given.args, **named: Given.kwargs) -> Found:
-        if torch.compiler.is_compiling():
-            from amad_torch.attention.opaque_in_graphs import DISABLED
-
-            found: Found = DISABLED[name](*given, **named)
-            return found
-        return function(*given, **named)
-
-    return call

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from amad_core.arguments.maps import check_eps
 from amad_torch.attention.inputs import whole_maps
-from amad_torch.attention.opaque import untraced
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
+from amad_torch.attention.untraced import untraced
 from amad_torch.peers.comparison import mean_row_kl, mean_squared_error
 from amad_torch.peers.inputs import maps_and_cells
 from amad_torch.peers.reduction import reduced

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from amad_torch.attention.opaque import untraced
 from amad_torch.attention.precision import full_precision
+from amad_torch.attention.untraced import untraced
 from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming import on_kernels, query_rows, whole_maps
 from amad_torch.streaming.blocks import Block, blocks
