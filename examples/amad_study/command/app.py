@@ -19,7 +19,8 @@ study = typer.Typer(
 )
 
 Quick = Annotated[
-    bool, typer.Option("--quick", help="A part of the students: at most half an hour on two cores.")
+    bool,
+    typer.Option("--quick", help="A part of the students: planned for half an hour on two cores."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; all else goes to stderr.")]
 
