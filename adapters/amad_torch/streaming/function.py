@@ -118,7 +118,7 @@ class _Streamed(torch.autograd.Function):
 
 
 def _wanted(ctx: Any) -> list[str]:
-    """The student's tensors that get a gradient; in a backward pass, of those it goes to."""
+    """The student's tensors that get a gradient."""
     needed = ctx.needs_input_grad[-len(TENSORS) :]
     return [name for name, needs in zip(TENSORS, needed, strict=True) if needs]
 
