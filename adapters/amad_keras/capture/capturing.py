@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from amad_keras.capture.axes import heads_of
 from amad_keras.capture.captured import CapturedAttention, matches
 from amad_keras.capture.following import Following, Probabilities
 from amad_keras.capture.layer_attention import LayerAttention
@@ -14,9 +15,6 @@ from amad_keras.capture.operation import Operation
 from amad_keras.capture.origins import kind_of, named_kind
 from amad_keras.capture.sources import current_source
 from amad_keras.capture.tensors import Tensor, lengths, rank
-
-_HEADS = ("num_heads", "num_query_heads", "num_attention_heads", "n_heads", "n_head", "heads")
-"""How layers call their number of heads, where their maps hold samples and heads as one axis."""
 
 
 @contextmanager
@@ -136,7 +134,9 @@ class _Capture:
         while name in self.captured._layers:
             run += 1
             name = f"{path}#{run}"
-        self.captured._layers[name] = LayerAttention(path, kind, maps, read)
+        self.captured._layers[name] = LayerAttention(
+            path, kind, maps, read, values=probabilities.values, projections=probabilities.weights
+        )
 
     def _path(self, layers: tuple[Any, ...]) -> str | None:
         """Names of the running layers below the model; none where another model runs."""
@@ -154,11 +154,7 @@ def _with_heads(maps: Tensor, layer: keras.layers.Layer) -> Tensor:
         return maps
     *lead, queries, keys = lengths(maps)
     if len(lead) == 1:
-        heads = next((getattr(layer, name) for name in _HEADS if hasattr(layer, name)), 1)
-        known = maps.shape[0]
-        if not isinstance(heads, int) or (known is not None and known % heads):
-            heads = 1
-        return keras.ops.reshape(maps, [-1, heads, queries, keys])
+        return keras.ops.reshape(maps, [-1, heads_of(layer, maps.shape[0]), queries, keys])
     heads = 1
     for one in lead[1:]:
         heads = heads * one

@@ -2,13 +2,16 @@
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from amad_keras.capture.axes import Axes
+from amad_keras.capture.later import Later
 from amad_keras.capture.operation import Operation, running_layers
 from amad_keras.capture.origins import Origin
 from amad_keras.capture.products import BATCHED, letters, operands_of
+from amad_keras.capture.projection import Heads, heads_after
 from amad_keras.capture.repeats import Repeat, repeat_after
 from amad_keras.capture.scores import (
     CASTS,
@@ -20,6 +23,7 @@ from amad_keras.capture.scores import (
     through,
 )
 from amad_keras.capture.tensors import Tensor, rank
+from amad_keras.capture.values import Product, every, product_with_values
 
 _MOVED = {*CASTS, *SHAPES, "Transpose"}
 _SPREAD = {*_MOVED, *SELECTIONS, "Mul", "RealDiv", "AddV2", "StridedSlice", "Einsum"}
@@ -38,11 +42,18 @@ class Traced:
 
 @dataclass
 class Probabilities:
-    """What a softmax made, and of which scores, where that is known."""
+    """What a softmax made, and of which scores, where that is known.
+
+    Attributes:
+        values: what they met, ``[B, Hk, K, d]``, or with samples and heads as one axis.
+        weights: ``[D, H d]`` of each linear layer that the heads' outputs have gone into.
+    """
 
     maps: Tensor
     traced: Traced | None
     is_found: bool = False
+    values: Later | None = None
+    weights: list[Later] = field(default_factory=list)
 
 
 class _Table:
@@ -70,6 +81,7 @@ class Following:
         self._found = found
         self._origins, self._factors, self._repeats = _Table(), _Table(), _Table()
         self._traced, self._probabilities = _Table(), _Table()
+        self._axes, self._heads = _Table(), _Table()
 
     def __call__(self, operation: Operation) -> None:
         """One operation has run."""
@@ -81,9 +93,11 @@ class Following:
         if not layers or not operation.outputs or not operation.inputs:
             return
         output = operation.outputs[0]
+        self._follow_heads(operation)
         if operation.type == "Softmax":
             traced = self._traced[operation.inputs[0]]
             self._probabilities[output] = Probabilities(output, traced)
+            self._axes[output] = Axes.of_maps(output, layers[-1].caller)
         elif (rank(output) or 0) > 2:
             self._follow_probabilities(operation, origins, layers)
             self._follow_scores(operation, origins, layers)
@@ -102,13 +116,37 @@ class Following:
             known: Probabilities | None = self._probabilities[tensor]
             if known is None or known.is_found:
                 continue
-            if _meets_values(operation, place):
+            axes: Axes | None = self._axes[tensor]
+            output = operation.outputs[0]
+            product = self._product_with_values(operation, place, axes)
+            if product is not None or _meets_values(operation, place):
                 known.is_found = True
+                if product is not None:
+                    known.values = product.values
+                    self._heads[output] = Heads(product.axes, known.weights)
                 self._found(known, layers)
             elif operation.type in _SPREAD:
                 if tensor is known.maps and _is_still_maps(operation, place, origins, known):
-                    known.maps = operation.outputs[0]
-                self._probabilities[operation.outputs[0]] = known
+                    known.maps = output
+                self._probabilities[output] = known
+                self._axes[output] = axes and axes.after(operation, place)
+
+    def _product_with_values(
+        self, operation: Operation, place: int, axes: Axes | None
+    ) -> Product | None:
+        is_product = operation.type in (*BATCHED, "Einsum")
+        if axes is None or not is_product or len(operation.inputs) != 2:
+            return None
+        repeat: Repeat | None = self._repeats[operation.inputs[1 - place]]
+        return product_with_values(operation, place, axes, repeat)
+
+    def _follow_heads(self, operation: Operation) -> None:
+        for place, tensor in enumerate(operation.inputs):
+            heads: Heads | None = self._heads[tensor]
+            if heads is not None:
+                after = heads_after(heads, operation, place)
+                if after is not None:
+                    self._heads[operation.outputs[0]] = after
 
     def _follow_scores(
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
@@ -151,7 +189,7 @@ class Following:
         for side, place, order in zip(sides, operands.places, operands.orders, strict=True):
             repeat: Repeat | None = self._repeats[operation.inputs[place]]
             if repeat is not None and len(order) == 4 and order.index(repeat.axis) == 1:
-                side = side.then(partial(_every, repeat.times))
+                side = side.then(partial(every, repeat.times))
             factor: float | None = self._factors[operation.inputs[place]]
             if factor is not None:  # Many layers scale queries before they meet the keys.
                 side = side.then(partial(_divided, factor))
@@ -173,10 +211,6 @@ class Following:
             factor = 1 / by
         if factor is not None:
             self._factors[operation.outputs[0]] = factor
-
-
-def _every(times: int, keys: Tensor) -> Tensor:
-    return keys[:, ::times]
 
 
 def _divided(factor: float, vectors: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """What one layer attended to: queries, keys, and the maps that follow from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
 
+from amad_keras.capture.later import Later
 from amad_keras.capture.tensors import Tensor, accumulation_dtype, as_written, known_shape, lengths
 
 LARGEST_NEGATIVE = -1e38
@@ -41,10 +42,17 @@ class LayerAttention:
     """
 
     def __init__(
-        self, path: str, kind: str, maps: Tensor, read: Callable[[], Attended] | None
+        self,
+        path: str,
+        kind: str,
+        maps: Tensor,
+        read: Callable[[], Attended] | None,
+        *,
+        values: Later | None = None,
+        projections: Sequence[Later] = (),
     ) -> None:
         self.path, self.kind, self.maps = path, kind, maps
-        self._read = read
+        self._read, self._values, self._projections = read, values, projections
         self._attended: Attended | None = None
 
     @property
@@ -88,6 +96,58 @@ class LayerAttention:
 
     @property
     @as_written
+    def values(self) -> Tensor:
+        """``[B, Hk, K, d]``, what the maps mix; grouped values are not repeated.
+
+        Raises:
+            ValueError: they are not known, or are no values of these keys.
+        """
+        found = None if self._values is None else self._values.read()
+        batch, heads, _, keys = self.shape
+        if found is not None and len(found.shape) == 3:  # samples and heads as one axis
+            *first, _, _ = lengths(self.maps)
+            found = keras.ops.reshape(found, [*first, *lengths(found)[1:]])
+        if found is None or not _fits(known_shape(found), [batch, heads, keys]):
+            raise ValueError(
+                f"the values of {self.path!r} are not known: its maps meet them in a way that "
+                "cannot be followed"
+            )
+        return found
+
+    @property
+    @as_written
+    def projection(self) -> Tensor:
+        """``[D, H d]``, the weight of the linear layer that mixes the heads' outputs.
+
+        Raises:
+            ValueError: it is not known: something else comes between, or two layers read the heads.
+        """
+        if len(self._projections) != 1:
+            raise ValueError(
+                f"the output projection of {self.path!r} is not known: its heads must go into one "
+                f"linear layer; got {len(self._projections)}"
+            )
+        return self._projections[0].read()
+
+    @property
+    @as_written
+    def head_outputs(self) -> Tensor:
+        """``V_i W_i`` ``[B, H, K, D]``, what head i adds to the output for each key: its values
+        times its part of :attr:`projection`.
+
+        Raises:
+            ValueError: values or projection are not known.
+        """
+        heads, values, weight = self.shape[1], self.values, self.projection
+        dtype = accumulation_dtype(values, weight)
+        values, weight = keras.ops.cast(values, dtype), keras.ops.cast(weight, dtype)
+        if values.shape[1] != heads:
+            values = keras.ops.repeat(values, heads // values.shape[1], axis=1)
+        parts = keras.ops.reshape(weight, [lengths(weight)[0], heads, -1])
+        return keras.ops.einsum("bhkd,ohd->bhko", values, parts)
+
+    @property
+    @as_written
     def attended(self) -> Attended:
         """All of the above at once.
 
@@ -115,6 +175,15 @@ class LayerAttention:
 
     def __repr__(self) -> str:
         return f"LayerAttention({self.path!r}, kind={self.kind!r})"
+
+
+def _fits(values: Sequence[int | None], maps: Sequence[int | None]) -> bool:
+    """Whether values ``[B, Hk, K, d]`` may be those of maps of ``B``, ``H`` and ``K``."""
+    batch, heads, keys = maps
+    same = all(
+        None in pair or pair[0] == pair[1] for pair in ((values[0], batch), (values[2], keys))
+    )
+    return same and bool(heads) and bool(values[1]) and heads % values[1] == 0
 
 
 def attention_scores(attended: Attended) -> Tensor:

@@ -1,39 +1,12 @@
 """Products of queries and keys, as TensorFlow computes them: which operand is which."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import keras
-
+from amad_keras.capture.later import Later
 from amad_keras.capture.operation import Operation, attribute
-from amad_keras.capture.tensors import Tensor, rank
+from amad_keras.capture.tensors import rank
 
 BATCHED = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"}
-
-
-@dataclass(frozen=True)
-class Later:
-    """A tensor, its number of axes, and what is done to it when it is asked for."""
-
-    tensor: Tensor
-    rank: int
-    make: Callable[[Tensor], Tensor] | None = None
-
-    def read(self) -> Tensor:
-        """Now."""
-        return self.tensor if self.make is None else self.make(self.tensor)
-
-    def then(self, further: Callable[[Tensor], Tensor]) -> "Later":
-        """The same with a further step, which keeps the axes."""
-        made = self.read
-        return Later(self.tensor, self.rank, lambda _: further(made()))
-
-    def transposed(self, order: list[int]) -> "Later":
-        """The same with its axes in another order."""
-        if order == sorted(order):
-            return self
-        made = self.read
-        return Later(self.tensor, len(order), lambda _: keras.ops.transpose(made(), order))
 
 
 @dataclass(frozen=True)

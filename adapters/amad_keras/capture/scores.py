@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
+from amad_keras.capture.later import Later
 from amad_keras.capture.layer_attention import Attended
 from amad_keras.capture.operation import Operation
-from amad_keras.capture.products import Later
 from amad_keras.capture.sources import is_symbolic, number_in, static_value
 from amad_keras.capture.tensors import (
     Tensor,

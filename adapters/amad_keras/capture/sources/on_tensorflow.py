@@ -91,8 +91,10 @@ def is_symbolic(tensor: Tensor) -> bool:
 
 def number_in(tensor: Tensor) -> float | None:
     """The one number that a symbolic tensor is filled with, where that is known."""
-    if not hasattr(tensor, "op") or tensor.op.type != "Fill":
+    if not hasattr(tensor, "op") or tensor.op.type not in ("Fill", "ZerosLike"):
         return None
+    if tensor.op.type == "ZerosLike":
+        return 0.0
     number = static_value(tensor.op.inputs[1])
     return None if number is None else float(number)
 
