@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from amad_torch.distillation.pictures import BLUE, ORANGE, new_figure, save_figure
+from amad_pictures.figures import BLUE, ORANGE, new_figure, save_figure
 
 _TITLES = {
     "loss": "Loss",

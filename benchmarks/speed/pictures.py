@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amad_core.files import write_atomically
-from amad_torch.distillation.pictures import new_figure
+from amad_pictures.figures import new_figure
 from benchmarks.speed.cases import (
     ATTENTION,
     BUILT,

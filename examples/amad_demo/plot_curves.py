@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from amad_demo.methods import METHODS
 from amad_demo.pictures import METHOD_COLOURS, METHOD_MARKERS
 from amad_demo.results import Results, StudentResult
-from amad_torch.distillation.pictures import new_figure, save_figure
+from amad_pictures.figures import new_figure, save_figure
 
 
 def plot_curves(results: Results, path: Path) -> None:

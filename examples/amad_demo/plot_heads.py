@@ -4,8 +4,8 @@ from pathlib import Path
 
 from amad_demo.methods import METHODS
 from amad_demo.results import Results
+from amad_pictures.figures import save_figure
 from amad_torch import plot_alignment
-from amad_torch.distillation.pictures import save_figure
 
 
 def plot_heads(results: Results, seed: int, path: Path) -> None:

@@ -13,8 +13,8 @@ from amad_demo.model import VisualQuestionModel
 from amad_demo.questions import ask
 from amad_demo.scenes import DIGIT_SIZE, Scene, compose_scene
 from amad_demo.vocabulary import decode
+from amad_pictures.figures import new_figure, save_figure
 from amad_torch import capture_attention
-from amad_torch.distillation.pictures import new_figure, save_figure
 
 _SEED = 11
 _COUNT = 4

@@ -11,10 +11,12 @@ SHOWN = {
     "alignment_weights", "amad_layers_loss", "amad_loss", "cell_mask", "layer_pairs", "output_loss",
     "task_loss", "total_loss",
 }  # fmt: skip
-ARRAYS = {"amad_core": ("numpy", "np"), "amad_torch": ("torch", "torch"),
+ARRAYS = {"amad_core": ("numpy", "np"), "amad_pictures": ("matplotlib", "matplotlib"),
+          "amad_torch": ("torch", "torch"),
           "amad_tensorflow": ("tensorflow", "tf"), "amad_keras": ("tensorflow", "tf")}  # fmt: skip
 PACKAGES = [
     "amad_core",
+    "amad_pictures",
     "amad_torch",
     pytest.param("amad_tensorflow", marks=pytest.mark.xdist_group("tensorflow")),
     pytest.param("amad_keras", marks=pytest.mark.xdist_group("tensorflow")),
@@ -50,5 +52,5 @@ def test_examples(name: str) -> None:
     shown = {example.name.rpartition(".")[2] for example in examples}
     there = {one: getattr(package, one) for one in SHOWN if hasattr(package, one)}
     own = {one for one, function in there.items() if function.__module__.startswith(f"{name}.")}
-    assert own or name == "amad_keras"
+    assert own or name in ("amad_keras", "amad_pictures")
     assert own <= shown

@@ -1,9 +1,10 @@
 """Two models in, one loss out: which layers are compared, over which tokens, by which method."""
 
-from amad_torch.distillation.alignment_picture import measure_alignment, plot_alignment
+from amad_pictures import plot_alignment
 from amad_torch.distillation.callback import DistillationCallback
 from amad_torch.distillation.distiller import Distiller
 from amad_torch.distillation.match import AttentionMatch
+from amad_torch.distillation.measured_alignment import measure_alignment
 from amad_torch.distillation.output import DistillationOutput
 from amad_torch.distillation.suggestion import Suggestion
 

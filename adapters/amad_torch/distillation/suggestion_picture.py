@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amad_pictures.figures import BLUE, GREEN, ORANGE, new_figure, save_figure
 from amad_torch.distillation.measurements import Evenness, PartLayers, PartOfLoss
-from amad_torch.distillation.pictures import BLUE, GREEN, ORANGE, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,24 +1,11 @@
-"""Which student heads each teacher head is explained by: measured, and drawn."""
+"""Which student heads each teacher head is explained by, drawn."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from amad_torch.distillation.distiller import Distiller
-from amad_torch.distillation.match import MatchedLayers
-from amad_torch.distillation.pictures import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    YELLOW,
-    new_figure,
-    save_figure,
-)
-from amad_torch.models import as_it_was
+from amad_pictures.figures import BLUE, GREEN, ORANGE, PINK, YELLOW, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,52 +19,6 @@ _WIDEST_LINE = 7.0
 _NODE_SIZE = 190.0
 
 
-def measure_alignment(
-    distiller: Distiller, batches: Iterable[Mapping[str, Any]]
-) -> dict[str, list[list[float]]]:
-    """The alignment weights of a distiller's layers, mean over all samples of some batches.
-
-    Args:
-        distiller: its student is run in eval mode, and put back as it was.
-        batches: dictionaries, as the distiller is called with.
-
-    Returns:
-        By layer (``"student path <- teacher path"``) the weights ``[Ht][Hs]`` of eq. 2.
-
-    Raises:
-        ValueError: no batch, or no layer that is compared by AMAD with weights for a whole map.
-
-    Example:
-        >>> from transformers import BertConfig, BertModel
-        >>> sizes = dict(hidden_size=24, num_hidden_layers=1, vocab_size=50)
-        >>> teacher, student = (
-        ...     BertModel(BertConfig(num_attention_heads=heads, **sizes)) for heads in (6, 4)
-        ... )
-        >>> distiller = Distiller(teacher=teacher, student=student)
-        >>> weights = measure_alignment(distiller, [{"input_ids": torch.randint(50, (3, 7))}])
-        >>> {name: (len(rows), len(rows[0])) for name, rows in weights.items()}
-        {'encoder.layer.0.attention.self <- encoder.layer.0.attention.self': (6, 4)}
-    """
-    seen: dict[str, list[Tensor]] = {}
-
-    def watch(matched: MatchedLayers, alignment: Callable[[], Tensor]) -> None:
-        seen.setdefault(matched.name, []).append(alignment().cpu())
-
-    distiller.watchers.append(watch)
-    try:
-        with as_it_was(distiller), torch.no_grad():
-            for batch in batches:
-                distiller.distil(**batch)
-    finally:
-        distiller.watchers.remove(watch)
-    if not seen:
-        raise ValueError(
-            "there are no alignment weights: batches must hold at least one batch, and the method "
-            f"must be AMAD's, other than amad_token; got {distiller.method!r}"
-        )
-    return {name: torch.cat(found).mean(dim=0).tolist() for name, found in seen.items()}
-
-
 def plot_alignment(
     weights: Mapping[str, Mapping[str, Weights]], path: str | Path | None = None
 ) -> "Figure":
@@ -87,7 +28,7 @@ def plot_alignment(
     for each title, one row for each layer.
 
     Args:
-        weights: by title (``"before training"``) what ``measure_alignment`` gave, or the
+        weights: by title (``"before training"``) what ``measure_alignment`` gave, or in PyTorch the
             ``alignment_weights`` of ``DistillationCallback``; the same layers under each title.
         path: where the picture is written too (PNG, SVG, PDF).
 
@@ -188,20 +129,21 @@ def _short_names(layers: list[str]) -> list[str]:
 
 
 def _distinct(paths: Sequence[str]) -> list[str]:
-    split = [path.split(".") for path in paths]
+    split = [re.split("[./]", path) for path in paths]
     if len(set(paths)) > 1:
         while all(len(one) > 1 and one[0] == split[0][0] for one in split):
             split = [one[1:] for one in split]
         while all(len(one) > 1 and one[-1] == split[0][-1] for one in split):
             split = [one[:-1] for one in split]
-    short = [".".join(one) for one in split]
-    return [f"layer {one}" if one.isdigit() else _in_lines(one) for one in short]
+    between = "/" if any("/" in path for path in paths) else "."
+    short = [between.join(one) for one in split]
+    return [f"layer {one}" if one.isdigit() else _in_lines(one, between) for one in short]
 
 
-def _in_lines(path: str, width: int = 24) -> str:
+def _in_lines(path: str, between: str, width: int = 24) -> str:
     lines = [""]
-    for step in path.split("."):
-        longer = f"{lines[-1]}.{step}".removeprefix(".")
+    for step in path.split(between):
+        longer = f"{lines[-1]}{between}{step}".removeprefix(between)
         if lines[-1] and len(longer) > width:
             lines.append(step)
         else:

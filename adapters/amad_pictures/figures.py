@@ -26,7 +26,8 @@ def new_figure(width: float, height: float) -> "Figure":
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise ImportError(
-            f"a picture needs matplotlib, which is not installed ({error}); {install_hint('demo')}"
+            f"a picture needs matplotlib, which is not installed ({error}); "
+            f"{install_hint('pictures')}"
         ) from error
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
     figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
