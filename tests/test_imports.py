@@ -21,7 +21,8 @@ TORCH, TENSORFLOW = ROOT / "adapters" / "amad_torch", ROOT / "adapters" / "amad_
 KERAS = ROOT / "adapters" / "amad_keras"
 COMMAND, DEMO = ROOT / "amad_distill", ROOT / "examples" / "amad_demo"
 STUDY = ROOT / "examples" / "amad_study"
-PACKAGES = (CORE, TORCH, TENSORFLOW, KERAS, COMMAND, DEMO, STUDY)
+PICTURES = ROOT / "adapters" / "amad_pictures"
+PACKAGES = (CORE, PICTURES, TORCH, TENSORFLOW, KERAS, COMMAND, DEMO, STUDY)
 
 FLOORS = {
     "amad_core": (
@@ -61,10 +62,11 @@ FLOORS = {
     ),
     "amad_keras": (
         ("matching",),
-        ("capture",),
+        ("capture", "learned"),
         ("backends",),
         ("inside_distiller",),
         ("distillation",),
+        ("alignment",),
         ("",),
     ),
     "amad_study": (
@@ -115,7 +117,7 @@ SHARED = (
 )
 """All that an adapter takes from the core: refusals, plain options and files, no maths."""
 
-KERAS_CAPTURES = ("amad_keras.distillation", "amad_keras.capture")
+KERAS_CAPTURES = ("amad_keras.distillation", "amad_keras.capture", "amad_keras.alignment")
 """What ``amad_tensorflow`` exports of the package for all backends of Keras."""
 
 HEAVY = (
@@ -164,11 +166,12 @@ def strangers(graph: Graph) -> list[str]:
     ours = tuple(package.name for package in PACKAGES)
     allowed = {
         "amad_core": ("amad_core",),
-        "amad_torch": ("amad_torch", *SHARED),
-        "amad_tensorflow": ("amad_tensorflow", *KERAS_CAPTURES, *SHARED),
-        "amad_keras": ("amad_keras", "amad_tensorflow", *SHARED),
-        "amad_distill": ("amad_distill", "amad_core", "amad_torch"),
-        "amad_demo": ("amad_demo", "amad_distill", "amad_core", "amad_torch"),
+        "amad_pictures": ("amad_pictures", *SHARED),
+        "amad_torch": ("amad_torch", "amad_pictures", *SHARED),
+        "amad_tensorflow": ("amad_tensorflow", "amad_pictures", *KERAS_CAPTURES, *SHARED),
+        "amad_keras": ("amad_keras", "amad_tensorflow", "amad_pictures", *SHARED),
+        "amad_distill": ("amad_distill", "amad_core", "amad_torch", "amad_pictures"),
+        "amad_demo": ("amad_demo", "amad_distill", "amad_core", "amad_torch", "amad_pictures"),
         "amad_study": ("amad_study", "amad_demo", "amad_core", "amad_torch"),
     }
     return [

@@ -9,6 +9,8 @@ try:
 except ModuleNotFoundError as error:
     raise missing_framework(__name__, error, "tensorflow") from error
 
+from amad_keras.alignment import AlignmentImages, measure_alignment
 from amad_keras.distillation import AttentionDistillation
+from amad_pictures import plot_alignment
 
-__all__ = ["AttentionDistillation"]
+__all__ = ["AlignmentImages", "AttentionDistillation", "measure_alignment", "plot_alignment"]

@@ -6,19 +6,14 @@ from typing import Any
 
 import keras
 
-from amad_core.arguments.maps import check_temperature
+from amad_core.arguments.maps import check_implementation, check_temperature
 from amad_core.arguments.words import check_choice
 from amad_core.training.layers import LAYER_MAPS, Layers
 from amad_core.training.schedule import LinearRamp, Weight, check_weight
 from amad_keras.backends import current_backend
 from amad_keras.inside_distiller import current_step, watch_distillers
-from amad_keras.matching import KINDS, Selection, matched_layers
-
-_NOT_CAPTURED = {
-    "minilm_value_relation": "values",
-    "squeezing_heads": "values",
-    "logits_kl": "logits (keras.distillation.LogitsDistillation compares them)",
-}
+from amad_keras.learned import add_learned, keys_of_pairs, learned_of, learned_shapes
+from amad_keras.matching import KINDS, Pair, Selection, matched_layers
 
 
 @keras.saving.register_keras_serializable(package="amad")
@@ -35,8 +30,10 @@ class AttentionDistillation(
     Args:
         variant: of AMAD: ``"mse"``, ``"kl"``, ``"token"`` or ``"js"``; ``"mse"`` where neither it
             nor ``method`` is given.
-        method: in its place, a key of ``METHODS`` that compares maps, scores, or queries and keys,
-            without parameters of its own.
+        method: in its place, any key of ``METHODS`` but ``"logits_kl"``. Those with parameters
+            of their own (``amad_projected``, ``align_to_distill``) have a ``weight`` and a ``bias``
+            for each pair of layers, made when the Distiller first runs or is loaded, and trained by
+            its optimizer; they are weights of the Distiller, not of the student.
         temperature: τ of the softmax over student heads, for AMAD's variants.
         layers: which teacher layer teaches which student layer, as in ``layer_pairs``; within self-
             and cross-attention, and within each part (encoder, decoder) that both models have.
@@ -45,15 +42,18 @@ class AttentionDistillation(
         kinds: ``"self"``, ``"cross"``, or both (default).
         weight: a number of at least 0, or a :class:`LinearRamp` over the optimizer's steps. It
             multiplies the Distiller's own ``distillation_loss_weights``.
-        options: further keywords of the method (``eps``, ``relation_heads``).
+        options: further keywords of the method (``eps``, ``relation_heads``), and for
+            ``minilmv2_relation`` ``vectors``: those of ``("queries", "keys", "values")`` (default:
+            all) whose relations are compared.
+        implementation: of AMAD's loss, as in ``amad_loss``.
         name: of this loss, and of its metric: the loss before ``weight``.
         layer_options: ``dtype`` and ``trainable``, as of every Keras layer.
 
     Raises:
-        TypeError, ValueError: an option that the method would refuse, an unknown method, one of
-            logits or values or with parameters of its own; when a Distiller is compiled, a
-            ``student_loss_weight`` of 1, with which it skips all distillation losses; when it
-            runs, layers that fit nothing, or lengths that differ.
+        TypeError, ValueError: an option that the method would refuse, an unknown method or one of
+            logits; when a Distiller is compiled, a ``student_loss_weight`` of 1, with which it
+            skips all distillation losses; when it runs, layers that fit nothing, values or an
+            output projection that cannot be followed, or lengths that differ.
         RuntimeError: a Keras backend that is not supported; when a Distiller runs, a model without
             attention.
 
@@ -86,6 +86,7 @@ class AttentionDistillation(
         kinds: str | Sequence[str] = KINDS,
         weight: Weight | Mapping[str, Any] = 1.0,
         options: Mapping[str, Any] | None = None,
+        implementation: str = "auto",
         name: str = "attention",
         **layer_options: Any,
     ) -> None:
@@ -111,8 +112,15 @@ class AttentionDistillation(
             check_weight("weight", weight)
         self.weight = weight
         self.options = dict(options or {})
+        check_implementation(implementation, self.method.removeprefix("amad_"))
+        if implementation != "auto" and not self.method.startswith("amad_"):
+            raise ValueError(
+                f"implementation is of AMAD's loss; got {implementation!r} for {self.method!r}"
+            )
+        self.implementation = implementation
         self.metric = keras.metrics.Mean(name=name)
-        self.built = True
+        self.learned: dict[str, list[Any]] = {}
+        self.built = not current_backend().METHODS[self.method].learned
 
     def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
         """A Distiller has taken this loss, and is watched from now on."""
@@ -120,6 +128,29 @@ class AttentionDistillation(
 
     def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
         """Outputs may differ: they are not compared."""
+
+    def make_learned(self, teacher: Sequence[Any], student: Sequence[Any]) -> None:
+        """Parameters for every pair of these captured layers, if the method has any and they are
+        not there yet."""
+        if self.built:
+            return
+        pairs = matched_layers(teacher, student, self.selection)
+        for key, pair in zip(keys_of_pairs(pairs), pairs, strict=True):
+            add_learned(self, self.method, key, learned_shapes(self.method, pair))
+        self.built = True
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes of the parameters, as far as there are any."""
+        shapes = {
+            key: [list(variable.shape) for variable in pair] for key, pair in self.learned.items()
+        }
+        return {"learned": shapes} if shapes else None
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Make the parameters of a loss that was saved."""
+        for key, (weight, bias) in config["learned"].items():
+            add_learned(self, self.method, key, (tuple(weight), tuple(bias)))
+        self.built = True
 
     def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **options: Any) -> Any:
         """What the Distiller adds, a scalar; ``metric`` gets it before ``weight``."""
@@ -131,12 +162,11 @@ class AttentionDistillation(
             )
         backend = current_backend()
         teacher, student = (list(layers.values()) for layers in (step.teacher, step.student))
-        options = dict(self.options)
-        if self.method.startswith("amad_"):
-            options["temperature"] = self.temperature
+        pairs = matched_layers(teacher, student, self.selection)
         losses = []
-        for pair in matched_layers(teacher, student, self.selection):
+        for key, pair in zip(keys_of_pairs(pairs), pairs, strict=True):
             try:
+                options = self._options_for(pair, key)
                 losses.append(backend.attention_loss(pair, student, self.method, options))
             except (TypeError, ValueError) as error:
                 kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -146,6 +176,16 @@ class AttentionDistillation(
         optimizer = getattr(step.distiller, "optimizer", None)
         iterations = None if optimizer is None else optimizer.iterations
         return backend.replica_share(backend.weighted(loss, self.weight, iterations))
+
+    def _options_for(self, pair: Pair, key: str) -> dict[str, Any]:
+        options = dict(self.options)
+        if self.method.startswith("amad_"):
+            options = {"temperature": self.temperature, **options}
+        if self.implementation != "auto":
+            options["implementation"] = self.implementation
+        if current_backend().METHODS[self.method].learned:
+            options |= learned_of(self, pair, key)
+        return options
 
     def get_config(self) -> dict[str, Any]:
         """What makes the same loss again."""
@@ -160,6 +200,7 @@ class AttentionDistillation(
             "kinds": list(kinds),
             "weight": asdict(self.weight) if ramp else self.weight,  # type: ignore[arg-type]
             "options": self.options,
+            "implementation": self.implementation,
         }
         return {**super().get_config(), **options}
 
@@ -167,15 +208,10 @@ class AttentionDistillation(
 def _check_method(name: str) -> None:
     methods = current_backend().METHODS
     check_choice("method", name, methods)
-    if name in _NOT_CAPTURED:
+    if methods[name].inputs == "logits":
         raise ValueError(
-            f"method must compare maps, scores, or queries and keys; {name!r} needs "
-            f"{_NOT_CAPTURED[name]}, which capture does not give"
-        )
-    if methods[name].learned:
-        raise ValueError(
-            f"method {name!r} has parameters of its own ({', '.join(methods[name].learned)}), "
-            "which must be trained with the student: use capture_attention in a loop of your own"
+            f"method must compare attention; {name!r} compares logits, as "
+            "keras.distillation.LogitsDistillation does"
         )
 
 

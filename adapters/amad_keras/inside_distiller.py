@@ -82,6 +82,7 @@ def _watched_call(call: Callable[..., Any]) -> Callable[..., Any]:
         with current_backend().capture_attention(distiller.student) as attention:
             outputs = call(distiller, inputs, training=training, **options)
         keras.tree.flatten(outputs)[0]._amad_attention = attention
+        _make_learned(distiller, inputs, attention)
         return outputs
 
     return watched
@@ -110,7 +111,9 @@ def _watched_compute_loss(compute_loss: Callable[..., Any]) -> Callable[..., Any
             )
         with current_backend().capture_attention(distiller.teacher) as teacher:  # noqa: SIM117
             with _step(Step(distiller, teacher, student)):
-                return compute_loss(distiller, x, y, y_pred, sample_weight, training=training)
+                loss = compute_loss(distiller, x, y, y_pred, sample_weight, training=training)
+        _freeze(distiller.teacher)
+        return loss
 
     return watched
 
@@ -123,6 +126,27 @@ def _watched_compile(compile_distiller: Callable[..., Any]) -> Callable[..., Any
         return compile_distiller(distiller, *args, **options)
 
     return watched
+
+
+def _make_learned(distiller: Any, inputs: Any, student: Any) -> None:
+    """Parameters of losses that have none yet: a step's gradients are of those that are there."""
+    unbuilt = [loss for loss in _ours(distiller) if not loss.built]
+    if unbuilt:
+        with current_backend().capture_attention(distiller.teacher) as teacher:
+            distiller.teacher(inputs, training=False)
+        _freeze(distiller.teacher)
+        for loss in unbuilt:
+            loss.make_learned(list(teacher.values()), list(student.values()))
+
+
+def _freeze(teacher: Any) -> None:
+    """Weights that were made after the Distiller froze its teacher are frozen too.
+
+    One by one: ``trainable = False`` does not reach all layers that layers make for themselves.
+    """
+    if not teacher.trainable:
+        for weight in teacher.weights:
+            weight.trainable = False
 
 
 _WATCHED = {

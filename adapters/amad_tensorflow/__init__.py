@@ -12,8 +12,10 @@ except ModuleNotFoundError as error:
 
 from amad_core.training.layers import LayerPair, layer_pairs
 from amad_core.training.schedule import LinearRamp
+from amad_keras.alignment import AlignmentImages, measure_alignment
 from amad_keras.capture import CapturedAttention, LayerAttention, capture_attention
 from amad_keras.distillation import AttentionDistillation
+from amad_pictures import plot_alignment
 from amad_tensorflow.attention.alignment import alignment_weights
 from amad_tensorflow.attention.loss import amad_loss
 from amad_tensorflow.attention.variants import VARIANTS
@@ -28,6 +30,7 @@ __all__ = [
     "VARIANTS",
     "AMADLoss",
     "AMADProjection",
+    "AlignmentImages",
     "AttentionDistillation",
     "CapturedAttention",
     "LayerAttention",
@@ -41,7 +44,9 @@ __all__ = [
     "capture_attention",
     "cell_mask",
     "layer_pairs",
+    "measure_alignment",
     "output_loss",
+    "plot_alignment",
     "task_loss",
     "total_loss",
 ]

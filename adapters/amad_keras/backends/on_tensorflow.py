@@ -6,14 +6,24 @@ from typing import Any
 import tensorflow as tf
 
 from amad_core.training.schedule import Weight
+from amad_keras.backends.relations import relations_loss
 from amad_keras.capture.capturing import capture_attention
 from amad_keras.capture.layer_attention import LayerAttention, attention_scores
 from amad_keras.matching import Pair
+from amad_tensorflow.attention.alignment import alignment_weights
 from amad_tensorflow.attention.inputs import Tensor
 from amad_tensorflow.peers.table import METHODS, distillation_loss
 from amad_tensorflow.training.total import total_loss
 
-__all__ = ["METHODS", "attention_loss", "capture_attention", "replica_share", "weighted"]
+__all__ = [
+    "METHODS",
+    "alignment_weights",
+    "attention_loss",
+    "capture_attention",
+    "counted_cells",
+    "replica_share",
+    "weighted",
+]
 
 
 def attention_loss(
@@ -27,17 +37,7 @@ def attention_loss(
     cells = counted_cells(pair.student, student)
     inputs = METHODS[method].inputs
     if inputs == "vectors":
-        losses = [
-            distillation_loss(
-                name=method,
-                teacher=getattr(pair.teacher, vectors),
-                student=getattr(pair.student, vectors),
-                mask=cells if pair.student.kind == "self" else None,
-                **options,
-            )
-            for vectors in ("queries", "keys")
-        ]
-        return tf.add_n(losses)
+        return relations_loss(distillation_loss, pair, method, cells, options)
     if inputs == "scores":
         for layer in pair:
             if layer.mask is not None:
@@ -46,6 +46,8 @@ def attention_loss(
         compared = [attention_scores(layer.attended) for layer in pair]
     else:
         compared = [layer.maps for layer in pair]
+    if method == "squeezing_heads":
+        options = {"teacher_values": pair.teacher.head_outputs, **options}
     return distillation_loss(
         name=method, teacher=compared[0], student=compared[1], mask=cells, **options
     )
