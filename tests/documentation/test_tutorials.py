@@ -24,10 +24,28 @@ def size(picture: Path) -> tuple[int, ...]:
     return struct.unpack(">2I", header[16:])
 
 
+def named_keras(is_keras: bool) -> pytest.MarkDecorator:
+    """The pages about Keras, or the others."""
+    chosen = [page for page in PAGES if page.stem.startswith("keras") == is_keras]
+    return pytest.mark.parametrize("page", chosen, ids=lambda page: page.stem)
+
+
 @pytest.mark.xdist_group("tutorials")  # one at a time: each takes a core
-@pages
+@named_keras(False)
 def test_it_runs_and_ends_in_its_picture(page: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
+    check_run(page, tmp_path)
+
+
+@pytest.mark.xdist_group("tutorials")
+@pytest.mark.thin(3)  # TensorFlow traces for most of the time
+@named_keras(True)
+def test_one_in_keras_runs_too(page: Path, tmp_path: Path) -> None:
+    pytest.importorskip("keras_hub")
+    check_run(page, tmp_path)
+
+
+def check_run(page: Path, tmp_path: Path) -> None:
     if missing := needs(page):
         pytest.skip(missing)
     printed = table(page, run(page, tmp_path, shortened=True))
@@ -71,5 +89,5 @@ def test_it_can_be_found(page: Path) -> None:
     assert f"- tutorials/{page.name}\n" in navigation
 
 
-def test_there_are_three() -> None:
-    assert len(PAGES) == 3
+def test_there_are_four() -> None:
+    assert len(PAGES) == 4
