@@ -142,7 +142,7 @@ def _make_learned(distiller: Any, inputs: Any, student: Any) -> None:
 def _freeze(teacher: Any) -> None:
     """Weights that were made after the Distiller froze its teacher are frozen too.
 
-    One by one: ``trainable = False`` does not reach all layers that layers make for themselves.
+    One by one: on TensorFlow, Keras takes ``trainable = False`` for done where it is false already.
     """
     if not teacher.trainable:
         for weight in teacher.weights:
