@@ -183,7 +183,7 @@ def _fits(values: Sequence[int | None], maps: Sequence[int | None]) -> bool:
     same = all(
         None in pair or pair[0] == pair[1] for pair in ((values[0], batch), (values[2], keys))
     )
-    return same and bool(heads) and bool(values[1]) and heads % values[1] == 0
+    return bool(same and heads and values[1] and heads % values[1] == 0)
 
 
 def attention_scores(attended: Attended) -> Tensor:
