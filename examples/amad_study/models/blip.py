@@ -10,6 +10,7 @@ logits, has no label smoothing, and masks the text's padding when it speaks as w
 # mypy: allow-untyped-calls
 # (some of what is called here has no annotations upstream)
 
+import math
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from transformers.models.blip.modeling_blip_text import (
     BlipTextModel,
 )
 
+from amad_study.models.patch_reader import PatchEmbedding
 from amad_study.models.size import ModelSize
 from amad_study.models.vocabulary import END, PAD, START
 
@@ -35,6 +37,7 @@ class Blip(nn.Module):
         words: how many the vocabulary has.
         image_size, patch_size: of the square picture and its patches, in pixels.
         reads_text: whether the decoder looks at the encoded text, or at the picture alone.
+        of_digits: whether patches are read by the frozen network of `patch_reader`.
 
     Raises:
         ValueError: heads that do not fill the width.
@@ -48,6 +51,7 @@ class Blip(nn.Module):
         image_size: int,
         patch_size: int,
         reads_text: bool = True,
+        of_digits: bool = False,
     ) -> None:
         super().__init__()
         if size.heads * size.head_width != size.width:
@@ -75,6 +79,29 @@ class Blip(nn.Module):
         for module in self.modules():
             if isinstance(module, BlipTextAttention):
                 module.self.register_forward_pre_hook(_pass_mask_on, with_kwargs=True)
+        self._begin(size.width, patch_size, of_digits)
+
+    @torch.no_grad()
+    def _begin(self, width: int, patch_size: int, of_digits: bool) -> None:
+        """Weights that so small a model can learn from, which begins with no others.
+
+        Embeddings are of unit size, as T5's are; a place is a row and a column, as in a vision
+        transformer that was trained; queries and keys of text are so large that attention can be
+        sharp. With BLIP's own, a teacher had 38 % of questions right after 1500 steps; with these
+        59 % after 500.
+        """
+        embeddings = self.vision_model.embeddings
+        embeddings.patch_embedding = PatchEmbedding(width, patch_size, of_digits=of_digits)
+        side = math.isqrt(embeddings.num_patches)
+        rows, columns = torch.randn(2, side, width) / 2**0.5
+        places = (rows[:, None] + columns).flatten(0, 1)
+        embeddings.position_embedding.copy_(torch.cat([torch.randn(1, width), places])[None])
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                module.weight.normal_()
+            elif isinstance(module, BlipTextAttention):
+                module.self.query.weight.mul_(2)
+                module.self.key.weight.mul_(2)
 
     def forward(
         self,

@@ -99,6 +99,7 @@ class Workbench:
                 image_size=side,
                 patch_size=side // _PATCHES_A_SIDE[side],
                 reads_text=reads_text or not self.task.name.endswith("captions"),
+                of_digits=self._digits,
             )
 
     def say(self, model: nn.Module, split: Split, examples: Sequence[Example]) -> list[str]:

@@ -6,10 +6,10 @@ from amad_study.protocol.condition import condition
 from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
 from amad_study.runs.cell import Cell
 
-TASKS = (
-    ("vl-t5", "digit-questions"),
-    ("vl-t5", "digit-translation"),
-    ("vl-t5", "digit-captions"),
+TASKS = tuple(
+    (family, task)
+    for family in ("vl-t5", "blip")
+    for task in ("digit-questions", "digit-translation", "digit-captions")
 )
 """Family and task, in the order in which they run."""
 

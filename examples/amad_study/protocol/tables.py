@@ -62,8 +62,4 @@ TABLES = (
         "Where do other published methods stand?",
         tuple(condition("vl-t5", "digit-questions", method) for method in OTHER_METHODS),
     ),
-    *(
-        _task_table("blip", task)
-        for task in ("digit-questions", "digit-translation", "digit-captions")
-    ),
 )
