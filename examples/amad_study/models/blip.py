@@ -91,7 +91,8 @@ class Blip(nn.Module):
         59 % after 500.
         """
         embeddings = self.vision_model.embeddings
-        embeddings.patch_embedding = PatchEmbedding(width, patch_size, of_digits=of_digits)
+        patches: nn.Module = PatchEmbedding(width, patch_size, of_digits=of_digits)
+        embeddings.add_module("patch_embedding", patches)
         side = math.isqrt(embeddings.num_patches)
         rows, columns = torch.randn(2, side, width) / 2**0.5
         places = (rows[:, None] + columns).flatten(0, 1)

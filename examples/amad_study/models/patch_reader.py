@@ -55,7 +55,8 @@ class PatchEmbedding(nn.Module):
         with torch.no_grad():
             features = self.read(patches.transpose(1, 2))
         embedded: Tensor = self.norm(self.project(features))
-        return embedded.transpose(1, 2).unflatten(2, grid)
+        pieces: Tensor = embedded.transpose(1, 2).unflatten(2, grid)
+        return pieces
 
 
 @cache
