@@ -89,5 +89,5 @@ def test_it_can_be_found(page: Path) -> None:
     assert f"- tutorials/{page.name}\n" in navigation
 
 
-def test_there_are_four() -> None:
-    assert len(PAGES) == 4
+def test_there_are_six() -> None:
+    assert len(PAGES) == 6
