@@ -121,6 +121,32 @@ def test_a_first_call_builds_and_counts_once() -> None:
     assert len(attention) == 1
 
 
+def test_learned_queries_are_no_tokens() -> None:
+    class Pooling(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.queries = self.add_weight(shape=(1, 3, 8), name="queries")
+            self.attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
+
+        def call(self, states: Any) -> Any:
+            batch = keras.ops.shape(states)[0]
+            return self.attention(keras.ops.repeat(self.queries, batch, axis=0), states)
+
+    tokens = keras.Input((None,), dtype="int32")
+    states = keras.layers.Embedding(60, 8)(tokens)
+    states = states + keras.layers.MultiHeadAttention(2, 4, name="mixing")(states, states)
+    model = keras.Model(tokens, Pooling(name="pooling")(states))
+
+    def kinds(tokens: Any) -> list[str]:
+        with capture_attention(model) as attention:
+            model(tokens)
+        return [layer.kind for layer in attention.layers()]
+
+    assert kinds(tf.constant([[3, 1, 4, 1]])) == ["self", "cross"]
+    traced: list[list[str]] = []
+    tf.function(lambda tokens: traced.append(kinds(tokens)))(tf.constant([[3, 1, 4, 1]]))
+    assert traced == [["self", "cross"]]
+
+
 def test_half_precision_is_kept() -> None:
     policy = keras.dtype_policies.DTypePolicy("mixed_bfloat16")
     layer = keras.layers.MultiHeadAttention(2, 4, dropout=0.1, dtype=policy)

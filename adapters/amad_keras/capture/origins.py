@@ -14,12 +14,19 @@ _CROSS = re.compile(r"cross|encoder_attn|enc_?dec|encoder_decoder", re.IGNORECAS
 
 _SAME = {"Cast", "Identity", "Reshape", "Transpose", "ExpandDims", "Squeeze", "StopGradient"}
 _CONTRACTIONS = {"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D"}
+_SHAPES = {"Shape", "Size", "Rank", "ZerosLike", "OnesLike"}
+"""They take from a tensor nothing but its shape."""
 
 
 class Origin:
-    """The operation that made a tensor, and the calls of layers that it ran in; no tensor."""
+    """The operation that made a tensor, and the calls of layers that it ran in; no tensor.
 
-    __slots__ = ("fill", "inputs", "is_activation", "is_random", "layers", "type")
+    Attributes:
+        is_activation: whether floating-point numbers that the model was given have gone into it.
+        is_learned: whether nothing that the model was given has, no tokens either; only weights.
+    """
+
+    __slots__ = ("fill", "inputs", "is_activation", "is_learned", "is_random", "layers", "type")
 
     def __init__(
         self,
@@ -27,33 +34,36 @@ class Origin:
         inputs: tuple["Origin", ...],
         layers: tuple[Any, ...],
         is_activation: bool,
+        is_learned: bool,
     ) -> None:
         self.type, self.inputs, self.layers = operation_type, inputs, layers
-        self.is_activation = is_activation
+        self.is_activation, self.is_learned = is_activation, is_learned
         self.is_random: bool = "Random" in operation_type or any(one.is_random for one in inputs)
         self.fill: Any = None
 
     @classmethod
     def outside(cls, tensor: Tensor) -> "Origin":
         """Of a tensor that was there before anybody watched."""
-        axes = rank(tensor)
-        return cls("", (), (), is_floating(tensor) and (axes is None or axes > 1))
+        is_given = _may_be_given(tensor)
+        return cls("", (), (), is_floating(tensor) and is_given, not is_given)
 
     @classmethod
     def of(
         cls, operation: Operation, inputs: tuple["Origin", ...], layers: tuple[Any, ...]
     ) -> "Origin":
         """Of what an operation made."""
-        kept = () if operation.type in ("Shape", "Size", "Rank") else inputs
-        is_input = operation.type == "Placeholder" and any(
-            is_floating(one) for one in operation.outputs
-        )
-        return cls(operation.type, kept, layers, is_input or any(one.is_activation for one in kept))
+        kept = () if operation.type in _SHAPES else inputs
+        entering = operation.outputs if operation.type == "Placeholder" else ()
+        is_activation = any(map(is_floating, entering)) or any(one.is_activation for one in kept)
+        is_learned = not any(map(_may_be_given, entering)) and all(one.is_learned for one in kept)
+        return cls(operation.type, kept, layers, is_activation, is_learned)
 
 
 def kind_of(queries: Origin, keys: Origin, layers: Sequence[Any], path: str) -> str:
     """``"cross"`` where queries and keys are projected from different tensors; by name where that
-    is unknown, as with cached keys."""
+    is unknown, as with cached keys. A learned query that pools tokens is no token itself."""
+    if queries.is_learned != keys.is_learned:
+        return "cross"
     given: list[tuple[Origin, Origin]] = []
     for layer in reversed(layers):  # the innermost that projects both; else the innermost
         one, other = (_source(origin, layer) for origin in (queries, keys))
@@ -93,6 +103,12 @@ def _source(origin: Origin, layer: Any) -> tuple[Origin, bool] | None:
         waiting += [(other, contracts) for other in reversed(one.inputs)]
     projected = [one for one in given if one[1]]
     return next(iter(projected or given), None)
+
+
+def _may_be_given(tensor: Tensor) -> bool:
+    """Not a handle of a variable, a length or a seed: they have fewer axes."""
+    axes = rank(tensor)
+    return axes is None or axes > 1
 
 
 def _stripped(origin: Origin) -> Origin:
