@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from amad_core import amad_loss as specification
+from amad_core import amad_loss_and_grad as specification_and_gradient
 from amad_core.conformance.strategies import AmadInputs, amad_inputs
 from tests.support.adapter_calls import assert_agrees_with_specification
 from tests.support.agreement import assert_agrees
@@ -84,7 +85,7 @@ def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     from amad_tensorflow.attention import loss
 
     taken: list[str] = []
-    for form in ("_closed_form", "sample_losses"):
+    for form in ("closed_form_losses", "sample_losses"):
         original = getattr(loss, form)
         monkeypatch.setattr(
             loss,
@@ -93,8 +94,8 @@ def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     maps = drawn(10)
     calls = {
-        "auto": "_closed_form",
-        "fused": "_closed_form",
+        "auto": "closed_form_losses",
+        "fused": "closed_form_losses",
         "plain": "sample_losses",
     }
     values = [amad_loss(**maps, implementation=form) for form in calls]
@@ -109,7 +110,7 @@ def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     amad_loss(**maps, variant="kl", eps=0.0)
     amad_loss(**maps, variant="kl", eps=2.0)
     amad_loss(**maps, variant="mse", eps=2.0)
-    assert taken == ["sample_losses", "sample_losses", "_closed_form"]
+    assert taken == ["sample_losses", "sample_losses", "closed_form_losses"]
 
 
 def test_what_cannot_be_had_is_refused() -> None:
@@ -144,3 +145,63 @@ def test_a_third_derivative_is_that_of_the_readable_form() -> None:
     size = np.abs(found[1]).max()
     assert size > 0
     assert_agrees(found[0] / size, found[1] / size, within=1e-9)
+
+
+@pytest.mark.parametrize("variant", UNPROJECTED)
+def test_eager_calls_graphs_and_xla_agree(variant: str) -> None:
+    """A sample at a time, dense and causal; cells that meet a floor, and heads of no weight."""
+    from amad_tensorflow import amad_loss
+    from amad_tensorflow.closed_form import heads
+
+    for causal in (False, True):
+        maps = {
+            name: tf.constant(np.repeat(one, 9, axis=2).repeat(9, axis=3))
+            for name, one in drawn(5, causal=causal).items()
+        }
+        assert maps["teacher"][0, 0].shape.num_elements() > heads.FEW_CELLS
+        if causal:
+            maps["teacher"] *= tf.constant([1.0, 1e-200, 0.0, 1.0, 1.0], tf.float64)[:, None, None]
+
+        def run(teacher: Any, student: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(student)
+                loss = amad_loss(teacher=teacher, student=student, variant=variant)
+            return loss, tape.gradient(loss, student)
+
+        found = [run(**maps)]
+        found += [tf.function(run, jit_compile=xla)(**maps) for xla in (False, True)]
+        wanted = specification_and_gradient(
+            teacher=maps["teacher"].numpy(), student=maps["student"].numpy(), variant=variant,
+            eps=np.finfo(np.float64).tiny,
+        )  # fmt: skip
+        for loss, gradient in found:
+            assert_agrees(loss.numpy(), wanted[0], within=1e-12)
+            size = np.abs(wanted[1]).max()
+            assert_agrees(gradient.numpy() / size, wanted[1] / size, within=1e-12)
+
+
+def test_eager_calls_trace_once_for_all_shapes_and_temperatures() -> None:
+    from amad_tensorflow import amad_loss
+    from amad_tensorflow.closed_form.traced import _passes
+
+    generator = np.random.default_rng(4)
+    before = None
+    for size in (3, 4, 5):
+        maps = generator.dirichlet(np.ones(size), size=(size, 5, 4))
+        amad_loss(teacher=maps[:, :3], student=maps[:, 3:], temperature=1 / size, variant="js")
+        before = before or _passes.cache_info().currsize
+    assert _passes.cache_info().currsize == before
+    both = _passes("js", True, tf.float64)
+    assert max(one.experimental_get_tracing_count() for one in both) == 1
+
+
+def test_a_persistent_tape_can_be_asked_twice() -> None:
+    from amad_tensorflow import amad_loss
+
+    maps = {name: tf.constant(one) for name, one in drawn(6).items()}
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(maps["student"])
+        losses = amad_loss(**maps, variant="kl", reduction="none")
+        doubled = 2 * losses
+    first, second = (tape.gradient(one, maps["student"]).numpy() for one in (losses, doubled))
+    np.testing.assert_array_equal(second, 2 * first)

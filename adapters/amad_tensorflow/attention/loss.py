@@ -1,6 +1,6 @@
 """The loss: similarity, alignment, mixture, divergence, sum over teacher heads."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -26,7 +26,6 @@ from amad_tensorflow.attention.similarity import cosine_similarity, scaled_to_pe
 from amad_tensorflow.attention.tracing import as_written
 from amad_tensorflow.attention.variants import VARIANTS, Variant
 from amad_tensorflow.closed_form.function import closed_form_losses
-from amad_tensorflow.closed_form.losses import Options
 
 
 class Problem(NamedTuple):
@@ -121,20 +120,10 @@ def amad_loss(
     check_choice("reduction", reduction, REDUCTIONS)
     check_choice("variant", variant, VARIANTS)
     check_implementation(implementation, variant)
-    problem = checked_problem(
-        teacher,
-        student,
-        variant,
-        temperature,
-        mask,
-        eps,
-        weight=weight,
-        bias=bias,
-        check_values=check_values,
-    )
-    fused = _is_fused(implementation, variant, problem)
-    losses = _closed_form(problem, variant) if fused else sample_losses(problem)
-    return reduce_batch(losses, reduction)
+    given = (teacher, student, variant, temperature, mask, eps)
+    learned = {"weight": weight, "bias": bias, "check_values": check_values}
+    take = _closed_form if _is_fused(implementation, variant) else _plain
+    return reduce_batch(take(*given, **learned), reduction)
 
 
 def checked_problem(
@@ -201,20 +190,42 @@ def reduce_batch(losses: Tensor, reduction: str) -> Tensor:
     return tf.reduce_sum(losses) if reduction == "sum" else tf.reduce_mean(losses)
 
 
-def _is_fused(implementation: str, variant: str, problem: Problem) -> bool:
+def _is_fused(implementation: str, variant: str) -> bool:
     """Whether the closed form is taken; of its own accord where it was measured to pay."""
-    if implementation == "plain" or problem.variant.projected:
-        return False
-    if variant != "mse" and not tiny(problem.student.dtype) <= problem.eps <= 1:
+    if implementation == "plain" or VARIANTS[variant].projected:
         return False
     return implementation == "fused" or not tf.config.list_logical_devices("GPU")
 
 
-def _closed_form(problem: Problem, variant: str) -> Tensor:
-    """:func:`sample_losses`, by another way."""
-    return closed_form_losses(
-        problem.teacher,
-        problem.student,
-        Options(variant, problem.temperature, problem.eps),
-        plain=lambda student: sample_losses(problem._replace(student=student)),
-    )
+def _plain(*given: Any, **learned: Any) -> Tensor:
+    return sample_losses(checked_problem(*given, **learned))
+
+
+def _closed_form(
+    teacher: Tensor,
+    student: Tensor,
+    variant: str,
+    temperature: float,
+    mask: Tensor | None,
+    eps: float | None,
+    *,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    check_values: bool | None,
+) -> Tensor:
+    """The same losses by another way, of maps that are not laid out."""
+    check_temperature(temperature)
+    if eps is not None:
+        check_eps(eps)
+    teacher, student = checked_maps(teacher, student, mask, check_values)
+    given = (None if values is None else () for values in (weight, bias))
+    check_projection(variant, *given, known_shape(student))
+    learned = {"weight": None, "bias": None, "check_values": False}
+
+    def plain(student: Tensor) -> Tensor:
+        return _plain(teacher, student, variant, temperature, None, eps, **learned)
+
+    floor = tiny(student.dtype) if eps is None else float(eps)
+    if variant != "mse" and not tiny(student.dtype) <= floor <= 1:
+        return plain(student)
+    return closed_form_losses(teacher, student, variant, float(temperature), floor, plain)

@@ -10,19 +10,26 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.closed_form.losses import Options, losses
+from amad_tensorflow.closed_form import losses, traced
+from amad_tensorflow.closed_form.heads import best_at_once
+from amad_tensorflow.closed_form.options import Options
 
 Plain = Callable[[Tensor], Tensor]
-"""The student's heads to losses ``[B]``, in operations that TensorFlow differentiates."""
+"""The student's maps to losses ``[B]``, in operations that TensorFlow differentiates."""
 
 
-def closed_form_losses(teacher: Tensor, student: Tensor, options: Options, plain: Plain) -> Tensor:
-    """Of heads ``[B, ..., H, n]``: one loss a sample ``[B]``."""
+def closed_form_losses(
+    teacher: Tensor, student: Tensor, variant: str, temperature: float, eps: float, plain: Plain
+) -> Tensor:
+    """Of maps ``[B, H, Q, K]``: one loss a sample ``[B]``."""
+    numbers = (tf.constant(one, tf.float64) for one in (temperature, eps))
+    options = Options(variant, *numbers, best_at_once(student))
+    passes = traced if tf.executing_eagerly() else losses
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def of_student(student: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         # Without it a tape would keep what it is never asked to differentiate.
-        values, backward = losses(teacher, tf.stop_gradient(student), options)
+        values, kept = passes.forward(teacher, tf.stop_gradient(student), options)
 
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def gradient(
@@ -43,7 +50,9 @@ def closed_form_losses(teacher: Tensor, student: Tensor, options: Options, plain
                 )
                 return found
 
-            return backward(tf.stop_gradient(upstream)), further
+            still = tf.stop_gradient(student)
+            found = passes.backward(teacher, still, options, kept, tf.stop_gradient(upstream))
+            return found, further
 
         return values, lambda upstream: gradient(upstream, student)
 

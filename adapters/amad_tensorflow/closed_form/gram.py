@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from amad_tensorflow.attention.alignment import softmax_over_students
 from amad_tensorflow.attention.inputs import Tensor, tiny
 
 
@@ -21,14 +20,14 @@ class Alignment(NamedTuple):
         weights: ``a_ij``, a softmax of ``c_ij/τ`` over student heads.
         teacher_factor: ``1/|t_i|_2``, ``[..., Ht]``; 0 for an empty head.
         student_factor: ``1/|s_j|_2``, ``[..., Hs]``, likewise.
-        temperature: τ.
+        divisor: τ, at least the smallest normal number.
     """
 
     cosines: Tensor
     weights: Tensor
     teacher_factor: Tensor
     student_factor: Tensor
-    temperature: float
+    divisor: Tensor
 
 
 class Gradient(NamedTuple):
@@ -43,7 +42,10 @@ class Gradient(NamedTuple):
 
 
 def alignment(
-    products: Tensor, teacher_squares: Tensor, student_squares: Tensor, temperature: float
+    products: Tensor,
+    teacher_squares: Tensor,
+    student_squares: Tensor,
+    temperature: Tensor,
 ) -> Alignment:
     """Eq. 2, from ``<t_i, s_j>`` ``[..., Ht, Hs]`` and the squared L2 norms of all heads."""
     teacher_factor, student_factor = (
@@ -51,8 +53,11 @@ def alignment(
         inverse(tf.sqrt(student_squares)),
     )
     cosines = products * teacher_factor[..., tf.newaxis] * student_factor[..., tf.newaxis, :]
-    weights = softmax_over_students(cosines, temperature)
-    return Alignment(cosines, weights, teacher_factor, student_factor, temperature)
+    # The largest cosine is taken off before the division, so that no τ, however small, overflows.
+    best = tf.reduce_max(cosines, axis=-1, keepdims=True)
+    divisor = tf.maximum(tf.cast(temperature, cosines.dtype), tiny(cosines.dtype))
+    weights = tf.nn.softmax((cosines - best) / divisor)
+    return Alignment(cosines, weights, teacher_factor, student_factor, divisor)
 
 
 def squared_distance(aligned: Alignment, gram: Tensor) -> tuple[Tensor, Gradient]:
@@ -97,8 +102,7 @@ def through_softmax(aligned: Alignment, by_weight: Tensor) -> Tensor:
     """``∂L/∂c_ij = a_ij (∂L/∂a_ij - Σ_m a_im ∂L/∂a_im) / τ``, of the softmax of eq. 2."""
     weights = aligned.weights
     mean = tf.reduce_sum(weights * by_weight, axis=-1, keepdims=True)
-    divisor = max(aligned.temperature, tiny(weights.dtype))
-    return saturated(weights * (by_weight - mean) / divisor, share=2.0**-12)
+    return saturated(weights * (by_weight - mean) / aligned.divisor, share=2.0**-12)
 
 
 def inverse(norm: Tensor) -> Tensor:

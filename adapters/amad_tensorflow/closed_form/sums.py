@@ -3,70 +3,123 @@
 Guarded by tests/closed_form/test_tensorflow.py.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from amad_tensorflow.attention.inputs import Tensor, tiny
-from amad_tensorflow.attention.similarity import largest
+from amad_tensorflow.closed_form.gram import saturated
+from amad_tensorflow.closed_form.heads import Heads
 
 
 class Sums(NamedTuple):
-    """Heads ``[..., H, n]``, what they were divided by ``[..., H, 1]``, and sums of their cells.
+    """Sums over the cells of heads ``[..., H, n]`` divided by their divisors.
 
     Attributes:
         products: ``<t_i, s_j>``, ``[..., Ht, Hs]``.
-        gram: ``<s_j, s_m>``, ``[..., Hs, Hs]``; 0 where it was not asked for.
-        teacher_squares, student_squares: ``|t_i|_2²`` and ``|s_j|_2²``, ``[..., H]``.
+        among: ``<s_j, s_m>``, ``[..., Hs, Hs]``; but for ``mse`` its diagonal, ``[..., Hs]``.
+        teacher_squares: ``|t_i|_2²``, ``[..., Ht]``.
+        teacher_totals, student_totals: ``|·|_1``, ``[..., H]``; for ``mse``, which needs none, 0.
+        teacher_least, student_least: the smallest cell ``[..., H]``, likewise.
+    """
+
+    products: Tensor
+    among: Tensor
+    teacher_squares: Tensor
+    teacher_totals: Tensor
+    student_totals: Tensor
+    teacher_least: Tensor
+    student_least: Tensor
+
+    @property
+    def student_squares(self) -> Tensor:
+        """``|s_j|_2²``, ``[..., Hs]``."""
+        whole = self.among.shape.rank == self.products.shape.rank
+        return tf.linalg.diag_part(self.among) if whole else self.among
+
+    def wide(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Products and squares as sums of the many cells of a map go on, in float64."""
+        given = self.products, self.teacher_squares, self.student_squares
+        products, teacher_squares, student_squares = (tf.cast(one, tf.float64) for one in given)
+        return products, teacher_squares, student_squares
+
+
+class Divisors(NamedTuple):
+    """What heads are divided by before anything else, ``[..., H, 1]``.
+
+    Attributes:
+        needless: true where all of them are 1.
     """
 
     teacher: Tensor
     student: Tensor
-    teacher_divisor: Tensor
-    student_divisor: Tensor
-    products: Tensor
-    gram: Tensor
-    teacher_squares: Tensor
-    student_squares: Tensor
+    needless: Tensor
 
 
-def sums(teacher: Tensor, student: Tensor, *, gram: bool) -> Sums:
+def sums(heads: Heads, *, gram: bool) -> tuple[Sums, Divisors]:
     """Of heads as they came; where a norm is too small or too large, all over their peaks."""
-    one = tf.ones([], student.dtype)
-    divisors = [tf.ones_like(heads[..., :1]) for heads in (teacher, student)]
-    found = _sums(teacher, student, divisors, gram=gram)
+    how = Sums(*[tf.reduce_sum] * 5, *[tf.reduce_min] * 2)
+    found: Sums = heads.total(partial(sums_of_heads, gram=gram), (), how)
     squares = found.teacher_squares, found.student_squares
 
-    def all_but_empty_heads() -> Tensor:
-        peaks = (tf.reduce_max(heads, axis=-1) for heads in (teacher, student))
-        return _in_range(*(tf.where(p == 0, one, s) for p, s in zip(peaks, squares, strict=True)))
+    def scaled() -> tuple[Sums, Divisors]:
+        peaks = [tf.where(peak == 0, tf.ones_like(peak), peak) for peak in heads.peaks()]
 
-    def scaled() -> Sums:
-        peaks = [largest(teacher), largest(student)]
-        return _sums(teacher / peaks[0], student / peaks[1], peaks, gram=gram)
+        def of_heads(teacher: Tensor, student: Tensor, *by: Tensor) -> Sums:
+            return sums_of_heads(teacher / by[0], student / by[1], gram=gram)
 
-    safe = tf.cond(_in_range(*squares), lambda: tf.constant(True), all_but_empty_heads)
-    chosen: Sums = tf.cond(safe, lambda: found, scaled)
+        return heads.total(of_heads, peaks, how), Divisors(*peaks, tf.constant(False))
+
+    def undivided() -> tuple[Sums, Divisors]:
+        ones = [tf.ones_like(square)[..., tf.newaxis] for square in squares]
+        return found, Divisors(*ones, tf.constant(True))
+
+    safe = in_range(*squares, heads.peaks)
+    chosen: tuple[Sums, Divisors] = tf.cond(safe, undivided, scaled)
     return chosen
 
 
-def _sums(teacher: Tensor, student: Tensor, divisors: list[Tensor], *, gram: bool) -> Sums:
+def sums_of_heads(teacher: Tensor, student: Tensor, *, gram: bool) -> Sums:
+    """Of heads ``[..., H, n]``, whatever they hold."""
+    products = tf.matmul(teacher, student, transpose_b=True)
+    teacher_squares = _squares(teacher)
     if gram:
         among = tf.matmul(student, student, transpose_b=True)
-        student_squares = tf.linalg.diag_part(among)
-    else:
-        among = tf.zeros([], student.dtype)
-        student_squares = _squares(student)
+        none = tf.zeros_like(teacher_squares), tf.zeros_like(among[..., 0])
+        return Sums(products, among, teacher_squares, *none, *none)
     return Sums(
-        teacher=teacher,
-        student=student,
-        teacher_divisor=divisors[0],
-        student_divisor=divisors[1],
-        products=tf.matmul(teacher, student, transpose_b=True),
-        gram=among,
-        teacher_squares=_squares(teacher),
-        student_squares=student_squares,
+        products=products,
+        among=_squares(student),
+        teacher_squares=teacher_squares,
+        teacher_totals=tf.reduce_sum(teacher, axis=-1),
+        student_totals=tf.reduce_sum(student, axis=-1),
+        teacher_least=tf.reduce_min(teacher, axis=-1),
+        student_least=tf.reduce_min(student, axis=-1),
     )
+
+
+def in_range(
+    teacher_squares: Tensor, student_squares: Tensor, peaks: Callable[[], tuple[Tensor, Tensor]]
+) -> Tensor:
+    """Whether no product of two cells that matter over- or underflows; not where one is NaN."""
+    squares = teacher_squares, student_squares
+
+    def all_but_empty_heads() -> Tensor:
+        return _in_range(
+            *(
+                tf.where(peak[..., 0] == 0, tf.ones_like(square), square)
+                for peak, square in zip(peaks(), squares, strict=True)
+            )
+        )
+
+    return tf.cond(_in_range(*squares), lambda: tf.constant(True), all_but_empty_heads)
+
+
+def as_they_came(gradient: Tensor, divisor: Tensor) -> Tensor:
+    """By heads before they were divided, saturating."""
+    return saturated(saturated(gradient) / divisor)
 
 
 def _squares(heads: Tensor) -> Tensor:
@@ -75,7 +128,6 @@ def _squares(heads: Tensor) -> Tensor:
 
 
 def _in_range(*squares: Tensor) -> Tensor:
-    """Whether no product of two cells that matter over- or underflows; not where one is NaN."""
     dtype = squares[0].dtype
     least, most = tiny(dtype) ** (1 / 3), float(dtype.max) ** (1 / 3)
     return tf.reduce_all([tf.reduce_all((one > least) & (one < most)) for one in squares])
