@@ -69,9 +69,9 @@ def checked_parameter(
 def whole_maps(maps: Tensor) -> Tensor:
     """``[B, H, Q, K]`` to one vector a head, ``[B, H, Q*K]``: eq. 2 to 11 compare whole maps."""
     batch, heads, queries, keys = known_shape(maps)
-    if None not in (batch, heads, queries, keys):
-        return tf.reshape(maps, [batch, heads, queries * keys])
     cells = None if queries is None or keys is None else queries * keys
+    if None not in (batch, heads, cells):
+        return tf.reshape(maps, [batch, heads, cells])
     shape = tf.shape(maps)
     flat = tf.reshape(maps, tf.stack([shape[0], shape[1], shape[2] * shape[3]]))
     return tf.ensure_shape(flat, [batch, heads, cells])

@@ -120,10 +120,9 @@ def amad_loss(
     check_choice("reduction", reduction, REDUCTIONS)
     check_choice("variant", variant, VARIANTS)
     check_implementation(implementation, variant)
-    given = (teacher, student, variant, temperature, mask, eps)
-    learned = {"weight": weight, "bias": bias, "check_values": check_values}
+    given = (teacher, student, variant, temperature, mask, eps, weight, bias, check_values)
     take = _closed_form if _is_fused(implementation, variant) else _plain
-    return reduce_batch(take(*given, **learned), reduction)
+    return reduce_batch(take(*given), reduction)
 
 
 def checked_problem(
@@ -133,7 +132,6 @@ def checked_problem(
     temperature: float,
     mask: Tensor | None,
     eps: float | None,
-    *,
     weight: Tensor | None,
     bias: Tensor | None,
     check_values: bool | None,
@@ -197,8 +195,8 @@ def _is_fused(implementation: str, variant: str) -> bool:
     return implementation == "fused" or not tf.config.list_logical_devices("GPU")
 
 
-def _plain(*given: Any, **learned: Any) -> Tensor:
-    return sample_losses(checked_problem(*given, **learned))
+def _plain(*given: Any) -> Tensor:
+    return sample_losses(checked_problem(*given))
 
 
 def _closed_form(
@@ -208,7 +206,6 @@ def _closed_form(
     temperature: float,
     mask: Tensor | None,
     eps: float | None,
-    *,
     weight: Tensor | None,
     bias: Tensor | None,
     check_values: bool | None,
@@ -218,12 +215,11 @@ def _closed_form(
     if eps is not None:
         check_eps(eps)
     teacher, student = checked_maps(teacher, student, mask, check_values)
-    given = (None if values is None else () for values in (weight, bias))
-    check_projection(variant, *given, known_shape(student))
-    learned = {"weight": None, "bias": None, "check_values": False}
+    matrix, offset = (None if values is None else () for values in (weight, bias))
+    check_projection(variant, matrix, offset, known_shape(student))
 
     def plain(student: Tensor) -> Tensor:
-        return _plain(teacher, student, variant, temperature, None, eps, **learned)
+        return _plain(teacher, student, variant, temperature, None, eps, None, None, False)
 
     floor = tiny(student.dtype) if eps is None else float(eps)
     if variant != "mse" and not tiny(student.dtype) <= floor <= 1:

@@ -64,7 +64,7 @@ def forward(heads: Heads, options: Options) -> tuple[Tensor, Kept]:
     found, divisors = sums(heads, gram=False)
     compared = comparison(found, divisors, options)
 
-    def way(ordinary: bool) -> tuple[Tensor, Tensor]:
+    def way(ordinary: bool) -> Any:
         def of_heads(*given: Tensor) -> tuple[Tensor, Tensor]:
             _, student, cells = _cells(*given, floored=not ordinary, divergence=divergence)
             values, slopes = divergence.value_and_slope(cells)

@@ -22,8 +22,12 @@ def closed_form_losses(
     teacher: Tensor, student: Tensor, variant: str, temperature: float, eps: float, plain: Plain
 ) -> Tensor:
     """Of maps ``[B, H, Q, K]``: one loss a sample ``[B]``."""
-    numbers = (tf.constant(one, tf.float64) for one in (temperature, eps))
-    options = Options(variant, *numbers, best_at_once(student))
+    options = Options(
+        variant,
+        temperature=tf.constant(temperature, tf.float64),
+        eps=tf.constant(eps, tf.float64),
+        at_once=best_at_once(student),
+    )
     passes = traced if tf.executing_eagerly() else losses
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]

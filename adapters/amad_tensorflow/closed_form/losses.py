@@ -19,7 +19,9 @@ _VARIANTS = {
 
 def forward(teacher: Tensor, student: Tensor, options: Options) -> tuple[Tensor, Any]:
     """Of maps ``[B, H, Q, K]``: one loss a sample ``[B]``, and what its gradient needs besides."""
-    return of_heads(options).forward(_heads(teacher, student, options), options)
+    heads = _heads(teacher, student, options)
+    found: tuple[Tensor, Any] = of_heads(options).forward(heads, options)
+    return found
 
 
 def backward(

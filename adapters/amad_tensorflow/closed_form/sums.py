@@ -66,15 +66,16 @@ def sums(heads: Heads, *, gram: bool) -> tuple[Sums, Divisors]:
 
     def scaled() -> tuple[Sums, Divisors]:
         peaks = [tf.where(peak == 0, tf.ones_like(peak), peak) for peak in heads.peaks()]
+        teacher, student = peaks
 
         def of_heads(teacher: Tensor, student: Tensor, *by: Tensor) -> Sums:
             return sums_of_heads(teacher / by[0], student / by[1], gram=gram)
 
-        return heads.total(of_heads, peaks, how), Divisors(*peaks, tf.constant(False))
+        return heads.total(of_heads, peaks, how), Divisors(teacher, student, tf.constant(False))
 
     def undivided() -> tuple[Sums, Divisors]:
-        ones = [tf.ones_like(square)[..., tf.newaxis] for square in squares]
-        return found, Divisors(*ones, tf.constant(True))
+        teacher, student = (tf.ones_like(square)[..., tf.newaxis] for square in squares)
+        return found, Divisors(teacher, student, tf.constant(True))
 
     safe = in_range(*squares, heads.peaks)
     chosen: tuple[Sums, Divisors] = tf.cond(safe, undivided, scaled)

@@ -49,7 +49,7 @@ def _passes(variant: str, at_once: bool, dtype: tf.DType) -> Passes:
     maps, number = tf.TensorSpec([None] * 4, dtype), tf.TensorSpec([], tf.float64)
     signature = [maps, maps, number, number]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     @as_written
     def forward(teacher: Tensor, student: Tensor, temperature: Tensor, eps: Tensor) -> Any:
         return losses.forward(teacher, student, Options(variant, temperature, eps, at_once))
@@ -59,7 +59,9 @@ def _passes(variant: str, at_once: bool, dtype: tf.DType) -> Passes:
         forward.get_concrete_function().structured_outputs[1],
     )
 
-    @tf.function(input_signature=[*signature, kept, tf.TensorSpec([None], dtype)])
+    @tf.function(  # type: ignore[untyped-decorator]
+        input_signature=[*signature, kept, tf.TensorSpec([None], dtype)]
+    )
     @as_written
     def backward(
         teacher: Tensor, student: Tensor, temperature: Tensor, eps: Tensor, kept: Any, upstream: Any
