@@ -1,8 +1,8 @@
 """``token`` (eq. 12): every query row by itself, the rows of a sample at a time.
 
 A row's weights follow from the products of its own cells, so that nothing is kept between forward
-and backward. Cells are compared as in ``divergences``, ``κ`` being one number for all rows. Guarded
-by tests/closed_form/test_tensorflow.py.
+and backward. Cells are compared as in ``divergences``, ``κ`` being one number for all rows of a
+sample. Guarded by tests/closed_form/test_tensorflow.py.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Compared(NamedTuple):
 
     Attributes:
         divisor: what the student's were divided by, ``[..., Q, Hs, 1]``; ``None``: nothing.
-        scale: ``κ``, at least 1 and as large as any ``|t_i|_1``.
+        scale: ``κ``, at least 1 and as large as any ``|t_i|_1``, ``[..., 1, 1, 1]``.
         totals: ``|t_i|_1``, ``[..., Q, Ht, 1]``.
         student_factor: ``1/|s_j|_1``, ``[..., Q, 1, Hs]``.
     """
@@ -50,7 +50,7 @@ def forward(heads: Heads, options: Options) -> tuple[Tensor, tuple[()]]:
 
     def values(found: Compared) -> Tensor:
         values, _ = DIVERGENCES[options.variant].value_and_slope(found.cells)
-        size = found.totals[..., 0] / found.scale
+        size = (found.totals / found.scale)[..., 0]
         logarithm = tf.math.log(tf.where(size == 0, tf.ones_like(size), size))
         return tf.reduce_sum(values * inverse(found.totals)[..., 0] - logarithm, axis=[-2, -1])
 
@@ -118,12 +118,13 @@ def _is_dense(found: Sums, options: Options) -> Tensor:
     """Whether no cell meets a floor."""
     dtype = found.products.dtype
     above = found.student_least > 2 * tf.cast(options.eps, dtype) * found.student_totals
-    positive = found.teacher_least > 2 * tiny(dtype) * _scale(found)
+    positive = found.teacher_least > 2 * tiny(dtype) * _scale(found)[..., 0]
     return tf.reduce_all(above) & tf.reduce_all(positive)
 
 
 def _scale(found: Sums) -> Tensor:
-    return tf.maximum(tf.reduce_max(found.teacher_totals), 1.0)
+    most = tf.reduce_max(found.teacher_totals, axis=[-2, -1], keepdims=True)
+    return tf.maximum(most, 1.0)[..., tf.newaxis]
 
 
 def _compared(
