@@ -120,9 +120,10 @@ def amad_loss(
     check_choice("reduction", reduction, REDUCTIONS)
     check_choice("variant", variant, VARIANTS)
     check_implementation(implementation, variant)
-    given = (teacher, student, variant, temperature, mask, eps, weight, bias, check_values)
+    given = (teacher, student, variant, temperature, mask, eps)
+    learned: dict[str, Any] = {"weight": weight, "bias": bias, "check_values": check_values}
     take = _closed_form if _is_fused(implementation, variant) else _plain
-    return reduce_batch(take(*given), reduction)
+    return reduce_batch(take(*given, **learned), reduction)
 
 
 def checked_problem(
@@ -132,6 +133,7 @@ def checked_problem(
     temperature: float,
     mask: Tensor | None,
     eps: float | None,
+    *,
     weight: Tensor | None,
     bias: Tensor | None,
     check_values: bool | None,
@@ -195,8 +197,8 @@ def _is_fused(implementation: str, variant: str) -> bool:
     return implementation == "fused" or not tf.config.list_logical_devices("GPU")
 
 
-def _plain(*given: Any) -> Tensor:
-    return sample_losses(checked_problem(*given))
+def _plain(*given: Any, **learned: Any) -> Tensor:
+    return sample_losses(checked_problem(*given, **learned))
 
 
 def _closed_form(
@@ -206,6 +208,7 @@ def _closed_form(
     temperature: float,
     mask: Tensor | None,
     eps: float | None,
+    *,
     weight: Tensor | None,
     bias: Tensor | None,
     check_values: bool | None,
@@ -218,8 +221,10 @@ def _closed_form(
     matrix, offset = (None if values is None else () for values in (weight, bias))
     check_projection(variant, matrix, offset, known_shape(student))
 
+    learned = {"weight": None, "bias": None, "check_values": False}
+
     def plain(student: Tensor) -> Tensor:
-        return _plain(teacher, student, variant, temperature, None, eps, None, None, False)
+        return _plain(teacher, student, variant, temperature, None, eps, **learned)
 
     floor = tiny(student.dtype) if eps is None else float(eps)
     if variant != "mse" and not tiny(student.dtype) <= floor <= 1:
