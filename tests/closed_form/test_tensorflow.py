@@ -147,18 +147,25 @@ def test_a_third_derivative_is_that_of_the_readable_form() -> None:
     assert_agrees(found[0] / size, found[1] / size, within=1e-9)
 
 
-@pytest.mark.parametrize("variant", UNPROJECTED)
-def test_eager_calls_graphs_and_xla_agree(variant: str) -> None:
-    """A sample at a time, dense and causal; cells that meet a floor, and heads of no weight."""
+@pytest.mark.parametrize(
+    ("variant", "rows"), [*((variant, 99) for variant in UNPROJECTED), ("token", 33)]
+)
+def test_eager_calls_graphs_and_xla_agree(
+    variant: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some rows at a time, dense and causal; cells that meet a floor, and heads of no weight."""
     from amad_tensorflow import amad_loss
     from amad_tensorflow.closed_form import heads
 
+    monkeypatch.setattr(heads, "FEW_IN_ALL", 0)
+    monkeypatch.setattr(heads, "BLOCK", 4 * 117 * rows)
     for causal in (False, True):
         maps = {
             name: tf.constant(np.repeat(one, 9, axis=2).repeat(9, axis=3))
             for name, one in drawn(5, causal=causal).items()
         }
         assert maps["teacher"][0, 0].shape.num_elements() > heads.FEW_CELLS
+        assert heads.blocks_of_rows(maps["student"]) == 99 // rows
         if causal:
             maps["teacher"] *= tf.constant([1.0, 1e-200, 0.0, 1.0, 1.0], tf.float64)[:, None, None]
 

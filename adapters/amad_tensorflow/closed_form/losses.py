@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from amad_tensorflow.attention.inputs import Tensor, whole_maps
 from amad_tensorflow.closed_form import divergences, query_rows, squared_distances
-from amad_tensorflow.closed_form.heads import MapHeads
+from amad_tensorflow.closed_form.heads import Heads, MapHeads, RowHeads, blocks_of_rows
 from amad_tensorflow.closed_form.options import Options
 
 _VARIANTS = {
@@ -38,7 +38,10 @@ def of_heads(options: Options) -> Any:
     return _VARIANTS[options.variant]
 
 
-def _heads(teacher: Tensor, student: Tensor, options: Options) -> MapHeads:
+def _heads(teacher: Tensor, student: Tensor, options: Options) -> Heads:
     if options.variant == "token":
+        blocks = 1 if options.at_once else blocks_of_rows(student)
+        if blocks > 1:
+            return RowHeads(teacher, student, blocks, options.at_once)
         return MapHeads(teacher, student, options.at_once)
     return MapHeads(whole_maps(teacher), whole_maps(student), options.at_once)

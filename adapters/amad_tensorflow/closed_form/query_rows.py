@@ -1,8 +1,8 @@
-"""``token`` (eq. 12): every query row by itself, the rows of a sample at a time.
+"""``token`` (eq. 12): every query row by itself, some rows of a sample at a time.
 
 A row's weights follow from the products of its own cells, so that nothing is kept between forward
-and backward. Cells are compared as in ``divergences``, ``κ`` being one number for all rows of a
-sample. Guarded by tests/closed_form/test_tensorflow.py.
+and backward. Cells are compared as in ``divergences``, ``κ`` being one number for all of these.
+Guarded by tests/closed_form/test_tensorflow.py.
 """
 
 from collections.abc import Callable
