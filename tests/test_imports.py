@@ -63,6 +63,7 @@ FLOORS = {
     "amad_keras": (
         ("matching",),
         ("capture", "learned"),
+        ("attention",),
         ("backends",),
         ("inside_distiller",),
         ("distillation",),
@@ -170,7 +171,7 @@ def strangers(graph: Graph) -> list[str]:
         "amad_pictures": ("amad_pictures", *SHARED),
         "amad_torch": ("amad_torch", "amad_pictures", *SHARED),
         "amad_tensorflow": ("amad_tensorflow", "amad_pictures", *KERAS_CAPTURES, *SHARED),
-        "amad_keras": ("amad_keras", "amad_tensorflow", "amad_pictures", *SHARED),
+        "amad_keras": ("amad_keras", "amad_tensorflow", "amad_torch", "amad_pictures", *SHARED),
         "amad_distill": ("amad_distill", "amad_core", "amad_torch", "amad_pictures"),
         "amad_demo": ("amad_demo", "amad_distill", "amad_core", "amad_torch", "amad_pictures"),
         "amad_study": ("amad_study", "amad_demo", "amad_core", "amad_torch"),

@@ -1,4 +1,4 @@
-"""The specification, PyTorch and TensorFlow tell the same story: same files, functions and words.
+"""The specification and all adapters tell the same story: same files, functions and words.
 
 Read from the sources, so that no framework is needed. What may differ is listed here, and nothing
 that is listed is out of date.
@@ -16,8 +16,11 @@ PACKAGES = {
     "specification": ROOT / "amad_core",
     "torch": ROOT / "adapters" / "amad_torch",
     "tensorflow": ROOT / "adapters" / "amad_tensorflow",
+    "keras": ROOT / "adapters" / "amad_keras",
 }
 FOLDERS = ("attention", "training", "peers")
+HAS = {"keras": ("attention",)}
+"""Which folders a package has, where not all."""
 
 FILES_OF_ONE = {
     "specification": {
@@ -32,6 +35,7 @@ FILES_OF_ONE = {
         "attention/tracing", "attention/value_checks",  # graphs; waiting for a device
         "peers/assignment",  # SciPy's, inside a graph
     },
+    "keras": set(),
 }  # fmt: skip
 
 NAMES_OF_ONE = {
@@ -41,6 +45,7 @@ NAMES_OF_ONE = {
     },
     "torch": {"accumulation_dtype", "as_tensor", "assignment"},
     "tensorflow": {"accumulation_dtype", "as_tensor", "tiny", "known_shape", "as_dtype"},
+    "keras": {"as_tensor", "tiny"},
 }  # fmt: skip
 """Beside these, only the specification has functions named ``..._gradient`` or ``..._and_grad``."""
 
@@ -71,6 +76,7 @@ WORDS_OF_ONE = {
         "; ``kernel[0, 0]``, transposed, of Keras's ``Conv2D(Ht, 1)`` over maps with the heads "
         "last",
     ),
+    "keras": (", as a tensor", ", or converts to one", "outside a trace, "),
 }
 """What one docstring says beyond the others. Beside these: the entries of ``eps`` (0 in the
 specification, the smallest normal number in the adapters), ``check_values`` and ``implementation``
@@ -83,16 +89,22 @@ def mirrored() -> list[str]:
     found = {
         name: {
             f"{folder}/{path.stem}"
-            for folder in FOLDERS
+            for folder in HAS.get(name, FOLDERS)
             for path in (package / folder).glob("*.py")
             if path.stem != "__init__"
         }
         for name, package in PACKAGES.items()
     }
     assert all(FILES_OF_ONE[name] <= files for name, files in found.items())
-    common = [files - FILES_OF_ONE[name] for name, files in found.items()]
-    assert common[0] == common[1] == common[2]
-    return sorted(common[0])
+    common = {name: files - FILES_OF_ONE[name] for name, files in found.items()}
+    for name, files in common.items():
+        assert files == {file for file in common["specification"] if has(name, file)}
+    return sorted(common["specification"])
+
+
+def has(package: str, file: str) -> bool:
+    """Whether a package is to have a file."""
+    return file.partition("/")[0] in HAS.get(package, FOLDERS)
 
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -113,7 +125,8 @@ def told(package: str, node: Definition, used: set[str] | None = None) -> str:
     text = re.sub(
         r"(?m)^    (eps, )?(eps|check_values|implementation): .*\n(        .*\n)*", "", text
     )
-    text = re.sub(r"np\.array\(|torch\.tensor\(|tf\.constant\(", "array(", text)  # in examples
+    arrays = r"np\.array\(|torch\.tensor\(|tf\.constant\(|keras\.ops\.array\("  # in examples
+    text = re.sub(arrays, "array(", text)
     text = text.replace(", check_values, implementation:", ":").replace(", check_values:", ":")
     text = " ".join(text.split())
     text = re.sub(r"; float64[^;]*?\.(?= Raises:|$)", ".", text)
@@ -140,6 +153,7 @@ def test_the_same_names_in_the_same_order(file: str) -> None:
     found = {
         package: [name for name in definitions(package, file) if name not in NAMES_OF_ONE[package]]
         for package in PACKAGES
+        if has(package, file)
     }
     for one, other in combinations(found, 2):
         assert found[one] == found[other], f"{one} and {other}"
@@ -147,7 +161,7 @@ def test_the_same_names_in_the_same_order(file: str) -> None:
 
 @pytest.mark.parametrize("file", mirrored())
 def test_the_same_words(file: str) -> None:
-    found = {package: definitions(package, file) for package in PACKAGES}
+    found = {package: definitions(package, file) for package in PACKAGES if has(package, file)}
     for one, other in combinations(found, 2):
         for name in found[one].keys() & found[other].keys():
             words = told(one, found[one][name]), told(other, found[other][name])
@@ -164,6 +178,7 @@ def test_the_same_keywords_and_defaults(file: str) -> None:
             if isinstance(node, ast.FunctionDef)
         }
         for package in PACKAGES
+        if has(package, file)
     }
     for one, other in combinations(found, 2):
         for name in found[one].keys() & found[other].keys():
@@ -173,7 +188,10 @@ def test_the_same_keywords_and_defaults(file: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nothing_is_excused_that_is_not_there(package: str) -> None:
     defined = {
-        name: node for file in mirrored() for name, node in definitions(package, file).items()
+        name: node
+        for file in mirrored()
+        if has(package, file)
+        for name, node in definitions(package, file).items()
     }
     used: set[str] = set()
     for node in defined.values():

@@ -11,7 +11,8 @@ from amad_core.arguments.words import check_choice
 from amad_core.training.layers import LAYER_MAPS, Layers
 from amad_core.training.schedule import LinearRamp, Weight, check_weight
 from amad_keras.backends import current_backend
-from amad_keras.inside_distiller import current_step, watch_distillers
+from amad_keras.backends.pair_loss import attention_loss
+from amad_keras.inside_distiller import Step, current_step, watch_distillers
 from amad_keras.learned import add_learned, keys_of_pairs, learned_of, learned_shapes
 from amad_keras.matching import KINDS, Pair, Selection, matched_layers
 
@@ -56,6 +57,9 @@ class AttentionDistillation(
             output projection that cannot be followed, or lengths that differ.
         RuntimeError: a Keras backend that is not supported; when a Distiller runs, a model without
             attention.
+
+    On the backend TensorFlow it computes with ``amad_tensorflow``, on PyTorch with ``amad_torch``,
+    on JAX in ``keras.ops``.
 
     Examples:
         >>> def model(heads):
@@ -119,6 +123,12 @@ class AttentionDistillation(
             )
         self.implementation = implementation
         self.metric = keras.metrics.Mean(name=name)
+        self.steps = None
+        if isinstance(weight, LinearRamp) and keras.config.backend() == "jax":
+            # A step that JAX traces is not given the optimizer's variables: this one counts along.
+            self.steps = self.add_weight(
+                name="steps", dtype="int32", initializer="zeros", trainable=False
+            )
         self.learned: dict[str, list[Any]] = {}
         self.built = not current_backend().METHODS[self.method].learned
 
@@ -167,15 +177,23 @@ class AttentionDistillation(
         for key, pair in zip(keys_of_pairs(pairs), pairs, strict=True):
             try:
                 options = self._options_for(pair, key)
-                losses.append(backend.attention_loss(pair, student, self.method, options))
+                losses.append(attention_loss(backend, pair, student, self.method, options))
             except (TypeError, ValueError) as error:
                 kind = TypeError if isinstance(error, TypeError) else ValueError
                 raise kind(f"{pair.name}: {error}") from error
         loss = keras.ops.sum(keras.ops.stack(losses))
         self.metric.update_state(loss)
-        optimizer = getattr(step.distiller, "optimizer", None)
-        iterations = None if optimizer is None else optimizer.iterations
-        return backend.replica_share(backend.weighted(loss, self.weight, iterations))
+        weighted = backend.weighted(loss, self.weight, self._steps_so_far(step))
+        return backend.replica_share(weighted)
+
+    def _steps_so_far(self, step: Step) -> Any:
+        if self.steps is None:
+            optimizer = getattr(step.distiller, "optimizer", None)
+            return None if optimizer is None else optimizer.iterations
+        steps = keras.ops.convert_to_tensor(self.steps)
+        if step.is_training:
+            self.steps.assign(steps + 1)
+        return steps
 
     def _options_for(self, pair: Pair, key: str) -> dict[str, Any]:
         options = dict(self.options)
@@ -207,6 +225,12 @@ class AttentionDistillation(
 
 def _check_method(name: str) -> None:
     methods = current_backend().METHODS
+    if keras.config.backend() == "jax" and isinstance(name, str) and name not in methods:
+        raise ValueError(
+            f"method must be one of {', '.join(methods)} on Keras's JAX backend; got {name!r} (the "
+            "methods that AMAD is compared with are computed on the other backends: set "
+            "KERAS_BACKEND to 'tensorflow' or 'torch')"
+        )
     check_choice("method", name, methods)
     if methods[name].inputs == "logits":
         raise ValueError(

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import keras
 
 from amad_keras.backends import current_backend
+from amad_keras.capture import capture_attention
+from amad_keras.capture.tables import Table
 
 
 class Step(NamedTuple):
@@ -25,6 +27,7 @@ class Step(NamedTuple):
     distiller: Any
     teacher: Any
     student: Any
+    is_training: bool
 
 
 class _Steps(threading.local):
@@ -36,6 +39,8 @@ _steps = _Steps()
 _lock = threading.RLock()
 _alive: set[int] = set()
 _originals: dict[str, Any] = {}
+_attention = Table()
+"""What the student attended to, by the output of its Distiller, where that takes no attributes."""
 
 
 def watch_distillers(loss: Any) -> None:
@@ -74,14 +79,25 @@ def _step(step: Step) -> Iterator[None]:
         _steps.all.pop()
 
 
+def _attach(attention: Any, output: Any) -> None:
+    try:
+        output._amad_attention = attention
+    except AttributeError:  # what JAX traces; nothing that is captured keeps it alive
+        _attention[output] = attention
+
+
+def _attached(output: Any) -> Any:
+    return getattr(output, "_amad_attention", None) or _attention[output]
+
+
 def _watched_call(call: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(call)
     def watched(distiller: Any, inputs: Any, training: Any = None, **options: Any) -> Any:
         if not _ours(distiller):
             return call(distiller, inputs, training=training, **options)
-        with current_backend().capture_attention(distiller.student) as attention:
+        with capture_attention(distiller.student) as attention:
             outputs = call(distiller, inputs, training=training, **options)
-        keras.tree.flatten(outputs)[0]._amad_attention = attention
+        _attach(attention, keras.tree.flatten(outputs)[0])
         _make_learned(distiller, inputs, attention)
         return outputs
 
@@ -103,14 +119,14 @@ def _watched_compute_loss(compute_loss: Callable[..., Any]) -> Callable[..., Any
         _check(distiller)
         if y_pred is None:
             y_pred = distiller(x, training=training)
-        student = getattr(keras.tree.flatten(y_pred)[0], "_amad_attention", None)
+        student = _attached(keras.tree.flatten(y_pred)[0])
         if student is None:
             raise ValueError(
                 "y_pred must be what this Distiller returned, distiller(x, training=...), with "
                 "which the student's attention comes; got other tensors"
             )
-        with current_backend().capture_attention(distiller.teacher) as teacher:  # noqa: SIM117
-            with _step(Step(distiller, teacher, student)):
+        with capture_attention(distiller.teacher) as teacher:  # noqa: SIM117
+            with _step(Step(distiller, teacher, student, training)):
                 loss = compute_loss(distiller, x, y, y_pred, sample_weight, training=training)
         _freeze(distiller.teacher)
         return loss
@@ -121,9 +137,10 @@ def _watched_compute_loss(compute_loss: Callable[..., Any]) -> Callable[..., Any
 def _watched_compile(compile_distiller: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(compile_distiller)
     def watched(distiller: Any, *args: Any, **options: Any) -> Any:
+        compiled = compile_distiller(distiller, *args, **options)
         if _ours(distiller):
             _check(distiller)
-        return compile_distiller(distiller, *args, **options)
+        return compiled
 
     return watched
 
@@ -132,7 +149,7 @@ def _make_learned(distiller: Any, inputs: Any, student: Any) -> None:
     """Parameters of losses that have none yet: a step's gradients are of those that are there."""
     unbuilt = [loss for loss in _ours(distiller) if not loss.built]
     if unbuilt:
-        with current_backend().capture_attention(distiller.teacher) as teacher:
+        with capture_attention(distiller.teacher) as teacher:
             distiller.teacher(inputs, training=False)
         _freeze(distiller.teacher)
         for loss in unbuilt:
@@ -161,6 +178,7 @@ def _ours(distiller: Any) -> list[Any]:
 
 
 def _check(distiller: Any) -> None:
+    current_backend().check_compiled(distiller)
     if distiller.student_loss_weight >= 1:
         raise ValueError(
             f"student_loss_weight must be below 1; got {distiller.student_loss_weight!r}, with "

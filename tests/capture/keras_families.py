@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 IDS = np.array([[5, 9, 14, 3, 22, 8, 31], [12, 4, 7, 30, 0, 0, 0]], "int32")
 REAL = (IDS > 0).astype("int32")
@@ -97,7 +96,7 @@ class ByHand(keras.layers.Layer):
             for layer in self.qkv
         )
         scores = ops.matmul(q, ops.swapaxes(k, -1, -2)) / np.sqrt(8 / self.heads)
-        slopes = np.array([[[0.5]], [[0.25]]], "float32")
+        slopes = ops.convert_to_tensor(np.array([[[0.5]], [[0.25]]], "float32"))
         scores = scores + slopes * ops.arange(ops.shape(scores)[-1], dtype="float32")
         if context is None:
             ones = ops.ones_like(scores[0, 0])
@@ -119,6 +118,8 @@ class TalkingHeads(keras.layers.Layer):
         self.kept: Any = None
 
     def call(self, states: Any) -> Any:
+        import tensorflow as tf
+
         batch, length = tf.shape(states)[0], tf.shape(states)[1]
 
         def split(weight: Any) -> Any:
@@ -148,7 +149,8 @@ class Subclassed(keras.Model):
 
 def kept_truth(model: keras.Model) -> list[Any]:
     """What layers written by hand have kept of their own softmax."""
-    return [layer.kept for layer in model._flatten_layers() if hasattr(layer, "kept")]
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "kept")]
+    return [keras.ops.convert_to_numpy(layer.kept) for layer in layers]
 
 
 def _attention(*shape: Any, **options: Any) -> Any:
@@ -223,7 +225,7 @@ FAMILIES: dict[str, Family] = {
         Subclassed, [SIGNAL, OTHER], "sc", "`keras.ops.softmax`"
     ),
     "by hand: TensorFlow, talking heads": Family(
-        _functional(TalkingHeads(), SIGNAL), SIGNAL, "s", "`tf.nn.softmax`"
+        _functional(lambda x: TalkingHeads()(x), SIGNAL), SIGNAL, "s", "`tf.nn.softmax`"
     ),
 }  # fmt: skip
 """``how``: by the fused op, ``keras.ops.dot_product_attention``, or from explicit scores."""

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from amad_keras.backends import current_backend
+from amad_keras.backends.pair_loss import counted_cells
 from amad_keras.capture import LayerAttention, capture_attention
 from amad_keras.capture.tensors import Tensor
 from amad_keras.distillation import AttentionDistillation
@@ -98,7 +99,7 @@ def _pairs(loss: Any, teacher: list[Any], student: list[Any]) -> Iterable[tuple[
 def _weights(loss: Any, pair: Pair, key: str, student: Sequence[LayerAttention]) -> Tensor:
     maps = ops.stop_gradient(pair.student.maps)
     backend = current_backend()
-    cells = backend.counted_cells(pair.student, student)
+    cells = counted_cells(pair.student, student)
     if loss.method == "amad_projected":
         maps = _projected(maps, cells, **learned_of(loss, pair, key))
     return backend.alignment_weights(

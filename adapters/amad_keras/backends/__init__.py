@@ -1,15 +1,19 @@
-"""What computes attention and its loss on each backend of Keras, behind one set of functions."""
+"""What computes the loss on each backend of Keras, behind one set of functions."""
 
 from importlib import import_module
 from typing import Any
 
 import keras
 
-_MODULES = {"tensorflow": "amad_keras.backends.on_tensorflow"}
+_MODULES = {
+    "tensorflow": "amad_keras.backends.on_tensorflow",
+    "torch": "amad_keras.backends.on_torch",
+    "jax": "amad_keras.backends.on_jax",
+}
 
 
 def current_backend() -> Any:
-    """The module for Keras's backend: ``capture_attention`` and ``attention_loss``.
+    """The module for Keras's backend: ``METHODS``, ``distillation_loss`` and ``weighted``.
 
     Raises:
         RuntimeError: there is none.

@@ -123,7 +123,9 @@ class _Capture:
             return
         if self._source.cuts_gradients():
             self._cut.append(path)
-        maps = _with_heads(probabilities.maps, ran_in[-1].caller)
+        maps = probabilities.maps
+        if maps is not None:
+            maps = _with_heads(maps, ran_in[-1].caller)
         if traced is None:
             kind = named_kind(path)
         else:

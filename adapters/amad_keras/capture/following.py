@@ -1,16 +1,16 @@
 """Follows scores from the product of queries and keys to the softmax, and probabilities on."""
 
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from amad_keras.capture.axes import Axes
+from amad_keras.capture.fused import Fused, axes_of_outputs
 from amad_keras.capture.later import Later
 from amad_keras.capture.operation import Operation, running_layers
 from amad_keras.capture.origins import Origin
-from amad_keras.capture.products import BATCHED, letters, operands_of
+from amad_keras.capture.products import BATCHED, letters, operands_of, transposed_einsum
 from amad_keras.capture.projection import Heads, heads_after
 from amad_keras.capture.repeats import Repeat, repeat_after
 from amad_keras.capture.scores import (
@@ -22,22 +22,27 @@ from amad_keras.capture.scores import (
     number_throughout,
     through,
 )
+from amad_keras.capture.tables import Table
 from amad_keras.capture.tensors import Tensor, rank
 from amad_keras.capture.values import Product, every, product_with_values
 
 _MOVED = {*CASTS, *SHAPES, "Transpose"}
-_SPREAD = {*_MOVED, *SELECTIONS, "Mul", "RealDiv", "AddV2", "StridedSlice", "Einsum"}
+_SPREAD = {*_MOVED, *SELECTIONS, "Mul", "RealDiv", "AddV2", "StridedSlice", "Einsum", "Dropout"}
 """What happens to probabilities between the softmax and the values."""
 
 
 @dataclass(frozen=True)
 class Traced:
-    """Scores (``None``: no longer followed), and where their product and its operands come from."""
+    """Scores (``None``: no longer followed), and where their product and its operands come from.
 
-    scores: Scores | None
+    ``einsum`` is the product itself, as long as nothing has happened to it.
+    """
+
+    scores: Scores | Fused | None
     queries: Origin
     keys: Origin
     layers: tuple[Any, ...]
+    einsum: Operation | None = None
 
 
 @dataclass
@@ -45,30 +50,16 @@ class Probabilities:
     """What a softmax made, and of which scores, where that is known.
 
     Attributes:
+        maps: ``None`` where a fused operation builds none.
         values: what they met, ``[B, Hk, K, d]``, or with samples and heads as one axis.
         weights: ``[D, H d]`` of each linear layer that the heads' outputs have gone into.
     """
 
-    maps: Tensor
+    maps: Tensor | None
     traced: Traced | None
     is_found: bool = False
     values: Later | None = None
     weights: list[Later] = field(default_factory=list)
-
-
-class _Table:
-    """What is known of tensors, for as long as each lives."""
-
-    def __init__(self) -> None:
-        self._entries: dict[int, tuple[Any, Any]] = {}
-
-    def __getitem__(self, tensor: Tensor) -> Any:
-        entry = self._entries.get(id(tensor))
-        return None if entry is None or entry[0]() is not tensor else entry[1]
-
-    def __setitem__(self, tensor: Tensor, value: Any) -> None:
-        key, entries = id(tensor), self._entries
-        entries[key] = (weakref.ref(tensor, lambda _: entries.pop(key, None)), value)
 
 
 class Following:
@@ -79,14 +70,14 @@ class Following:
 
     def __init__(self, found: Callable[[Probabilities, tuple[Any, ...]], None]) -> None:
         self._found = found
-        self._origins, self._factors, self._repeats = _Table(), _Table(), _Table()
-        self._traced, self._probabilities = _Table(), _Table()
-        self._axes, self._heads = _Table(), _Table()
+        self._origins, self._factors, self._repeats = Table(), Table(), Table()
+        self._traced, self._probabilities = Table(), Table()
+        self._axes, self._heads = Table(), Table()
 
     def __call__(self, operation: Operation) -> None:
         """One operation has run."""
         layers = tuple(running_layers())
-        origins = tuple(self._origin(one) for one in operation.inputs)
+        origins = tuple(self._origin(one, layers) for one in operation.inputs)
         made = Origin.of(operation, origins, layers)
         for output in operation.outputs:
             self._origins[output] = made
@@ -94,7 +85,9 @@ class Following:
             return
         output = operation.outputs[0]
         self._follow_heads(operation)
-        if operation.type == "Softmax":
+        if operation.type == "FusedAttention":
+            self._fused(operation, origins, layers)
+        elif operation.type == "Softmax":
             traced = self._traced[operation.inputs[0]]
             self._probabilities[output] = Probabilities(output, traced)
             self._axes[output] = Axes.of_maps(output, layers[-1].caller)
@@ -103,10 +96,21 @@ class Following:
             self._follow_scores(operation, origins, layers)
             self._follow_vectors(operation)
 
-    def _origin(self, tensor: Tensor) -> Origin:
+    def _fused(
+        self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
+    ) -> None:
+        fused = Fused.of(operation, [self._repeats[one] for one in operation.inputs])
+        traced = Traced(fused, origins[0], origins[1], layers)
+        found = Probabilities(None, traced, is_found=True, values=fused.values)
+        axes = axes_of_outputs(operation)
+        if axes is not None:
+            self._heads[operation.outputs[0]] = Heads(axes, found.weights)
+        self._found(found, layers)
+
+    def _origin(self, tensor: Tensor, layers: tuple[Any, ...]) -> Origin:
         found = self._origins[tensor]
         if found is None:
-            found = self._origins[tensor] = Origin.outside(tensor)
+            found = self._origins[tensor] = Origin.outside(tensor, layers)
         return found  # type: ignore[no-any-return]
 
     def _follow_probabilities(
@@ -159,15 +163,26 @@ class Following:
         }
         for place, traced in known.items():
             after = None
-            if traced.scores is not None:
+            if isinstance(traced.scores, Scores):
                 others = {
                     other: one.scores
                     for other, one in known.items()
-                    if other != place and one.scores is not None and one.queries is traced.queries
+                    if other != place
+                    and isinstance(one.scores, Scores)
+                    and one.queries is traced.queries
                 }
                 after = through(traced.scores, operation, place, others)
+            if operation.type == "Transpose" and traced.einsum is not None:
+                # The order of axes says which are queries; JAX brings it about afterwards.
+                einsum = transposed_einsum(traced.einsum, operation)
+                sources = tuple(self._origin(one, traced.layers) for one in einsum.inputs)
+                started = self._product(einsum, sources, traced.layers)
+                if started is not None:
+                    self._traced[output] = started
+                    return
             if after is not None:
-                self._traced[output] = replace(traced, scores=after)
+                still = traced.einsum if operation.type in CASTS else None
+                self._traced[output] = replace(traced, scores=after, einsum=still)
                 return
         if operation.type in BATCHED or operation.type == "Einsum":
             started = self._product(operation, origins, layers)
@@ -175,7 +190,7 @@ class Following:
                 self._traced[output] = started
                 return
         for traced in known.values():  # cannot be followed, but where they come from is known
-            self._traced[output] = replace(traced, scores=None)
+            self._traced[output] = replace(traced, scores=None, einsum=None)
             return
 
     def _product(
@@ -196,7 +211,8 @@ class Following:
                 scale *= factor
             vectors.append(side)
         queries, keys = (origins[place] for place in operands.places)
-        return Traced(Scores(vectors[0], vectors[1], scale), queries, keys, layers)
+        einsum = operation if operation.type == "Einsum" else None
+        return Traced(Scores(vectors[0], vectors[1], scale), queries, keys, layers, einsum)
 
     def _follow_vectors(self, operation: Operation) -> None:
         repeat = repeat_after(operation, self._repeats[operation.inputs[0]])

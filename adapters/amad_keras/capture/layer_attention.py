@@ -37,23 +37,31 @@ class LayerAttention:
     Attributes:
         path: names of the layers from the model down to this one, ``"block_0/attention"``.
         kind: ``"self"`` or ``"cross"``.
-        maps: ``[B, H, Q, K]`` after the softmax and before dropout. Rows that see no key are 0
-            where the layer makes them 0, and even where it only adds a large negative number.
     """
 
     def __init__(
         self,
         path: str,
         kind: str,
-        maps: Tensor,
+        maps: Tensor | None,
         read: Callable[[], Attended] | None,
         *,
         values: Later | None = None,
         projections: Sequence[Later] = (),
     ) -> None:
-        self.path, self.kind, self.maps = path, kind, maps
+        self.path, self.kind, self._maps = path, kind, maps
         self._read, self._values, self._projections = read, values, projections
         self._attended: Attended | None = None
+
+    @property
+    @as_written
+    def maps(self) -> Tensor:
+        """``[B, H, Q, K]`` after the softmax and before dropout. Rows that see no key are 0 where
+        the layer makes them 0, and even where it only adds a large negative number; where a fused
+        operation builds no maps, they are computed when they are asked for, in float32 or wider."""
+        if self._maps is None:
+            self._maps = attention_maps(self.attended)
+        return self._maps
 
     @property
     def queries(self) -> Tensor:
@@ -171,7 +179,10 @@ class LayerAttention:
     @property
     def shape(self) -> tuple[int | None, ...]:
         """``(B, H, Q, K)`` of the maps, ``None`` for a length that a graph does not know."""
-        return tuple(known_shape(self.maps))
+        if self._maps is None:
+            batch, heads, rows, _ = known_shape(self.queries)
+            return batch, heads, rows, known_shape(self.keys)[2]
+        return tuple(known_shape(self._maps))
 
     def __repr__(self) -> str:
         return f"LayerAttention({self.path!r}, kind={self.kind!r})"

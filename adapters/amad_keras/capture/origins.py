@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from amad_keras.capture.operation import Operation
+from amad_keras.capture.sources import is_weight
 from amad_keras.capture.tensors import Tensor, is_floating, rank
 
 _CROSS = re.compile(r"cross|encoder_attn|enc_?dec|encoder_decoder", re.IGNORECASE)
@@ -42,9 +43,9 @@ class Origin:
         self.fill: Any = None
 
     @classmethod
-    def outside(cls, tensor: Tensor) -> "Origin":
+    def outside(cls, tensor: Tensor, layers: tuple[Any, ...]) -> "Origin":
         """Of a tensor that was there before anybody watched."""
-        is_given = _may_be_given(tensor)
+        is_given = _may_be_given(tensor) and not is_weight(tensor, layers)
         return cls("", (), (), is_floating(tensor) and is_given, not is_given)
 
     @classmethod

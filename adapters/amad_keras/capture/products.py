@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from amad_keras.capture.later import Later
 from amad_keras.capture.operation import Operation, attribute
+from amad_keras.capture.sources import static_value
 from amad_keras.capture.tensors import rank
 
 BATCHED = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"}
@@ -48,6 +49,16 @@ def letters(operation: Operation) -> tuple[str, str, str] | None:
     if not arrow or len(names) != 2 or "." in equation:
         return None
     return names[0], names[1], result
+
+
+def transposed_einsum(einsum: Operation, transpose: Operation) -> Operation:
+    """Both at once."""
+    operands, _, result = str(attribute(einsum, "equation")).replace(" ", "").partition("->")
+    order = static_value(transpose.inputs[1])
+    if order is not None and result:
+        equation = f"{operands}->{''.join(result[axis] for axis in order)}"
+        einsum = einsum._replace(outputs=transpose.outputs, attributes={"equation": equation})
+    return einsum
 
 
 def _of_einsum(operation: Operation) -> Operands | None:

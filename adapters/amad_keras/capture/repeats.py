@@ -24,7 +24,7 @@ def repeat_after(operation: Operation, before: Repeat | None) -> Repeat | None:
     ``tf.repeat`` tiles along a new axis, and joins it with the one before.
     """
     shapes = [known_shape(one) for one in (operation.inputs[0], operation.outputs[0])]
-    old, new = shapes
+    old, new = operation.attributes.get("before", shapes[0]), shapes[1]
     if operation.type in ("Tile", "BroadcastTo") and len(old) == len(new):
         changed = [
             axis for axis, (one, other) in enumerate(zip(old, new, strict=True)) if one != other
@@ -33,6 +33,9 @@ def repeat_after(operation: Operation, before: Repeat | None) -> Repeat | None:
         times = new[axis]
         if axis and old[axis] == 1 and times:
             return Repeat(axis, times, is_apart=True)
+    if operation.type == "Repeat":
+        axis, times = operation.attributes["axis"], operation.attributes["times"]
+        return Repeat(axis % len(old), times)
     if before is None:
         return None
     if before.is_apart:

@@ -91,7 +91,7 @@ class Scores:
         mask: Tensor | None = None
         bias: Tensor | None = None
         for placed in self.added:
-            its_mask, its_bias = _mask_and_bias(placed.read(maps))
+            its_mask, its_bias = mask_and_bias(placed.read(maps))
             mask = its_mask if mask is None or its_mask is None else mask & its_mask
             bias = its_bias if bias is None or its_bias is None else bias + its_bias
         for placed in self.dropped:
@@ -246,7 +246,7 @@ def _with_sinks(scores: Scores, operation: Operation, place: int) -> Scores | No
     return replace(scores, sinks=column) if column.shape[-1] == 1 else None
 
 
-def _mask_and_bias(given: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def mask_and_bias(given: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """What a model adds to its scores: the keys that are seen, and a bias.
 
     Both in a graph, which cannot tell whether there are any.

@@ -10,6 +10,8 @@ from amad_keras.capture.tensors import Tensor
 
 _MODULES = {
     "tensorflow": "amad_keras.capture.sources.on_tensorflow",
+    "torch": "amad_keras.capture.sources.on_torch",
+    "jax": "amad_keras.capture.sources.on_jax",
 }
 
 
@@ -42,3 +44,8 @@ def number_in(tensor: Tensor) -> float | None:
     """The one number that a symbolic tensor is filled with, where that is known."""
     number: float | None = current_source().number_in(tensor)
     return number
+
+
+def is_weight(tensor: Tensor, layers: tuple[Any, ...]) -> bool:
+    """Whether a tensor is a variable of the layers that are running, which no layer was given."""
+    return not isinstance(tensor, np.ndarray) and bool(current_source().is_weight(tensor, layers))

@@ -108,3 +108,8 @@ def cuts_gradients() -> bool:
             return True
         frame = frame.f_back  # type: ignore[assignment]
     return False
+
+
+def is_weight(tensor: Tensor, layers: tuple[Any, ...]) -> bool:
+    """Variables are read by operations of their own."""
+    return False

@@ -1,0 +1,1 @@
+"""The paper in keras.ops, for every backend: the mirror of ``amad_core.attention``."""

@@ -1,0 +1,1 @@
+"""AMAD in Keras on each of its backends."""

@@ -1,0 +1,152 @@
+"""Capture on Keras's JAX backend at its borders: traces, compiled functions, no silence."""
+
+import threading
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from jax.extend.core import Primitive
+
+from amad_keras import capture_attention
+from amad_keras.capture.layer_attention import attention_maps
+
+X = np.sin(np.arange(3 * 6 * 8, dtype="float32")).reshape(3, 6, 8)
+
+
+def encoder(heads: int = 2, *, dropout: float = 0.0) -> keras.Model:
+    hidden = inputs = keras.Input((6, 8))
+    for index in range(2):
+        attention = keras.layers.MultiHeadAttention(
+            heads, 4, dropout=dropout, name=f"attention_{index}"
+        )
+        hidden = keras.layers.LayerNormalization()(hidden + attention(hidden, hidden))
+    return keras.Model(inputs, hidden)
+
+
+def left() -> Any:
+    return Primitive.bind, jax.nn.softmax, jax.nn.dot_product_attention, jax.config.jax_disable_jit
+
+
+@jax.jit
+def attend(queries: Any, keys: Any, values: Any) -> Any:
+    scores = jnp.einsum("bqhd,bkhd->bhqk", queries, keys) * 0.5
+    order = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+    maps = jax.nn.softmax(jnp.where(order, scores, -1e9), axis=-1)
+    return jnp.einsum("bhqk,bkhd->bqhd", maps, values)
+
+
+class ByHand(keras.layers.Layer):
+    """Attention in a function that is compiled by itself, dropout by hand after it."""
+
+    def build(self, shape: Any) -> None:
+        self.kernels = [self.add_weight(shape=(8, 2, 4), name=name) for name in "qkv"]
+
+    def call(self, states: Any, context: Any = None) -> Any:
+        sources = (states, states if context is None else context)
+        q, k, v = (
+            jnp.einsum("bld,dhe->blhe", sources[index > 0], kernel.value)
+            for index, kernel in enumerate(self.kernels)
+        )
+        return attend(q, k, v)
+
+
+class Dropped(keras.layers.Layer):
+    def call(self, states: Any) -> Any:
+        maps = jax.nn.softmax(states @ states.swapaxes(1, 2))
+        keep = jax.random.bernoulli(jax.random.key(0), 0.5, maps.shape)
+        return jnp.where(keep, maps, 0.0) @ states
+
+
+def test_nothing_leaks_from_a_trace_and_nothing_is_left() -> None:
+    before = left()
+    model = encoder(dropout=0.1)
+    values = [variable.value for variable in model.trainable_variables]
+
+    def squares(values: Any) -> Any:
+        mapping = list(zip(model.trainable_variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping), capture_attention(model) as attention:
+            model(X, training=True)
+        return sum(jnp.sum(maps**2) for maps in attention.maps())
+
+    with jax.checking_leaks():
+        gradients = jax.jit(jax.grad(squares))(values)
+    assert any(np.any(one) for one in gradients)
+    with pytest.raises(ZeroDivisionError), capture_attention(model):
+        raise ZeroDivisionError
+    assert left() == before
+
+
+@pytest.mark.parametrize("way", ["jit", "grad", "predict", "checkpoint", "cond"])
+def test_attention_in_another_trace_is_refused(way: str) -> None:
+    model = encoder()
+    ways = {
+        "jit": lambda: jax.jit(lambda x: model(x))(X),
+        "grad": lambda: jax.grad(lambda x: jnp.sum(model(x)))(X),
+        "predict": lambda: model.predict(X, verbose=0),
+        "checkpoint": lambda: jax.grad(jax.checkpoint(lambda x: jnp.sum(model(x))))(X),
+        "cond": lambda: jax.jit(lambda x: jax.lax.cond(x[0, 0, 0] > 0, model, lambda y: y, x))(X),
+    }
+    with pytest.raises(RuntimeError, match=r"attention_0.*in another graph|no attention was"):  # noqa: SIM117
+        with capture_attention(model):
+            ways[way]()
+
+
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_functions_that_are_compiled_by_themselves_are_seen(is_traced: bool) -> None:
+    layer, other = ByHand(), ByHand()
+    layer(X), other(X, X[:, :4])
+
+    def captured(x: Any) -> Any:
+        with capture_attention(layer) as one, capture_attention(other) as two:
+            layer(x), other(x, x[:, :4])
+        assert (one[""].kind, two[""].kind) == ("self", "cross")
+        return one.maps() + two.maps(), [attention_maps(one[""].attended), one[""].mask]
+
+    found = (jax.jit(captured) if is_traced else captured)(jnp.asarray(X))
+    (maps, crossed), (again, mask) = found
+    kernels = [np.asarray(kernel) for kernel in layer.kernels]
+    q, k = (np.einsum("bld,dhe->bhle", X, kernel) for kernel in kernels[:2])
+    scores = np.where(np.tri(6, dtype=bool), q @ k.swapaxes(-1, -2) * 0.5, -np.inf)
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = powers / powers.sum(-1, keepdims=True)
+    for one in (maps, again):
+        np.testing.assert_allclose(one, expected, rtol=0, atol=5e-6)
+    np.testing.assert_array_equal(np.broadcast_to(mask, maps.shape)[0, 0], np.tri(6, dtype=bool))
+    assert crossed.shape == (3, 2, 6, 4)
+
+
+def test_dropout_by_hand_is_not_taken_for_a_mask() -> None:
+    layer = Dropped()
+    with capture_attention(layer) as attention:
+        layer(X)
+    np.testing.assert_allclose(attention[""].maps.sum(-1), 1, rtol=0, atol=1e-5)
+
+
+def test_grouped_keys_are_not_repeated() -> None:
+    layer = keras.layers.GroupQueryAttention(4, 4, 2)
+    with capture_attention(layer) as attention:
+        layer(X, X)
+    assert attention[""].queries.shape == (3, 4, 6, 4)
+    assert attention[""].keys.shape == (3, 2, 6, 4)
+
+
+def test_two_threads_at_once_see_their_own() -> None:
+    before, found, meet = left(), {}, threading.Barrier(2, timeout=60)
+    models = {heads: encoder(heads) for heads in (1, 2)}
+
+    def run(heads: int) -> None:
+        with capture_attention(models[heads]) as attention:
+            meet.wait()
+            models[heads](X)
+        found[heads] = [one.shape[1] for one in attention.values()]
+
+    threads = [threading.Thread(target=run, args=(heads,)) for heads in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {1: [1, 1], 2: [2, 2]}
+    assert left() == before
