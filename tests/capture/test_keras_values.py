@@ -13,8 +13,8 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from amad_tensorflow import capture_attention  # noqa: E402
+from tests.capture.keras_comparison import WITHIN, built  # noqa: E402
 from tests.capture.keras_families import FAMILIES  # noqa: E402
-from tests.capture.test_keras_families import WITHIN, built  # noqa: E402
 
 X = tf.constant(np.sin(np.arange(3 * 6 * 8, dtype="float32")).reshape(3, 6, 8))
 UNPROJECTED = ("Attention, learned scale", "AdditiveAttention")
