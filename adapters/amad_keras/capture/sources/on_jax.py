@@ -30,8 +30,8 @@ except ImportError as error:
     ) from error
 
 ELSEWHERE = (
-    "jax.jit, jax.grad, predict, fit, jax.lax.cond, scan or while_loop, or jax.checkpoint "
-    "(keras.RematScope) ran it"
+    "jax.grad, jax.vmap, jax.checkpoint (keras.RematScope), fit, or jax.lax.cond, scan or "
+    "while_loop ran it"
 )
 SOFTMAX = "keras.ops.softmax, jax.nn.softmax"
 
@@ -65,7 +65,8 @@ def operations_watched(watcher: Watcher) -> Iterator[None]:
     _watching.all.append(watcher)
     try:
         # What is compiled runs unseen, unless it is part of a trace.
-        with jax.disable_jit(not _is_traced(jax.numpy.zeros(()))):
+        is_staged = _is_traced(jax.numpy.zeros(()))
+        with jax.disable_jit(jax.config.jax_disable_jit or not is_staged):
             yield
     finally:
         _watching.all.remove(watcher)
