@@ -66,7 +66,8 @@ def operations_watched(watcher: Watcher) -> Iterator[None]:
     try:
         # What is compiled runs unseen, unless it is part of a trace.
         is_staged = _is_traced(jax.numpy.zeros(()))
-        with jax.disable_jit(jax.config.jax_disable_jit or not is_staged):
+        is_disabled = jax.config.jax_disable_jit  # type: ignore[attr-defined]
+        with jax.disable_jit(is_disabled or not is_staged):
             yield
     finally:
         _watching.all.remove(watcher)
