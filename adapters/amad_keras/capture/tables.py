@@ -20,6 +20,16 @@ class Table:
         key, entries = id(tensor), self._entries
         entries[key] = (weakref.ref(tensor, lambda _: entries.pop(key, None)), value)
 
+    def take(self, tensor: Tensor) -> Any:
+        """What is known of a tensor, which is forgotten."""
+        known = self[tensor]
+        self._entries.pop(id(tensor), None)
+        return known
+
+    def forget(self) -> None:
+        """All of it."""
+        self._entries.clear()
+
     @property
     def is_held(self) -> bool:
         """Whether anything is known of any tensor."""

@@ -196,7 +196,8 @@ def _number(primitive: Any, args: Any, params: dict[str, Any]) -> float | None:
         return None
     with jax.ensure_compile_time_eval():
         made = _alone(_originals["bind"], primitive, *known, **params)
-    return float(made) if np.ndim(made) == 0 and np.asarray(made).dtype.kind in "fiu" else None
+    is_number = getattr(getattr(made, "dtype", None), "kind", "?") in "fiu"  # keys have no kind
+    return float(made) if is_number and np.ndim(made) == 0 else None
 
 
 def _translated(
