@@ -67,7 +67,7 @@ def maps(one: keras.Model, x: Any = X) -> list[Any]:
 
 
 @pytest.mark.parametrize("variant", ["kl", "mse", "token", "js"])
-@pytest.mark.thin(2)
+@pytest.mark.thin(4 if BACKEND == "jax" else 2)
 def test_the_loss_is_the_specification_of_the_models_maps(variant: str) -> None:
     loss = AttentionDistillation(
         variant=variant, temperature=0.1, weight=3.0, options={"eps": 1e-6}
@@ -100,7 +100,8 @@ def test_the_student_learns_and_the_teacher_stays() -> None:
     assert made.predict(X, verbose=0).shape == (8, 3)
 
 
-@pytest.mark.parametrize("how", [{"jit_compile": True}, {"jit_compile": False}])
+@pytest.mark.thin(2 if BACKEND == "jax" else 1)
+@pytest.mark.parametrize("how", [{"jit_compile": False}, {"jit_compile": True}])
 def test_compiled_or_not_it_trains_alike(how: dict[str, bool]) -> None:
     if BACKEND == "torch" and how["jit_compile"]:
         with pytest.raises(ValueError, match="jit_compile must be False or 'auto'"):
@@ -166,13 +167,16 @@ def test_all_is_as_it_was_afterwards_also_after_an_exception() -> None:
         gc.collect()
         assert (Distiller.call, Distiller.compute_loss, Distiller.compile) == before
         assert not inside_distiller._attention.is_held
-    student(X)
+    if BACKEND != "jax":  # where Keras leaves a model whose step failed without its weights
+        student(X)
 
 
 def test_other_methods_are_computed_or_refused_with_what_to_do() -> None:
     if BACKEND == "jax":
         with pytest.raises(ValueError, match=r"amad_kl.*on Keras's JAX backend.*KERAS_BACKEND"):
             AttentionDistillation(method="minilmv2_relation")
+        with pytest.raises(ValueError, match="got 'amad_projected'"):
+            AttentionDistillation(method="amad_projected")
         return
     both = [
         AttentionDistillation(method="mean_head_mse", name="maps"),

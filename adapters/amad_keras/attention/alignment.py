@@ -3,7 +3,7 @@
 from keras import ops
 
 from amad_core.arguments.maps import check_temperature
-from amad_keras.attention.inputs import checked_maps, tiny, whole_maps
+from amad_keras.attention.inputs import checked_maps, product, tiny, whole_maps
 from amad_keras.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_keras.capture.tensors import Tensor
 
@@ -26,7 +26,7 @@ def aligned_maps(weights: Tensor, student: Tensor) -> Tensor:
 
     ``[..., Ht, Hs]`` and ``[..., Hs, n]`` to ``[..., Ht, n]``.
     """
-    return ops.matmul(weights, student)
+    return product(weights, student)
 
 
 def alignment_weights(

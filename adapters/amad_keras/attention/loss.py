@@ -178,4 +178,8 @@ def reduce_batch(losses: Tensor, reduction: str) -> Tensor:
     """``[B]`` as it is, summed, or averaged over the batch."""
     if reduction == "none":
         return losses
-    return ops.sum(losses) if reduction == "sum" else ops.mean(losses)
+    total = ops.sum(losses)
+    if reduction == "sum":
+        return total
+    # Not ops.mean, which on PyTorch adds up float64 in float32.
+    return total / ops.cast(ops.shape(losses)[0], losses.dtype)

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from amad_keras.attention.inputs import whole_maps
+from amad_keras.attention.inputs import product, whole_maps
 from amad_keras.attention.similarity import l1_normalise, scaled_to_peak
 from amad_keras.capture.tensors import Tensor
 
@@ -13,6 +13,6 @@ def projected_heads(student: Tensor, weight: Tensor, bias: Tensor, valid: Tensor
     ``student`` ``[B, Hs, n]``, ``weight`` ``[n, n]``, ``bias`` ``[n]``, ``valid`` ``[B, Q, K]``.
     """
     unit = l1_normalise(scaled_to_peak(student))
-    affine = ops.matmul(unit, ops.transpose(weight)) + bias
+    affine = product(unit, ops.transpose(weight)) + bias
     projected = ops.relu(affine)
     return ops.where(whole_maps(valid[:, None]), projected, ops.zeros_like(projected))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
+from amad_keras.attention.inputs import product
 from amad_keras.capture.tensors import Tensor
 
 
@@ -32,7 +33,7 @@ def cosine_similarity(teacher: Tensor, student: Tensor) -> Tensor:
 
     ``[..., Ht, n]`` and ``[..., Hs, n]`` to ``[..., Ht, Hs]``: the inner part of eq. 2.
     """
-    return ops.matmul(l2_normalise(teacher), ops.swapaxes(l2_normalise(student), -1, -2))
+    return product(l2_normalise(teacher), ops.swapaxes(l2_normalise(student), -1, -2))
 
 
 def largest(heads: Tensor) -> Tensor:
@@ -48,7 +49,9 @@ def scaled_to_peak(heads: Tensor) -> Tensor:
     So the gradient, of the size of ``1/|v|``, is divided once, for the sum of what came through all
     normalisations. What is too large for the dtype gives its largest number [D10].
     """
-    most = float(np.finfo(backend.standardize_dtype(heads.dtype)).max)
+    dtype = backend.standardize_dtype(heads.dtype)
+    # A tensor: on PyTorch Keras's clip makes a Python number float32, where this one is infinite.
+    most = ops.convert_to_tensor(float(np.finfo(dtype).max), dtype=dtype)
 
     @ops.custom_gradient  # type: ignore[untyped-decorator]
     def scaled(heads: Tensor, peak: Tensor) -> tuple[Tensor, Callable[..., Any]]:

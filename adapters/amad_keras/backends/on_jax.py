@@ -35,14 +35,12 @@ class Variant(NamedTuple):
 
 METHODS: Mapping[str, Variant] = MappingProxyType(
     {
-        f"amad_{variant}": Variant(
-            partial(amad_loss, variant=variant),
-            learned=("weight", "bias") if row.projected else (),
-        )
+        f"amad_{variant}": Variant(partial(amad_loss, variant=variant))
         for variant, row in VARIANTS.items()
+        if not row.projected
     }
 )
-"""AMAD's variants; the methods that they are compared with are on the other backends."""
+"""AMAD's variants without parameters; all other methods are on the other backends."""
 
 
 def distillation_loss(*, name: str, **options: Any) -> Tensor:

@@ -25,8 +25,8 @@ try:
 except ImportError as error:
     raise ImportError(
         "capture of attention watches JAX through jax.extend.core, whose Primitive, "
-        f"get_opaque_trace_state and jaxpr_as_fun jax {jax.__version__} does not have; jax 0.6 to "
-        "0.10 have"
+        f"get_opaque_trace_state and jaxpr_as_fun jax {jax.__version__} does not have; jax 0.10 "
+        "has"
     ) from error
 
 ELSEWHERE = (
