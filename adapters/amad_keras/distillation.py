@@ -228,8 +228,8 @@ def _check_method(name: str) -> None:
     if keras.config.backend() == "jax" and isinstance(name, str) and name not in methods:
         raise ValueError(
             f"method must be one of {', '.join(methods)} on Keras's JAX backend; got {name!r} "
-            "(methods with parameters, and those that AMAD is compared with, are computed on the other "
-            "backends: set KERAS_BACKEND to 'tensorflow' or 'torch')"
+            "(methods with parameters, and those that AMAD is compared with, are computed on the "
+            "other backends: set KERAS_BACKEND to 'tensorflow' or 'torch')"
         )
     check_choice("method", name, methods)
     if methods[name].inputs == "logits":
