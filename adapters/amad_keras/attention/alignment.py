@@ -3,7 +3,8 @@
 from keras import ops
 
 from amad_core.arguments.maps import check_temperature
-from amad_keras.attention.inputs import checked_maps, product, tiny, whole_maps
+from amad_keras.attention.inputs import checked_maps, tiny, whole_maps
+from amad_keras.attention.precision import product
 from amad_keras.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_keras.capture.tensors import Tensor
 

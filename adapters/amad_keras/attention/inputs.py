@@ -65,14 +65,6 @@ def checked_parameter(argument: str, values: Tensor, like: Tensor) -> Tensor:
     return parameter
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
-    """The product of matrices in their own dtype.
-
-    Not ``ops.matmul``, which on PyTorch multiplies float64 in float32.
-    """
-    return left @ right
-
-
 def whole_maps(maps: Tensor) -> Tensor:
     """``[B, H, Q, K]`` to one vector a head, ``[B, H, Q*K]``: eq. 2 to 11 compare whole maps."""
     batch, heads, queries, keys = lengths(maps)

@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from amad_keras.attention.inputs import product, whole_maps
+from amad_keras.attention.inputs import whole_maps
+from amad_keras.attention.precision import product
 from amad_keras.attention.similarity import l1_normalise, scaled_to_peak
 from amad_keras.capture.tensors import Tensor
 

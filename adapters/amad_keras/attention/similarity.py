@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
-from amad_keras.attention.inputs import product
+from amad_keras.attention.precision import product
 from amad_keras.capture.tensors import Tensor
 
 
