@@ -27,8 +27,9 @@ def closed_form_losses(
         temperature=tf.constant(temperature, tf.float64),
         eps=tf.constant(eps, tf.float64),
         at_once=best_at_once(student),
+        in_graph=not tf.executing_eagerly(),
     )
-    passes = traced if tf.executing_eagerly() else losses
+    passes = losses if options.in_graph else traced
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def of_student(student: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

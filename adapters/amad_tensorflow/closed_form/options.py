@@ -17,12 +17,14 @@ class Options(NamedTuple):
     Attributes:
         temperature, eps: numbers in float64, as no Python number is converted.
         at_once: all samples at a time, not one after another.
+        in_graph: in a graph of the user's, where what nobody asks for is not computed.
     """
 
     variant: str
     temperature: Tensor
     eps: Tensor
     at_once: bool
+    in_graph: bool = False
 
 
 def of_each_sample(values: Tensor) -> Tensor:

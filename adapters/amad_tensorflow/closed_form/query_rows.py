@@ -1,7 +1,9 @@
 """``token`` (eq. 12): every query row by itself, some rows of a sample at a time.
 
 A row's weights follow from the products of its own cells, so that nothing is kept between forward
-and backward. Cells are compared as in ``divergences``, ``κ`` being one number for all of these.
+and backward; but for small maps in a graph, whose gradient by an upstream of 1 is made at once,
+while all that both need is there (a graph without it leaves it out). Cells are compared as in
+``divergences``, ``κ`` being one number for all of these.
 Guarded by tests/closed_form/test_tensorflow.py.
 """
 
@@ -45,8 +47,8 @@ class Compared(NamedTuple):
     cells: Cells
 
 
-def forward(heads: Heads, options: Options) -> tuple[Tensor, tuple[()]]:
-    """One loss a sample ``[B]``."""
+def forward(heads: Heads, options: Options) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One loss a sample ``[B]``; of small maps in a graph also what its gradient is for 1."""
 
     def values(found: Compared) -> Tensor:
         values, _ = DIVERGENCES[options.variant].value_and_slope(found.cells)
@@ -57,57 +59,74 @@ def forward(heads: Heads, options: Options) -> tuple[Tensor, tuple[()]]:
     def of_maps(teacher: Tensor, student: Tensor) -> Tensor:
         return _of_compared(values, teacher, student, options)
 
+    def both_of_maps(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+        def both(found: Compared) -> tuple[Tensor, Tensor]:
+            return values(found), _gradient(found, tf.ones([], heads.dtype), options)
+
+        compared: tuple[Tensor, Tensor] = _of_compared(both, teacher, student, options)
+        return compared
+
+    if options.at_once and options.in_graph:
+        loss, gradient = heads.total(both_of_maps, (), (tf.reduce_sum, tf.reduce_sum))
+        return loss, (gradient,)
     return heads.total(of_maps, (), tf.reduce_sum), ()
 
 
-def backward(heads: Heads, options: Options, kept: tuple[()], upstream: Tensor) -> Any:
+def backward(heads: Heads, options: Options, kept: tuple[Tensor, ...], upstream: Tensor) -> Any:
     """What comes from above, one number a sample ``[B]``, to the student's heads."""
-    dtype, divergence = heads.dtype, DIVERGENCES[options.variant]
-
-    def gradient(found: Compared, share: Tensor) -> Tensor:
-        _, slopes = divergence.value_and_slope(found.cells)
-        by_cell = divergence.factor * found.scale * inverse(found.totals)
-        by_weight = tf.matmul(slopes, found.student, transpose_b=True)
-        by_weight = saturated(by_cell * by_weight * found.student_factor, share=0.25)
-        by_heads = through_weights(found.aligned, by_weight)
-        mean = tf.reduce_sum(found.aligned.weights * by_weight, axis=-2)
-        back, from_teacher, from_student, shift = (
-            narrowed(one * share, dtype, MOST_HEADS)
-            for one in (
-                tf.linalg.matrix_transpose(by_cell * found.aligned.weights * found.student_factor),
-                by_heads.from_teacher,
-                by_heads.from_student[..., tf.newaxis],
-                (-mean * found.student_factor[..., 0, :])[..., tf.newaxis],
-            )
-        )
-        products = tf.matmul(back, slopes), tf.matmul(from_teacher, found.teacher)
-        gradient = tf.add_n([*products, from_student * found.student + shift])
-        if found.divisor is not None:
-            gradient = as_they_came(gradient, found.divisor)
-        return rows_and_heads(gradient)
+    share = upstream[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    if kept:
+        return saturated(kept[0] * share)
 
     def of_maps(teacher: Tensor, student: Tensor, share: Tensor) -> Tensor:
-        return _of_compared(lambda found: gradient(found, share), teacher, student, options)
+        return _of_compared(
+            lambda found: _gradient(found, share, options), teacher, student, options
+        )
 
-    return heads.gradient(of_maps, (upstream[:, tf.newaxis, tf.newaxis, tf.newaxis],))
+    return heads.gradient(of_maps, (share,))
+
+
+def _gradient(found: Compared, share: Tensor, options: Options) -> Tensor:
+    """``share`` times the derivative by the student's maps."""
+    dtype, divergence = found.student.dtype, DIVERGENCES[options.variant]
+    _, slopes = divergence.value_and_slope(found.cells)
+    by_cell = divergence.factor * found.scale * inverse(found.totals)
+    by_weight = tf.matmul(slopes, found.student, transpose_b=True)
+    by_weight = saturated(by_cell * by_weight * found.student_factor, share=0.25)
+    by_heads = through_weights(found.aligned, by_weight)
+    mean = tf.reduce_sum(found.aligned.weights * by_weight, axis=-2)
+    back, from_teacher, from_student, shift = (
+        narrowed(one * share, dtype, MOST_HEADS)
+        for one in (
+            tf.linalg.matrix_transpose(by_cell * found.aligned.weights * found.student_factor),
+            by_heads.from_teacher,
+            by_heads.from_student[..., tf.newaxis],
+            (-mean * found.student_factor[..., 0, :])[..., tf.newaxis],
+        )
+    )
+    products = tf.matmul(back, slopes), tf.matmul(from_teacher, found.teacher)
+    gradient = tf.add_n([*products, from_student * found.student + shift])
+    if found.divisor is not None:
+        gradient = as_they_came(gradient, found.divisor)
+    return rows_and_heads(gradient)
 
 
 def _of_compared(
-    function: Callable[[Compared], Tensor], teacher: Tensor, student: Tensor, options: Options
-) -> Tensor:
+    function: Callable[[Compared], Any], teacher: Tensor, student: Tensor, options: Options
+) -> Any:
     """Of maps ``[..., H, Q, K]``; where a norm is too small or too large, rows over their peaks."""
     teacher, student = rows_and_heads(teacher), rows_and_heads(student)
     found = sums_of_heads(teacher, student, gram=False)
     peaks = MapHeads(teacher, student, at_once=True).peaks
     safe = in_range(found.teacher_squares, found.among, peaks)
 
-    def any_rows() -> Tensor:
+    def any_rows() -> Any:
         by = [tf.where(safe | (peak == 0), tf.ones_like(peak), peak) for peak in peaks()]
         heads = teacher / by[0], student / by[1]
         again = sums_of_heads(*heads, gram=False)
         return function(_compared(*heads, by[1], again, options))
 
-    def ordinary_rows() -> Tensor:
+    def ordinary_rows() -> Any:
         return function(_compared(teacher, student, None, found, options))
 
     ordinary = safe & _is_dense(found, options)
