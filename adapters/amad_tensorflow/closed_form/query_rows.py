@@ -4,7 +4,7 @@ A row's weights follow from the products of its own cells, so that nothing is ke
 and backward; but for small maps in a graph, whose gradient by an upstream of 1 is made at once,
 while all that both need is there (a graph without it leaves it out). Cells are compared as in
 ``divergences``, ``κ`` being one number for all of these.
-Guarded by tests/closed_form/test_tensorflow.py.
+Guarded by tests/closed_form/test_tensorflow.py and tests/adapters/test_tensorflow_graph.py.
 """
 
 from collections.abc import Callable
