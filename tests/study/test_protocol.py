@@ -68,6 +68,20 @@ def test_no_weight_before_all_tries() -> None:
     assert tuned_as(OTHER) in choose_weights(done)
 
 
+def test_seeds_without_a_teacher_choose_nothing_and_divergence_counts_as_nothing() -> None:
+    done = records(tuning(), lambda cell: 50 + cell.weight - 100 * (cell.seed == 1))
+    for one in done.values():
+        if one["cell"]["seed"] == 1:
+            one.clear()
+            one["refused"] = "does not look"
+    assert choose_weights(done)[tuned_as(AMAD)] == 1.0
+    for one in done.values():
+        if one.get("cell", {}).get("weight") == 1.0:
+            one["diverged"] = "the loss is nan"
+    assert choose_weights(done)[tuned_as(AMAD)] == 0.3
+    assert choose_weights({key: {"refused": ""} for key in done}) == {}
+
+
 def test_stages_wait_for_weights_and_have_no_cell_twice() -> None:
     waiting = stages({})
     assert [stage.name for stage in waiting[:3]] == ["weights for H1", "H1", "weights for H2"]

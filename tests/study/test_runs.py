@@ -13,6 +13,7 @@ import torch
 
 from amad_study.models.gate import Gate, GateError
 from amad_study.models.size import size_of
+from amad_study.protocol.condition import score_of
 from amad_study.runs import plan, student
 from amad_study.runs.cell import Cell
 from amad_study.runs.circumstances import teacher_facts
@@ -200,31 +201,49 @@ def test_a_cell_that_raises_stops_no_other(tmp_path: Path, monkeypatch: pytest.M
 
     def run(cell: Cell, _: Path) -> dict[str, Any]:
         if cell.seed == 1:
-            raise FloatingPointError("the loss is nan")
+            raise OSError("no space left")
         return {"cell": cell.as_json()}
 
     monkeypatch.setattr(plan, "run_cell", run)
     monkeypatch.setattr(plan, "teacher_of", lambda *_: None)
     told: list[plan.Progress] = []
     troubles = plan.run_plan(cells, tmp_path, on_progress=told.append)
-    assert troubles == {cells[1].key: "the loss is nan"}
+    assert troubles == {cells[1].key: "no space left"}
     assert [one.done for one in told[1:]] == [1, 1, 2]
     assert unfinished(cells, tmp_path) == [cells[1]]
 
 
 def test_a_refused_teacher_teaches_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record says so, and the cell is not tried again."""
     monkeypatch.setattr(plan, "Workers", Here)
 
-    def refuse(cell: Cell, _: Path) -> None:
+    def refuse(cell: Cell, _: Path) -> dict[str, Any]:
         if cell.teacher_seed:
             raise GateError("does not look")
+        return {"cell": cell.as_json()}
 
     monkeypatch.setattr(plan, "teacher_of", refuse)
-    monkeypatch.setattr(plan, "run_cell", lambda cell, _: {"cell": cell.as_json()})
+    monkeypatch.setattr(plan, "run_cell", refuse)
     refused = replace(SMALL, teacher_seed=1)
-    troubles = plan.run_plan([SMALL, refused], tmp_path)
-    assert troubles == {refused.key: "its teacher: does not look"}
-    assert unfinished([SMALL, refused], tmp_path) == [refused]
+    told: list[plan.Progress] = []
+    assert plan.run_plan([SMALL, refused], tmp_path, on_progress=told.append) == {}
+    assert [one.trouble for one in told] == ["", "does not look"] * 2
+    assert unfinished([SMALL, refused], tmp_path) == []
+    assert read_records(tmp_path)[refused.key]["refused"] == "does not look"
+
+
+def test_a_student_that_diverges_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: Any, **__: Any) -> None:
+        raise FloatingPointError("the loss is nan")
+
+    monkeypatch.setattr(student, "train", diverge)
+    record = student.run_cell(SMALL, tmp_path)
+    assert record["diverged"] == "the loss is nan"
+    assert record["heads"]["before"]
+    assert "scores" not in record
+    assert score_of(record) == score_of(record, "half") == score_of(record, "3 steps") == 0
 
 
 def test_a_record_says_where_it_comes_from(tmp_path: Path) -> None:

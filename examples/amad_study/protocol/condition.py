@@ -59,19 +59,26 @@ def cells_of(cell: Cell, weights: Weights, seeds: Sequence[int] = SEEDS) -> list
     return [at_seed(cell, seed) for seed in seeds]
 
 
-def score_of(record: Mapping[str, Any], score: str = "main") -> float:
-    """A score of a record.
+def was_refused(record: Mapping[str, Any]) -> bool:
+    """Whether there is no student, as the gate let no teacher through."""
+    return "refused" in record
 
-    `"main"`: the main score of the test; `"quarter"`, `"half"`: that of validation after so much
-    of the steps; else a score of the test by its name.
+
+def score_of(record: Mapping[str, Any], score: str = "main") -> float:
+    """A score of a record; of a student that diverged 0.
+
+    `"main"`: the main score of the test; `"quarter"`, `"half"`, `"end"`: that of validation after
+    so much of the steps; else a score of the test by its name.
 
     Raises:
         KeyError: the record has no such score.
     """
+    if "diverged" in record:
+        return 0.0
     if score in _SHARES:
         steps = _SHARES[score] * record["cell"]["steps"]
         return float(next(value for step, value in record["curve"] if step >= steps))
     return float(record["scores"][record["main score"] if score == "main" else score])
 
 
-_SHARES = {"quarter": 0.25, "half": 0.5}
+_SHARES = {"quarter": 0.25, "half": 0.5, "end": 1.0}

@@ -13,7 +13,9 @@ from amad_study.protocol.condition import (
     cells_of,
     condition,
     is_tuned,
+    score_of,
     tuned_as,
+    was_refused,
     with_weight,
 )
 from amad_study.protocol.hypotheses import HYPOTHESES, TASKS
@@ -57,8 +59,9 @@ class Stage:
 def choose_weights(records: Records) -> dict[str, float]:
     """For each method the weight with the best mean score on validation, over the tuning seeds.
 
-    Of a method that has not had all its tries on all its seeds there is no weight yet. Of equal
-    means the smaller weight is taken.
+    Of a method that has not had all its tries on all its seeds there is no weight yet. Seeds whose
+    teacher the gate refused say nothing; if it refused all, there is no weight. Of equal means the
+    smaller weight is taken.
     """
     chosen: dict[str, float] = {}
     for one in {tuned_as(cell): _usual(cell) for cell in _every_condition()}.values():
@@ -67,8 +70,9 @@ def choose_weights(records: Records) -> dict[str, float]:
         means: dict[float, float] = {}
         for weight in _tries(one):
             tries = [at_seed(with_weight(one, weight), seed).key for seed in TUNING_SEEDS]
-            if all(key in records for key in tries):
-                means[weight] = fmean(records[key]["curve"][-1][1] for key in tries)
+            taught = [key for key in tries if key in records and not was_refused(records[key])]
+            if taught and all(key in records for key in tries):
+                means[weight] = fmean(score_of(records[key], "end") for key in taught)
         if len(means) == len(_tries(one)):
             chosen[tuned_as(one)] = max(means, key=lambda weight: (means[weight], -weight))
     return chosen

@@ -17,6 +17,9 @@ from amad_torch.peers import METHODS as LIBRARY
 RELATION_HEADS = 4
 """Into so many heads MiniLMv2's relations are cut, whatever heads a model has."""
 
+_PLAIN = {"implementation": "plain"}
+"""Rounds the same in every release, as fast ways need not; among so few tokens it is as fast."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -71,10 +74,7 @@ _PEERS: Mapping[str, str | MapsLoss] = {
     "squeezing-heads": "squeezing_heads",
 }
 
-_AMAD: Mapping[str, str | MapsLoss | type[nn.Module]] = {
-    "amad-mse": "amad_mse",
-    "amad-kl": "amad_kl",
-    "amad-js": "amad_js",
+_CHANGED: Mapping[str, MapsLoss | type[nn.Module]] = {
     "amad-kl-without-sinks": losses.amad_kl_without_sinks,
     "amad-kl-learned-temperature": losses.LearnedTemperature,
     "amad-kl-detached": losses.AMADWithWeights(losses.detached),
@@ -86,7 +86,11 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "ground-truth": Method(output=False),
         "logits": Method(),
-        **{name: Method(loss) for name, loss in {**_PEERS, **_AMAD}.items()},
+        **{
+            f"amad-{variant}": Method(f"amad_{variant}", options=_PLAIN)
+            for variant in ("mse", "kl", "js")
+        },
+        **{name: Method(loss) for name, loss in {**_PEERS, **_CHANGED}.items()},
         "minilmv2-relation": Method(
             "minilmv2_relation", options={"relation_heads": RELATION_HEADS}
         ),

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from amad_core.files import write_atomically
+from amad_study.models.gate import GateError
 from amad_study.runs.cell import Cell
 from amad_study.runs.circumstances import circumstances
 from amad_study.runs.records import record_path, unfinished
@@ -22,7 +23,7 @@ class Progress:
     Attributes:
         done, cells: cells finished, of how many.
         key: the cell or teacher that ended just now.
-        trouble: what went wrong with it; empty if nothing.
+        trouble: what went wrong with it, or why there is no student; empty if nothing.
         seconds: that it took.
     """
 
@@ -42,8 +43,8 @@ def run_plan(
 ) -> dict[str, str]:
     """Run what has no record yet; whatever stops it, finished cells stay.
 
-    Teachers come first, each trained by one process. A cell that raises, or whose process dies, is
-    reported and stops nothing else.
+    Teachers come first, each trained by one process. A cell whose teacher the gate refuses gets a
+    record that says so. One that raises, or whose process dies, is reported and stops nothing else.
 
     Args:
         cells: the plan.
@@ -64,19 +65,20 @@ def run_plan(
 
     def tell(key: str, outcome: Outcome) -> None:
         if on_progress is not None:
-            on_progress(Progress(done, total, key, outcome.trouble, outcome.seconds))
+            said = outcome.trouble or outcome.answer or ""
+            on_progress(Progress(done, total, key, said, outcome.seconds))
 
     with Workers(partial(work_on, folder=folder), processes) as workers:
-        refused: dict[str, str] = {}
+        lost: dict[str, str] = {}
         of_teacher = {_teacher_key(cell): cell for cell in open_cells}
         for outcome in workers.run([("teacher", cell) for cell in of_teacher.values()]):
             cell = outcome.job[1]
-            refused[_teacher_key(cell)] = outcome.trouble
+            lost[_teacher_key(cell)] = outcome.trouble
             tell(f"teacher {cell.teacher_seed} of {cell.task}, {cell.family}", outcome)
         troubles |= {
             cell.key: f"its teacher: {trouble}"
             for cell in open_cells
-            if (trouble := refused[_teacher_key(cell)])
+            if (trouble := lost[_teacher_key(cell)])
         }
         taught = [("student", cell) for cell in open_cells if cell.key not in troubles]
         for outcome in workers.run(taught):
@@ -89,20 +91,32 @@ def run_plan(
     return troubles
 
 
-def work_on(job: tuple[str, Cell], folder: Path) -> None:
-    """Train a teacher, or run a cell and write its record, unless it is there by now."""
+def work_on(job: tuple[str, Cell], folder: Path) -> str:
+    """Train a teacher, or run a cell and write its record, unless it is there by now.
+
+    Returns:
+        why there is no such student; empty if there is.
+    """
     import torch
 
     torch.set_num_threads(1)
     kind, cell = job
     teachers, path = folder / "teachers", record_path(folder, cell)
-    if kind == "teacher":
-        teacher_of(cell, teachers)
-    elif not path.exists():
-        started = time.monotonic()
+    started = time.monotonic()
+    try:
+        if kind == "teacher":
+            teacher_of(cell, teachers)
+            return ""
+        if path.exists():
+            return ""
         record = run_cell(cell, teachers)
-        record["run"] = circumstances(cell, teachers, time.monotonic() - started)
-        write_atomically(path, json.dumps(record, indent=1) + "\n")
+    except GateError as error:
+        if kind == "teacher":
+            return str(error)
+        record = {"cell": cell.as_json(), "refused": str(error)}
+    record["run"] = circumstances(cell, teachers, time.monotonic() - started)
+    write_atomically(path, json.dumps(record, indent=1) + "\n")
+    return str(record.get("refused") or record.get("diverged") or "")
 
 
 def _teacher_key(cell: Cell) -> str:

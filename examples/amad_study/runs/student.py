@@ -72,11 +72,11 @@ def run_cell(
         what is kept of it, as JSON: `cell`; `curve`, pairs of steps and the main score on 200
         validation examples; `scores` on the test; `parity`, by which the attention weight was
         multiplied; `heads` before and after, see `look_at_heads`; `loss` and its parts, means
-        over the last tenth of the steps; `seconds` of processor time.
+        over the last tenth of the steps; `seconds` of processor time. Of a student whose loss
+        became no finite number there is `diverged`, with the reason, and what was known till then.
 
     Raises:
         GateError: its teacher must not teach.
-        FloatingPointError: the loss is no finite number.
     """
     torch.set_num_threads(1)
     started = time.process_time()
@@ -107,20 +107,27 @@ def run_cell(
             scores = bench.scores(student, bench.task.validation, _ON_THE_WAY)
             curve.append((step, scores[bench.task.main_score]))
 
-    train(distiller, data, cell.training, seed=cell.seed, on_step=after)
+    record: dict[str, Any] = {
+        "cell": cell.as_json(),
+        "main score": bench.task.main_score,
+        "curve": curve,
+        "parity": parity,
+        "heads": {"before": before},
+        "torch": torch.__version__,
+    }
+    try:
+        train(distiller, data, cell.training, seed=cell.seed, on_step=after)
+    except FloatingPointError as error:
+        return {**record, "diverged": str(error), "seconds": time.process_time() - started}
     seconds = time.process_time() - started
     if watch is not None:
         watch(student, "after")
+    record["heads"]["after"] = look_at_heads(distiller, fixed)
     return {
-        "cell": cell.as_json(),
-        "main score": bench.task.main_score,
+        **record,
         "scores": bench.scores(student, bench.task.test),
-        "curve": curve,
-        "parity": parity,
-        "heads": {"before": before, "after": look_at_heads(distiller, fixed)},
         "loss": {name: sum(one[name] for one in late) / len(late) for name in late[-1]},
         "seconds": seconds,
-        "torch": torch.__version__,
     }
 
 
