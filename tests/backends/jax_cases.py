@@ -166,6 +166,45 @@ def test_grouped_keys_are_not_repeated() -> None:
     assert attention[""].keys.shape == (3, 2, 6, 4)
 
 
+EINSUMS = {
+    "queries first": ("bqhd,bkhd->bhqk", (3, 6, 4, 2), None),
+    "keys first": ("bkhd,bqhd->bhqk", (3, 6, 4, 2), None),
+    "transposed afterwards": ("bqhd,bkhd->bqkh", (3, 6, 4, 2), (0, 3, 1, 2)),
+    "grouped, two axes of heads": ("bqhgd,bkhd->bhgqk", (3, 6, 2, 2, 2), None),
+    "grouped, turned twice": ("bqhgd,bkhd->kqhgb", (3, 6, 2, 2, 2), (4, 2, 3, 1, 0)),
+}
+
+
+class Einsum(keras.layers.Layer):
+    """Queries are all heads of what it is given, keys those that the equation has."""
+
+    def __init__(self, equation: str, shape: Any, order: Any) -> None:
+        super().__init__()
+        self.equation, self.shape, self.order = equation, shape, order
+
+    def call(self, states: Any) -> Any:
+        queries = jnp.cos(3 * states).reshape(self.shape)
+        keys = jnp.sin(5 * states).reshape(3, 6, 4, 2)[:, :, : self.shape[2]]
+        first = self.equation.startswith("bq")
+        scores = jnp.einsum(self.equation, *((queries, keys) if first else (keys, queries)))
+        scores = scores if self.order is None else scores.transpose(self.order)
+        maps = jax.nn.softmax(scores * 0.5, axis=-1)
+        return maps @ jnp.ones((*maps.shape[:-2], 6, 2))
+
+
+@pytest.mark.parametrize("name", EINSUMS)
+def test_an_einsum_is_read_with_what_transposes_it(name: str) -> None:
+    layer = Einsum(*EINSUMS[name])
+    with capture_attention(layer) as attention:
+        layer(X)
+    one, heads = attention[""], layer.shape[2]
+    queries = np.cos(3 * X).reshape(3, 6, 4, 2).swapaxes(1, 2)
+    keys = np.sin(5 * X).reshape(3, 6, 4, 2)[:, :, :heads].swapaxes(1, 2)
+    np.testing.assert_allclose(one.queries, queries, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(one.keys, keys, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(attention_maps(one.attended), one.maps, rtol=0, atol=5e-6)
+
+
 def test_two_threads_at_once_see_their_own() -> None:
     before, found, meet = left(), {}, threading.Barrier(2, timeout=60)
     models = {heads: encoder(heads) for heads in (1, 2)}

@@ -33,16 +33,12 @@ _SPREAD = {*_MOVED, *SELECTIONS, "Mul", "RealDiv", "AddV2", "StridedSlice", "Ein
 
 @dataclass(frozen=True)
 class Traced:
-    """Scores (``None``: no longer followed), and where their product and its operands come from.
-
-    ``einsum`` is the product itself, as long as nothing has happened to it.
-    """
+    """Scores (``None``: no longer followed), and where their product and its operands come from."""
 
     scores: Scores | Fused | None
     queries: Origin
     keys: Origin
     layers: tuple[Any, ...]
-    einsum: Operation | None = None
 
 
 @dataclass
@@ -73,6 +69,7 @@ class Following:
         self._origins, self._factors, self._repeats = Table(), Table(), Table()
         self._traced, self._probabilities = Table(), Table()
         self._axes, self._heads = Table(), Table()
+        self._einsums = Table()
 
     def __call__(self, operation: Operation) -> None:
         """One operation has run."""
@@ -156,6 +153,10 @@ class Following:
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
     ) -> None:
         output = operation.outputs[0]
+        started = self._started(operation, origins, layers)
+        if started is not None:
+            self._traced[output] = started
+            return
         known: dict[int, Traced] = {
             place: traced
             for place, one in enumerate(operation.inputs)
@@ -172,26 +173,34 @@ class Following:
                     and one.queries is traced.queries
                 }
                 after = through(traced.scores, operation, place, others)
-            if operation.type == "Transpose" and traced.einsum is not None:
-                # The order of axes says which are queries; JAX brings it about afterwards.
-                einsum = transposed_einsum(traced.einsum, operation)
-                sources = tuple(self._origin(one, traced.layers) for one in einsum.inputs)
-                started = self._product(einsum, sources, traced.layers)
-                if started is not None:
-                    self._traced[output] = started
-                    return
             if after is not None:
-                still = traced.einsum if operation.type in CASTS else None
-                self._traced[output] = replace(traced, scores=after, einsum=still)
-                return
-        if operation.type in BATCHED or operation.type == "Einsum":
-            started = self._product(operation, origins, layers)
-            if started is not None:
-                self._traced[output] = started
+                self._traced[output] = replace(traced, scores=after)
                 return
         for traced in known.values():  # cannot be followed, but where they come from is known
-            self._traced[output] = replace(traced, scores=None, einsum=None)
+            self._traced[output] = replace(traced, scores=None)
             return
+
+    def _started(
+        self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
+    ) -> Traced | None:
+        """A product of queries and keys, and where it is an einsum, each transpose of it anew.
+
+        The last axes say which are queries and keys, and JAX often brings an einsum's order of
+        axes about by a transpose of its own.
+        """
+        if operation.type == "Transpose" or operation.type in CASTS:
+            known: tuple[Operation, tuple[Any, ...]] | None = self._einsums[operation.inputs[0]]
+            einsum = None if known is None else transposed_einsum(known[0], operation)
+            if known is None or einsum is None:
+                return None
+            layers = known[1]
+            origins = tuple(self._origin(one, layers) for one in einsum.inputs)
+        elif operation.type == "Einsum":
+            einsum = operation._replace(outputs=())  # which it would keep alive
+        else:
+            return self._product(operation, origins, layers) if operation.type in BATCHED else None
+        self._einsums[operation.outputs[0]] = einsum, layers
+        return self._product(einsum, origins, layers)
 
     def _product(
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
@@ -211,8 +220,7 @@ class Following:
                 scale *= factor
             vectors.append(side)
         queries, keys = (origins[place] for place in operands.places)
-        einsum = operation if operation.type == "Einsum" else None
-        return Traced(Scores(vectors[0], vectors[1], scale), queries, keys, layers, einsum)
+        return Traced(Scores(vectors[0], vectors[1], scale), queries, keys, layers)
 
     def _follow_vectors(self, operation: Operation) -> None:
         repeat = repeat_after(operation, self._repeats[operation.inputs[0]])

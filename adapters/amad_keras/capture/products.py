@@ -51,14 +51,16 @@ def letters(operation: Operation) -> tuple[str, str, str] | None:
     return names[0], names[1], result
 
 
-def transposed_einsum(einsum: Operation, transpose: Operation) -> Operation:
-    """Both at once."""
+def transposed_einsum(einsum: Operation, further: Operation) -> Operation | None:
+    """An einsum and a transpose or cast of its result in one; ``None``: in an unknown order."""
     operands, _, result = str(attribute(einsum, "equation")).replace(" ", "").partition("->")
-    order = static_value(transpose.inputs[1])
-    if order is not None and result:
-        equation = f"{operands}->{''.join(result[axis] for axis in order)}"
-        einsum = einsum._replace(outputs=transpose.outputs, attributes={"equation": equation})
-    return einsum
+    if further.type != "Transpose":
+        return einsum
+    order = static_value(further.inputs[1])
+    if order is None or not result:
+        return None
+    equation = f"{operands}->{''.join(result[axis] for axis in order)}"
+    return einsum._replace(attributes={"equation": equation})
 
 
 def _of_einsum(operation: Operation) -> Operands | None:
