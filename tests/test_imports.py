@@ -97,7 +97,7 @@ FLOORS = {
         ("protocol.stages",),
         ("protocol",),
         ("analysis.statistics", "analysis.evidence", "analysis.conditions", "analysis.provenance"),
-        ("analysis.findings", "analysis.outlook"),
+        ("analysis.findings", "analysis.outlook", "analysis.on_the_way"),
         ("analysis.verdicts",),
         ("analysis.answer",),
         ("analysis.summary",),

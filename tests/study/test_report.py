@@ -10,23 +10,27 @@ from typing import Any
 
 import pytest
 
+from amad_study.analysis.conditions import rows_of
 from amad_study.analysis.findings import find
+from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import whole_plan
 from amad_study.analysis.summary import summarise
 from amad_study.analysis.verdicts import verdict
 from amad_study.command.reporting import write_report
 from amad_study.protocol import hypotheses, stages
-from amad_study.protocol.condition import SEEDS, cells_of
+from amad_study.protocol.condition import SEEDS, cells_of, condition, tuned_as
 from amad_study.protocol.hypotheses import hypothesis
 from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
 from amad_study.protocol.stages import choose_weights
 from amad_study.protocol.tables import TABLES
 from amad_study.report.documentation import filled_page
 from amad_study.report.page import as_html
+from amad_study.report.tables import way_tables
 from amad_study.runs.cell import Cell
 from amad_study.runs.records import read_records, record_path
 from tests.study.synthetic import record, write_study
 
+AMAD = condition("vl-t5", "digit-questions", "amad-kl")
 LEVELS = {"amad-kl": 70.0, "one-to-one-kl": 60.0}
 
 
@@ -263,6 +267,70 @@ def test_a_report_of_a_part_says_what_is_missing(study: Path, tmp_path: Path) ->
     assert "100, 101, 102" in page[page.index('id="open"') :]
     told = json.loads((tmp_path / "results.json").read_text())["answer"]
     assert told[0]["word"] == "not complete"
+
+
+def test_seeds_without_a_teacher_are_said_and_count_neither_way(
+    study: Path, tmp_path: Path
+) -> None:
+    """One of three teachers refused on one task, all on another; one student diverged."""
+    (tmp_path / "cells").mkdir()
+    translation, captions = ("digit-translation", "digit-captions")
+    for key, one in read_records(study).items():
+        cell = Cell.from_json(one["cell"])
+        told: dict[str, Any] = one
+        of_one = (cell.task, cell.teacher_seed) == (translation, 1)
+        if cell.family == "vl-t5" and (of_one or cell.task == captions):
+            told = {"cell": one["cell"], "refused": "does not look", "run": one["run"]}
+        elif cell == replace(AMAD, seed=100, teacher_seed=1, weight=cell.weight):
+            told = {name: one[name] for name in ("cell", "main score", "run", "parity", "seconds")}
+            told |= {"diverged": "the loss is nan", "curve": one["curve"][:2]}
+            told["heads"] = {"before": one["heads"]["before"]}
+        (tmp_path / "cells" / f"{key}.json").write_text(json.dumps(told))
+    write_report(tmp_path)
+    summary = json.loads((tmp_path / "results.json").read_text())
+    by_label = {one["label"]: one for one in summary["hypotheses"][0]["findings"]}
+    some, none = (by_label[f"vl-t5, {task}"] for task in (translation, captions))
+    assert len(some["differences"]) == 8
+    assert some["refused"] == [seed for seed in SEEDS if seed % 3 == 1]
+    assert some["word"] in ("ahead", "behind", "undecided")
+    assert none["word"] == "no teacher"
+    assert summary["hypotheses"][0]["word"] != "not complete"
+    assert summary["cells"]["done"] == summary["cells"]["planned"]
+    usual = by_label["vl-t5, digit-questions"]["differences"]
+    assert usual["100"] == min(usual.values()) < -20
+    assert [one["seeds"] for one in summary["diverged"]] == [[100]]
+    page = (tmp_path / "report.html").read_text()
+    read(page)
+    assert "No student, as the gate refused its teacher" in page
+    assert "4 without a teacher" in page
+    filled = filled_page("<!-- figures: open -->\n<!-- end of figures -->", summary)
+    assert "12 seeds without a teacher" in filled
+    assert "1 seed diverged" in filled
+
+
+def test_how_fast_and_how_alike() -> None:
+    """By hand: two of three seeds come to the mark, half of the way from 20 to 80."""
+    weights = {tuned_as(AMAD): 0.3}
+    records: dict[str, Any] = {}
+    for cell, curve in zip(cells_of(AMAD, weights)[:3], ([10, 60], [55, 60], [1, 2]), strict=True):
+        one = record(cell, 50.0)
+        one["run"]["teacher"]["gate"] |= {"score": 80.0, "blind": 20.0}
+        one["curve"] = [(150, curve[0]), (300, curve[1]), (600, curve[1])]
+        one["heads"]["after"] = {"layer": {"evenness": 0.5, "teacher": 0.3, "student": 0.6}}
+        records[cell.key] = one
+    (told,) = on_the_way(rows_of(cells_of(AMAD, weights), records))
+    assert told["quarter"] == pytest.approx([22, 28.9309523], rel=1e-6)
+    assert (told["mark"], told["reached"], told["steps"]) == (50, 2, 300)
+    assert told["evenness"] == pytest.approx([0.8, 0.5])
+    assert told["likeness"] == pytest.approx([0.4, 0.6])
+    (table,) = way_tables([told])
+    (row,) = table["rows"]
+    assert [cell["text"] for cell in row["cells"]][:3] == [
+        "22.0 ± 28.9",
+        "40.7 ± 33.5",
+        "0.80 → 0.50",
+    ]
+    assert row["cells"][-1] == {"text": "300", "note": "2 of 3 come there"}
 
 
 def test_a_report_of_nothing_claims_nothing(tmp_path: Path) -> None:

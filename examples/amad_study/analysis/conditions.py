@@ -5,7 +5,14 @@ from dataclasses import dataclass, fields, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from amad_study.protocol.condition import CONFIRMATION_SEEDS, SEEDS, Records, condition, score_of
+from amad_study.protocol.condition import (
+    CONFIRMATION_SEEDS,
+    SEEDS,
+    Records,
+    condition,
+    score_of,
+    was_refused,
+)
 from amad_study.runs.cell import Cell
 
 _APART = ("family", "task", "method", "seed", "teacher_seed", "weight", "output_weight")
@@ -19,16 +26,34 @@ class Row:
         cell: of the first seed; all else is the same for every seed.
         records: of the seeds that were run, by seed.
         missing: seeds that were not.
+        refused: seeds without a student, as the gate refused their teacher.
     """
 
     cell: Cell
     records: dict[int, dict[str, Any]]
     missing: tuple[int, ...]
+    refused: tuple[int, ...] = ()
 
     @property
     def scores(self) -> dict[int, float]:
         """Main scores by seed."""
         return {seed: score_of(record) for seed, record in self.records.items()}
+
+    @property
+    def finished(self) -> dict[int, dict[str, Any]]:
+        """The records of students that did not diverge."""
+        return {seed: one for seed, one in self.records.items() if "diverged" not in one}
+
+    @property
+    def diverged(self) -> tuple[int, ...]:
+        """The seeds whose students did."""
+        return tuple(seed for seed in self.records if seed not in self.finished)
+
+    @property
+    def gates(self) -> list[dict[str, float]]:
+        """What the gate measured of the teacher of each record, where that is known."""
+        runs = [record.get("run", {}) for record in self.records.values()]
+        return [gate for run in runs if (gate := run.get("teacher", {}).get("gate"))]
 
     @property
     def mean(self) -> float | None:
@@ -70,15 +95,14 @@ def rows_of(cells: Iterable[Cell], records: Records) -> list[Row]:
     for cell in cells:
         if cell.seed in counted:
             found.setdefault(replace(cell, seed=0, teacher_seed=0), {})[cell.seed] = cell
-    return [
-        Row(
-            next(iter(by_seed.values())),
-            {
-                seed: dict(records[cell.key])
-                for seed, cell in sorted(by_seed.items())
-                if cell.key in records
-            },
-            tuple(seed for seed, cell in sorted(by_seed.items()) if cell.key not in records),
-        )
-        for by_seed in found.values()
-    ]
+    return [_row(dict(sorted(by_seed.items())), records) for by_seed in found.values()]
+
+
+def _row(by_seed: dict[int, Cell], records: Records) -> Row:
+    run = {seed: records[cell.key] for seed, cell in by_seed.items() if cell.key in records}
+    return Row(
+        next(iter(by_seed.values())),
+        {seed: dict(record) for seed, record in run.items() if not was_refused(record)},
+        tuple(seed for seed in by_seed if seed not in run),
+        tuple(seed for seed, record in run.items() if was_refused(record)),
+    )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import fmean
 
-from amad_study.protocol.condition import Records, Weights, cells_of, score_of
+from amad_study.protocol.condition import Records, Weights, cells_of, score_of, was_refused
 from amad_study.protocol.hypothesis import Comparison
 
 
@@ -19,6 +19,8 @@ class Evidence:
         missing: seeds of which a cell has not been run.
         unpaired: seeds whose two cells had different teachers, as happens where records of
             machines that trained their own are merged seed by seed; they do not count.
+        refused: seeds whose teacher the gate let not through; nothing is missing there, and
+            nothing counts.
     """
 
     comparison: Comparison
@@ -27,6 +29,7 @@ class Evidence:
     likeness: dict[int, float]
     missing: tuple[int, ...]
     unpaired: tuple[int, ...]
+    refused: tuple[int, ...]
 
     @property
     def differences(self) -> dict[int, float]:
@@ -35,7 +38,7 @@ class Evidence:
 
     @property
     def complete(self) -> bool:
-        """Whether every seed of the protocol counts."""
+        """Whether every seed of the protocol that has a teacher counts."""
         return not self.missing and not self.unpaired
 
 
@@ -46,11 +49,13 @@ def evidence_of(comparison: Comparison, records: Records, weights: Weights) -> E
         for side in (comparison.first, comparison.second)
     ]  # without cells as long as a weight is not chosen
     first, second, likeness = {}, {}, {}
-    missing, unpaired = [], []
+    missing, unpaired, refused = [], [], []
     for seed in comparison.seeds:
         one, other = (side.get(seed, "") for side in cells)
         if one not in records or other not in records:
             missing.append(seed)
+        elif was_refused(records[one]) or was_refused(records[other]):
+            refused.append(seed)
         elif _teacher(records, one) != _teacher(records, other):
             unpaired.append(seed)
         else:
@@ -58,7 +63,9 @@ def evidence_of(comparison: Comparison, records: Records, weights: Weights) -> E
             second[seed] = score_of(records[other], comparison.score)
             layers = records[one]["heads"]["before"].values()
             likeness[seed] = fmean(layer["teacher"] for layer in layers)
-    return Evidence(comparison, first, second, likeness, tuple(missing), tuple(unpaired))
+    return Evidence(
+        comparison, first, second, likeness, tuple(missing), tuple(unpaired), tuple(refused)
+    )
 
 
 def _teacher(records: Records, key: str) -> str:

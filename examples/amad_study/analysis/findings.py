@@ -18,6 +18,7 @@ LEVEL = 0.05
 _FEWEST_POINTS = 4
 AHEAD, BEHIND, UNDECIDED = "ahead", "behind", "undecided"
 INCOMPLETE, NOT_RUN, SHOWN = "incomplete", "not run", "shown only"
+NO_TEACHER = "no teacher"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Finding:
         score: of which score.
         differences: by seed; of a correlation over several comparisons by comparison and seed.
         planned: how many the protocol has.
-        missing, unpaired: seeds that do not count, see `Evidence`.
+        missing, unpaired, refused: seeds that do not count, see `Evidence`.
         paired: what the differences say; `None` with fewer than two seeds.
         spread: of a ratio of spreads, the ratio and Levene's p; else `None`.
         correlation: of a correlation, it and its p; else `None`.
@@ -40,7 +41,8 @@ class Finding:
             correlation both are those of its one test.
         tested: whether it carries p-values; what is only shown has none, and no verdict.
         word: `"ahead"`, `"behind"` or `"undecided"`; `"incomplete"` and `"not run"` as long as
-            seeds are missing, whatever the others say. Of a spread `"ahead"` is more than 1, of a
+            seeds are missing, whatever the others say; `"no teacher"` where the gate refused those
+            of all seeds. Of a spread `"ahead"` is more than 1, of a
             correlation more than 0.
     """
 
@@ -52,6 +54,7 @@ class Finding:
     planned: int
     missing: tuple[int, ...]
     unpaired: tuple[int, ...]
+    refused: tuple[int, ...] = ()
     paired: PairedDifferences | None = None
     spread: tuple[float, float] | None = None
     correlation: tuple[float, float] | None = None
@@ -63,7 +66,7 @@ class Finding:
 
     @property
     def complete(self) -> bool:
-        """Whether every seed of the protocol counts."""
+        """Whether every seed of the protocol that has a teacher counts."""
         return not self.missing and not self.unpaired
 
     @property
@@ -117,6 +120,7 @@ def _difference(name: str, evidence: Evidence) -> Finding:
             planned=len(comparison.seeds),
             missing=evidence.missing,
             unpaired=evidence.unpaired,
+            refused=evidence.refused,
         )
     )
 
@@ -135,6 +139,7 @@ def _contrast(name: str, first: Evidence, last: Evidence) -> Finding:
             planned=len(last.comparison.seeds),
             missing=tuple(sorted({*first.missing, *last.missing})),
             unpaired=tuple(sorted({*first.unpaired, *last.unpaired})),
+            refused=tuple(sorted({*first.refused, *last.refused})),
         )
     )
 
@@ -159,6 +164,7 @@ def _correlation(name: str, evidence: Sequence[Evidence]) -> Finding:
         planned=sum(len(one.comparison.seeds) for one in evidence),
         missing=tuple(sorted({seed for one in evidence for seed in one.missing})),
         unpaired=tuple(sorted({seed for one in evidence for seed in one.unpaired})),
+        refused=tuple(sorted({seed for one in evidence for seed in one.refused})),
         likeness={place: one.likeness[seed] for one, seed, place in places},
     )
     if len(places) < _FEWEST_POINTS:
@@ -182,7 +188,7 @@ def _what(comparison: Comparison) -> str:
 
 def _judged(finding: Finding) -> Finding:
     if not finding.differences:
-        return replace(finding, word=NOT_RUN)
+        return replace(finding, word=NO_TEACHER if finding.complete else NOT_RUN)
     if not finding.complete or finding.paired is None:
         return replace(finding, word=INCOMPLETE)
     if finding.adjusted_t >= LEVEL or finding.adjusted_sign >= LEVEL:

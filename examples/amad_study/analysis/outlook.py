@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from amad_study.protocol import stages as plan
-from amad_study.protocol.condition import Records, is_tuned, tuned_as
+from amad_study.protocol.condition import Records, is_tuned, tuned_as, was_refused
 from amad_study.protocol.stages import Stage, choose_weights, stages
 from amad_study.runs.cell import Cell
 from amad_study.runs.circumstances import teacher_facts
@@ -123,6 +123,8 @@ def paces(records: Records) -> dict[tuple[str, ...], float]:
     """Seconds a step, medians of the records, for kinds of cells from narrow to wide."""
     found: dict[tuple[str, ...], list[float]] = {}
     for record in records.values():
+        if was_refused(record):
+            continue
         cell, seconds = record["cell"], _elapsed(record)
         for kind in _kinds(Cell.from_json(cell)):
             found.setdefault(kind, []).append(seconds / cell["steps"])

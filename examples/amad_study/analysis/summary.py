@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from amad_study.analysis.answer import answer
 from amad_study.analysis.conditions import Row, rows_of
 from amad_study.analysis.findings import find
+from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import outlook, plan_weights, whole_plan
 from amad_study.analysis.provenance import provenance, teachers
 from amad_study.analysis.verdicts import verdict
@@ -63,9 +64,12 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         ],
         "scores": [_row(row) for row in rows],
         "curves": _curves(rows),
+        "on the way": on_the_way(rows),
         "weights": dict(sorted(weights.items())),
         "teachers": teachers(folder, records),
-        "missing": [_missing(row) for row in rows if row.missing],
+        "missing": [_seeds(row, row.missing) for row in rows if row.missing],
+        "refused": [_seeds(row, row.refused) for row in rows if row.refused],
+        "diverged": [_seeds(row, row.diverged) for row in rows if row.diverged],
         "runs": provenance(records),
         "looks": _looks(folder),
     }
@@ -90,17 +94,17 @@ def _row(row: Row) -> dict[str, Any]:
         "mean": row.mean,
         "spread": row.spread,
         "seeds": {str(seed): score for seed, score in row.scores.items()},
-        "planned": len(row.records) + len(row.missing),
+        "planned": len(row.records) + len(row.missing) + len(row.refused),
     }
 
 
-def _missing(row: Row) -> dict[str, Any]:
+def _seeds(row: Row, seeds: Sequence[int]) -> dict[str, Any]:
     return {
         "family": row.cell.family,
         "task": row.cell.task,
         "method": row.cell.method,
         "settings": row.settings,
-        "seeds": list(row.missing),
+        "seeds": list(seeds),
     }
 
 
@@ -108,10 +112,12 @@ def _curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     levels: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if not row.usual or row.cell.method not in MAIN_METHODS or not row.records:
+        if not row.usual or row.cell.method not in MAIN_METHODS:
             continue
         place = (row.cell.family, row.cell.task)
-        curves = [record["curve"] for record in row.records.values()]
+        curves = [record["curve"] for record in row.finished.values()]
+        if not curves:
+            continue
         found.setdefault(place, []).append(
             {
                 "method": row.cell.method,
@@ -119,7 +125,7 @@ def _curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 "seeds": [[score for _, score in curve] for curve in curves],
             }
         )
-        levels.setdefault(place, []).extend(_teachers_scores(row))
+        levels.setdefault(place, []).extend(gate["score"] for gate in row.gates)
     return [
         {
             "family": family,
@@ -129,13 +135,6 @@ def _curves(rows: Sequence[Row]) -> list[dict[str, Any]]:
         }
         for (family, task), curves in found.items()
     ]
-
-
-def _teachers_scores(row: Row) -> list[float]:
-    gates: list[Mapping[str, Any]] = [
-        record.get("run", {}).get("teacher", {}).get("gate", {}) for record in row.records.values()
-    ]
-    return [gate["score"] for gate in gates if gate]
 
 
 def _looks(folder: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amad_study.analysis.findings import AHEAD, BEHIND, INCOMPLETE, NOT_RUN, Finding
+from amad_study.analysis.findings import AHEAD, BEHIND, INCOMPLETE, NO_TEACHER, NOT_RUN, Finding
 from amad_study.protocol.hypothesis import Hypothesis, Judged
 
 SPREAD_BOUND = 0.5
@@ -32,8 +32,8 @@ class Verdict:
 
 
 def verdict(hypothesis: Hypothesis, findings: Sequence[Finding]) -> Verdict:
-    """The verdict on a hypothesis from those of its findings that are tested."""
-    findings = [one for one in findings if one.tested]
+    """The verdict on a hypothesis from those of its findings that are tested and had teachers."""
+    findings = [one for one in findings if one.tested and one.word != NO_TEACHER]
     word = _word(hypothesis, findings)
     return Verdict(
         hypothesis.name,
@@ -45,7 +45,7 @@ def verdict(hypothesis: Hypothesis, findings: Sequence[Finding]) -> Verdict:
 
 
 def _word(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
-    if any(one.word in (INCOMPLETE, NOT_RUN) for one in findings):
+    if not findings or any(one.word in (INCOMPLETE, NOT_RUN) for one in findings):
         return NO_VERDICT
     supported = sum(_supports(hypothesis, one) for one in findings)
     contradicted = sum(_contradicts(hypothesis, one) for one in findings)

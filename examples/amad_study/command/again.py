@@ -8,7 +8,7 @@ from typing import Any
 from amad_study.protocol.condition import score_of
 from amad_study.runs.cell import Cell
 from amad_study.runs.circumstances import machine, teacher_facts, versions
-from amad_study.runs.records import read_record
+from amad_study.runs.records import DamagedRecordError, read_record
 from amad_study.runs.student import run_cell
 
 COMPARED = ("scores", "curve", "parity", "heads", "loss")
@@ -20,9 +20,12 @@ def compare_again(
     """Run the cell of a record again; whether it came out the same, or near enough.
 
     Raises:
-        DamagedRecordError: the file is no record.
+        DamagedRecordError: the file is no record, or there was no student to be judged.
     """
     record = read_record(path)
+    if "scores" not in record:
+        why = record.get("refused") or record.get("diverged")
+        raise DamagedRecordError(f"{path} has no scores to compare with: {why}")
     cell = Cell.from_json(record["cell"])
     if fresh_teacher:
         with tempfile.TemporaryDirectory() as temporary:

@@ -82,7 +82,7 @@ def _first(records: dict[str, dict[str, Any]], quick: bool) -> Cell | None:
     for stage in whole_plan(records, quick=quick):
         for cell in stage.cells:
             usual = Cell(_FAMILY, _TASK, _METHOD, cell.seed, teacher_seed=cell.teacher_seed)
-            counted = cell.key in records and cell.seed in SEEDS
+            counted = cell.seed in SEEDS and "scores" in records.get(cell.key, {})
             if counted and cell.as_json() == {**usual.as_json(), "weight": cell.weight}:
                 return cell
     return None

@@ -5,7 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from amad_study.report.names import method_name, number, p_value, place_name, readable
-from amad_study.report.tables import Table, crossed_tables, other_conditions, scores_table
+from amad_study.report.tables import (
+    Table,
+    crossed_tables,
+    other_conditions,
+    scores_table,
+    way_tables,
+)
 
 Summary = dict[str, Any] | None
 """What `summarise` gives; `None` as long as there is nothing to show."""
@@ -66,6 +72,15 @@ def _scores(summary: Summary) -> str:
     return "\n\n".join(parts)
 
 
+def _way(summary: Summary) -> str:
+    if summary is None or not summary["on the way"]:
+        return "Nothing yet."
+    return "\n\n".join(
+        f"{one['title']}:\n\n{_markdown(one, 'taught by')}"
+        for one in way_tables(summary["on the way"])
+    )
+
+
 def _hypotheses(summary: Summary) -> str:
     if summary is None or not summary["cells"]["done"]:
         return "None is judged yet."
@@ -105,13 +120,18 @@ def _finding(finding: dict[str, Any]) -> str:
 def _open(summary: Summary) -> str:
     if summary is None or not summary["cells"]["done"]:
         return "All of it."
-    if not summary["missing"]:
-        return "Every student of the plan was trained."
-    return "\n".join(
+    lines = [
         f"- {method_name(one['method'])}, {place_name(one['family'], one['task'])}"
-        f"{', ' + one['settings'] if one['settings'] else ''}: {len(one['seeds'])} seeds missing"
-        for one in summary["missing"]
-    )
+        f"{', ' + one['settings'] if one['settings'] else ''}: "
+        f"{len(one['seeds'])} seed{'s' * (len(one['seeds']) > 1)} {what}"
+        for part, what in (
+            ("missing", "missing"),
+            ("refused", "without a teacher, as the gate refused it"),
+            ("diverged", "diverged, with a score of 0"),
+        )
+        for one in summary[part]
+    ]
+    return "\n".join(lines) or "Every student of the plan was trained."
 
 
 def _runs(summary: Summary) -> str:
@@ -153,6 +173,7 @@ def _escaped(text: str) -> str:
 _FIGURES: dict[str, Callable[[Summary], str]] = {
     "answer": _answer,
     "scores": _scores,
+    "way": _way,
     "hypotheses": _hypotheses,
     "open": _open,
     "runs": _runs,

@@ -12,7 +12,7 @@ from amad_study.report.charts.curves import Curves, draw_curves
 from amad_study.report.charts.scatter import Point, draw_scatter
 from amad_study.report.charts.strips import Strip, draw_strips
 from amad_study.report.pictures import alignment_picture, scene_picture
-from amad_study.report.tables import crossed_tables, other_conditions, scores_table
+from amad_study.report.tables import crossed_tables, other_conditions, scores_table, way_tables
 
 _PALETTE = {name: number for number, name in enumerate(MAIN_METHODS)}
 _OF_PLACES = (5, 2, 3)
@@ -46,6 +46,7 @@ def as_html(summary: dict[str, Any]) -> str:
         scores_table=scores_table(summary["scores"]),
         crossed=crossed_tables(summary["scores"]),
         others=other_conditions(summary["scores"]),
+        ways=way_tables(summary["on the way"]),
         strips={one["name"]: _strips(one) for one in summary["hypotheses"]},
         curve_charts=[_curves(one) for one in summary["curves"]],
         curve_methods=_methods(summary),

@@ -87,13 +87,62 @@ def crossed_tables(scores: Sequence[dict[str, Any]]) -> list[Table]:
     return tables
 
 
+def way_tables(told: Sequence[dict[str, Any]]) -> list[Table]:
+    """How fast the main methods' students learn and what becomes of their heads, by place."""
+    places = list(dict.fromkeys((one["family"], one["task"]) for one in told))
+    return [
+        {
+            "title": place_name(*place),
+            "columns": [*_WAY, f"steps to {number(_mark(told, place))}"],
+            "rows": [
+                {"heading": method_name(one["method"]), "cells": _way_cells(one)}
+                for one in sorted(told, key=lambda one: MAIN_METHODS.index(one["method"]))
+                if (one["family"], one["task"]) == place
+            ],
+        }
+        for place in places
+    ]
+
+
+_WAY = (
+    "at a quarter",
+    "at half",
+    "weights' evenness",
+    "student's heads alike",
+    "teacher's",
+)
+
+
+def _mark(told: Sequence[dict[str, Any]], place: tuple[str, str]) -> float | None:
+    marks = [
+        one["mark"]
+        for one in told
+        if (one["family"], one["task"]) == place and one["mark"] is not None
+    ]
+    return sum(marks) / len(marks) if marks else None
+
+
+def _way_cells(one: dict[str, Any]) -> list[dict[str, str]]:
+    texts = [_mean_and_spread(*one[part]) for part in ("quarter", "half")]
+    for name in ("evenness", "likeness"):
+        before, after = one[name]
+        texts.append(f"{number(before, '.2f')} → {number(after, '.2f')}")
+    texts.append(number(one["likeness of the teacher"], ".2f"))
+    cells = [{"text": text, "note": ""} for text in texts]
+    some = one["reached"] is not None and one["reached"] < one["seeds"]
+    note = f"{one['reached']} of {one['seeds']} come there" if some else ""
+    return [*cells, {"text": number(one["steps"], ".0f"), "note": note}]
+
+
+def _mean_and_spread(mean: float | None, spread: float | None) -> str:
+    return number(mean) + (f" ± {spread:.1f}" if spread is not None else "")
+
+
 def _cell(one: dict[str, Any] | None) -> dict[str, str]:
     if one is None:
         return {"text": "", "note": ""}
     done, planned = len(one["seeds"]), one["planned"]
     if not done:
         return {"text": "not run", "note": ""}
-    text = number(one["mean"])
-    if one["spread"] is not None:
-        text += f" ± {one['spread']:.1f}"
+    text = _mean_and_spread(one["mean"], one["spread"])
     return {"text": text, "note": "" if done == planned else f"{done} of {planned} seeds"}
