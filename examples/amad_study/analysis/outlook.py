@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from amad_study.protocol import stages as plan
+from amad_study.protocol.chosen import shipped_weights
 from amad_study.protocol.condition import Records, is_tuned, tuned_as, was_refused
 from amad_study.protocol.stages import Stage, choose_weights, stages
 from amad_study.runs.cell import Cell
@@ -14,7 +15,7 @@ from amad_study.runs.circumstances import teacher_facts
 from amad_study.runs.methods import METHODS
 
 UNTUNED = 0.3
-"""The weight of the quick study where none was chosen, in units of gradient parity."""
+"""The weight of the quick study where none was chosen yet, in units of gradient parity."""
 
 _A_TEACHER = 0.063
 _WITH_ATTENTION = 0.045
@@ -67,10 +68,13 @@ class Outlook:
 def plan_weights(records: Records, *, quick: bool = False) -> dict[str, float]:
     """The weights that later stages run with: chosen from the records.
 
-    The quick study does not tune: methods without a chosen weight get one that was never tried.
+    The quick study does not tune: methods without a chosen weight get that of the study that is
+    shipped, or, if there is none, one that was never chosen.
     """
     chosen = choose_weights(records)
-    return {**dict.fromkeys(_names_of_weights(), UNTUNED), **chosen} if quick else chosen
+    if not quick:
+        return chosen
+    return {**dict.fromkeys(_names_of_weights(), UNTUNED), **shipped_weights(), **chosen}
 
 
 def whole_plan(records: Records, *, quick: bool = False) -> list[Stage]:

@@ -1,5 +1,6 @@
 """`amad study` and its subcommands. Heavy libraries are loaded only once one runs."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -131,6 +132,19 @@ def cell(
 
         if not compare_again(record, folder, fresh_teacher, within, json_output):
             raise typer.Exit(FAILED)
+
+
+@study.command()
+def weights(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study.")] = FOLDER,
+) -> None:
+    """Print the weights that a study's tuning has chosen so far, as JSON."""
+    with refusals():
+        from amad_study.protocol.stages import choose_weights
+        from amad_study.runs.records import read_records
+
+        chosen = choose_weights(read_records(folder))
+        print(json.dumps(dict(sorted(chosen.items())), indent=1))
 
 
 @study.command()
