@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras import ops
+
 from amad_core.arguments.maps import check_cells
 from amad_keras.matching import Pair
 
@@ -47,10 +49,11 @@ def learned_shapes(method: str, pair: Pair) -> Shapes:
 def add_learned(loss: Any, method: str, key: str, shapes: Shapes) -> None:
     """``amad_projected`` begins with the identity, ``align_to_distill`` as a new layer of Keras."""
     start = "identity" if method == "amad_projected" else "glorot_uniform"
-    weight, bias = shapes
+    # On PyTorch, Keras finds the parameters whose gradients it clears by their names.
+    place = len(loss.learned)
     loss.learned[key] = [
-        loss.add_weight(name="weight", shape=weight, initializer=start, autocast=False),
-        loss.add_weight(name="bias", shape=bias, initializer="zeros", autocast=False),
+        loss.add_weight(name=f"{name}_{place}", shape=shape, initializer=made, autocast=False)
+        for name, shape, made in zip(("weight", "bias"), shapes, (start, "zeros"), strict=True)
     ]
 
 
@@ -72,4 +75,4 @@ def learned_of(loss: Any, pair: Pair, key: str) -> Mapping[str, Any]:
             f"{loss.method!r} has a weight of shape {list(weight.shape)} for this pair, and now "
             f"needs {list(needed[0])}: maps must keep their size, so pad all batches to one length"
         )
-    return {"weight": weight, "bias": bias}
+    return {"weight": ops.convert_to_tensor(weight), "bias": ops.convert_to_tensor(bias)}

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = ("tests/distillation/test_keras_backends.py", "tests/capture/test_keras_families.py")
+FURTHER = {"torch": ("tests/distillation/test_keras_learned.py",), "jax": ()}
 
 
 @pytest.mark.timeout(900)
@@ -18,7 +19,7 @@ def test_keras_on_another_backend(backend: str, request: pytest.FixtureRequest) 
     pytest.importorskip(backend)
     pytest.importorskip("keras")
     options = ["--whole"] if request.config.getoption("whole") else []
-    files = (*FILES, f"tests/backends/{backend}_cases.py")
+    files = (*FILES, *FURTHER[backend], f"tests/backends/{backend}_cases.py")
     command = [sys.executable, "-m", "tests.backends.on_another", *options, *files]
     variables = {"KERAS_BACKEND": backend}
     if backend == "jax":

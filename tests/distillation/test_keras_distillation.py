@@ -212,46 +212,6 @@ def test_values_are_compared_as_by_hand() -> None:
     np.testing.assert_allclose(log["related"], of_values, rtol=1e-5)
 
 
-@pytest.mark.thin(2)
-@pytest.mark.parametrize("method", ["align_to_distill", "amad_projected"])
-def test_parameters_of_a_loss_are_trained_saved_and_loaded(method: str, tmp_path: Path) -> None:
-    options = {"eps": 1e-6} if method == "amad_projected" else {}
-    loss = AttentionDistillation(method=method, options=options)
-    small = keras.optimizers.SGD(1e-3 if method == "align_to_distill" else 1e-6)
-    made = distiller(loss, run_eagerly=False, jit_compile=False, optimizer=small)
-    students = len(made.student.weights)
-    made(X[:1])
-    before = [one.numpy() for one in loss.trainable_weights]
-    shapes = [(36, 36), (36,)] if method == "amad_projected" else [(4, 2), (4,)]
-    assert [one.shape for one in before] == 2 * shapes
-    assert list(loss.learned)[1] == "attention_1 <- attention_3"
-    history = made.fit(X, Y, epochs=3, verbose=0).history["attention"]
-    assert history[-1] < history[0]
-    assert all(np.any(one != other) for one, other in zip(before, loss.get_weights(), strict=True))
-    assert len(made.student.weights) == students
-    expected = logged(made)["attention"]
-    made.save(tmp_path / "distiller.keras")
-    with pytest.warns(UserWarning, match="compile"):
-        loaded = keras.saving.load_model(tmp_path / "distiller.keras")
-    again = loaded.distillation_losses[0]
-    for one, other in zip(again.get_weights(), loss.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    loaded.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", run_eagerly=True)
-    np.testing.assert_allclose(logged(loaded)["attention"], expected, rtol=1e-5)
-
-
-def test_maps_must_keep_the_size_that_parameters_are_for() -> None:
-    loss = AttentionDistillation(variant="projected", layers=[(3, 1)])
-    made = distiller(loss)
-    logged(made)
-    loss.learned = {"attention_1 <- attention_3": [tf.zeros((4, 4)), tf.zeros(4)]}
-    with pytest.raises(ValueError, match=r"attention_1 <- attention_3.*\[4, 4\].*\[36, 36\]"):
-        logged(made)
-    loss.learned = {}
-    with pytest.raises(ValueError, match="no parameters for this pair"):
-        logged(made)
-
-
 def test_each_form_of_the_loss_can_be_asked_for() -> None:
     losses = [
         AttentionDistillation(variant="kl", implementation=form, name=form)
