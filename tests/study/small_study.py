@@ -26,6 +26,7 @@ CHANGES: tuple[tuple[Any, str, Any], ...] = (
     (hypotheses, "HYPOTHESES", PLAN),
     (stages, "ORDER", PLAN),
     (stages, "QUICK_SEEDS", SEEDS),
+    (stages, "_recipe", lambda *_: []),
     (student, "_OF_TEACHERS", 64),
     (student, "_VALIDATION", 8),
     (student, "_ON_THE_WAY", 8),

@@ -333,6 +333,35 @@ def test_how_fast_and_how_alike() -> None:
     assert row["cells"][-1] == {"text": "300", "note": "2 of 3 come there"}
 
 
+def test_a_recipe_is_shown_with_its_settings(study: Path) -> None:
+    settings = [
+        {
+            "pairing": pairing,
+            "method": f"{pairing}-kl",
+            "weight": 0.3,
+            "settings": "release 0.5",
+            "mean": 61.5,
+            "spread": 2.0,
+            "seeds": {"200": 60.0},
+            "planned": 16,
+        }
+        for pairing in ("amad", "mean-head")
+    ]
+    summary = json.loads(json.dumps(summarise(study)))
+    assert summary["recipe"] is None
+    judged = {**summary["hypotheses"][0], "name": "R", "word": "undecided"}
+    summary["recipe"] = {**judged, "settings": settings}
+    page = as_html(summary)
+    read(page)
+    shown = page[page.index('id="recipe"') : page.index('id="curves"')]
+    assert "release 0.5" in shown
+    assert "61.5 ± 2.0" in shown
+    assert 'id="R"' in shown
+    filled = filled_page("<!-- figures: recipe -->\n<!-- end of figures -->", summary)
+    assert "| AMAD, KL | 0.3 | release 0.5 | 61.5 ± 2.0 (1 of 16 seeds) |" in filled
+    assert "| **R** |" in filled
+
+
 def test_a_report_of_nothing_claims_nothing(tmp_path: Path) -> None:
     (tmp_path / "cells").mkdir()
     write_report(tmp_path)

@@ -134,6 +134,7 @@ def test_a_key_tells_every_setting() -> None:
         "start": "heads of the teacher",
         "parts": ("t5.encoder",),
         "last_temperature": 0.5,
+        "release": 0.5,
     }
     keys = {SMALL.key}
     for field in fields(Cell):
@@ -244,6 +245,25 @@ def test_a_student_that_diverges_is_written_down(
     assert record["heads"]["before"]
     assert "scores" not in record
     assert score_of(record) == score_of(record, "half") == score_of(record, "3 steps") == 0
+
+
+def test_attention_is_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After half of the steps, and heads are looked at as ever."""
+    told: list[set[str]] = []
+    train = student.train
+
+    def spied(*arguments: Any, on_step: Any, **options: Any) -> None:
+        def after(step: int, losses: dict[str, float]) -> None:
+            told.append(set(losses))
+            on_step(step, losses)
+
+        train(*arguments, on_step=after, **options)
+
+    monkeypatch.setattr(student, "train", spied)
+    record = student.run_cell(replace(SMALL, release=0.5), tmp_path)
+    assert ["attention" in names for names in told] == [True] * 6 + [False] * 6
+    assert record["heads"]["after"].keys() == record["heads"]["before"].keys()
+    assert "attention" not in record["loss"]
 
 
 def test_a_record_says_where_it_comes_from(tmp_path: Path) -> None:

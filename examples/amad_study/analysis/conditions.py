@@ -1,18 +1,11 @@
 """Conditions of the plan that counts: what each is called, its cells, and what they scored."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from amad_study.protocol.condition import (
-    CONFIRMATION_SEEDS,
-    SEEDS,
-    Records,
-    condition,
-    score_of,
-    was_refused,
-)
+from amad_study.protocol.condition import SEEDS, Records, condition, score_of, was_refused
 from amad_study.runs.cell import Cell
 
 _APART = ("family", "task", "method", "seed", "teacher_seed", "weight", "output_weight")
@@ -88,9 +81,8 @@ def unusual(cell: Cell) -> str:
     return ", ".join(told)
 
 
-def rows_of(cells: Iterable[Cell], records: Records) -> list[Row]:
+def rows_of(cells: Iterable[Cell], records: Records, counted: Sequence[int] = SEEDS) -> list[Row]:
     """The conditions that cells of counted seeds belong to, in order."""
-    counted = {*SEEDS, *CONFIRMATION_SEEDS}
     found: dict[Cell, dict[int, Cell]] = {}
     for cell in cells:
         if cell.seed in counted:

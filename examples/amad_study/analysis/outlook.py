@@ -80,7 +80,7 @@ def plan_weights(records: Records, *, quick: bool = False) -> dict[str, float]:
 def whole_plan(records: Records, *, quick: bool = False) -> list[Stage]:
     """All stages with all their cells, with a weight of 1 where none is chosen yet."""
     weights = {**dict.fromkeys(_names_of_weights(), 1.0), **plan_weights(records, quick=quick)}
-    return stages(records, quick=quick, weights=weights)
+    return stages(records, quick=quick, weights=weights, guess=True)
 
 
 def _names_of_weights() -> list[str]:

@@ -13,6 +13,7 @@ from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import outlook, plan_weights, whole_plan
 from amad_study.analysis.provenance import provenance, teachers
+from amad_study.analysis.recipe import recipe
 from amad_study.analysis.verdicts import verdict
 from amad_study.protocol import hypotheses
 from amad_study.protocol.stages import stages
@@ -62,6 +63,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             }
             for one in verdicts
         ],
+        "recipe": _finite(recipe(records)),
         "scores": [_row(row) for row in rows],
         "curves": _curves(rows),
         "on the way": on_the_way(rows),

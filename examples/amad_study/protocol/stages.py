@@ -20,6 +20,14 @@ from amad_study.protocol.condition import (
 )
 from amad_study.protocol.hypotheses import HYPOTHESES, TASKS
 from amad_study.protocol.hypothesis import Hypothesis
+from amad_study.protocol.recipe import (
+    FIRST_ROUND,
+    best_of,
+    best_settings,
+    changed,
+    confirmation_cells,
+    on_tuning_seeds,
+)
 from amad_study.protocol.tables import TABLES, Table
 from amad_study.runs.cell import Cell
 
@@ -78,7 +86,13 @@ def choose_weights(records: Records) -> dict[str, float]:
     return chosen
 
 
-def stages(records: Records, *, quick: bool = False, weights: Weights | None = None) -> list[Stage]:
+def stages(
+    records: Records,
+    *,
+    quick: bool = False,
+    weights: Weights | None = None,
+    guess: bool = False,
+) -> list[Stage]:
     """The whole plan as far as it is known; call it again when a stage is done.
 
     There are the same stages at every call, and no cell is in two.
@@ -87,6 +101,7 @@ def stages(records: Records, *, quick: bool = False, weights: Weights | None = N
         records: of the cells that are finished.
         quick: the part of the cells that the quick study has. It takes its weights as they are.
         weights: chosen before; by default from the records.
+        guess: take the first setting where the recipe's best is not known, to count cells by.
     """
     chosen = choose_weights(records) if weights is None else weights
     found: list[Stage] = []
@@ -103,7 +118,22 @@ def stages(records: Records, *, quick: bool = False, weights: Weights | None = N
             seeds = QUICK_SEEDS if quick else SEEDS
             cells = [cell for one in conditions for cell in cells_of(one, chosen, seeds)]
             found.append(Stage(f"{item.name}{end}", _question(item), _in_pairs(_new(cells, done))))
-    return found
+    return found if quick else [*found, *_recipe(records, done, guess)]
+
+
+def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:
+    """The first round has no stage: its cells are tries that every method has anyway."""
+    first = {pairing: settings[0] for pairing, settings in FIRST_ROUND.items()} if guess else {}
+    best = {
+        pairing: best_of(settings, records) or first.get(pairing)
+        for pairing, settings in FIRST_ROUND.items()
+    }
+    tried = on_tuning_seeds(one for base in best.values() if base for one in changed(base))
+    confirmed = confirmation_cells(best_settings(records) or first)
+    return [
+        Stage("recipe, second round", "What else helps the best setting?", _new(tried, done)),
+        Stage("recipe", "Is the best setting the best?", _in_pairs(_new(confirmed, done))),
+    ]
 
 
 def _is_first(cell: Cell) -> bool:

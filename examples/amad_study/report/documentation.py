@@ -1,7 +1,7 @@
 """The figures of the documentation's page, written by program, so that they cannot drift."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from amad_study.report.names import method_name, number, p_value, place_name, readable
@@ -9,6 +9,7 @@ from amad_study.report.tables import (
     Table,
     crossed_tables,
     other_conditions,
+    recipe_table,
     scores_table,
     way_tables,
 )
@@ -84,11 +85,22 @@ def _way(summary: Summary) -> str:
 def _hypotheses(summary: Summary) -> str:
     if summary is None or not summary["cells"]["done"]:
         return "None is judged yet."
+    return _judged(summary["hypotheses"])
+
+
+def _recipe(summary: Summary) -> str:
+    if summary is None or not summary["recipe"]:
+        return "None was looked for yet: not all settings have been tried."
+    found = summary["recipe"]
+    return f"{_markdown(recipe_table(found['settings']), 'taught by')}\n\n{_judged([found])}"
+
+
+def _judged(hypotheses: Sequence[dict[str, Any]]) -> str:
     lines = [
         "| | comparison | seeds | difference | 95 % interval | d | p, t-test | p, signs | |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for one in summary["hypotheses"]:
+    for one in hypotheses:
         lines.append(
             f"| **{one['name']}** | {_escaped(one['sentence'])} |||||| | **{one['word']}** |"
         )
@@ -174,6 +186,7 @@ _FIGURES: dict[str, Callable[[Summary], str]] = {
     "answer": _answer,
     "scores": _scores,
     "way": _way,
+    "recipe": _recipe,
     "hypotheses": _hypotheses,
     "open": _open,
     "runs": _runs,

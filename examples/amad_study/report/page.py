@@ -12,7 +12,13 @@ from amad_study.report.charts.curves import Curves, draw_curves
 from amad_study.report.charts.scatter import Point, draw_scatter
 from amad_study.report.charts.strips import Strip, draw_strips
 from amad_study.report.pictures import alignment_picture, scene_picture
-from amad_study.report.tables import crossed_tables, other_conditions, scores_table, way_tables
+from amad_study.report.tables import (
+    crossed_tables,
+    other_conditions,
+    recipe_table,
+    scores_table,
+    way_tables,
+)
 
 _PALETTE = {name: number for number, name in enumerate(MAIN_METHODS)}
 _OF_PLACES = (5, 2, 3)
@@ -46,8 +52,9 @@ def as_html(summary: dict[str, Any]) -> str:
         scores_table=scores_table(summary["scores"]),
         crossed=crossed_tables(summary["scores"]),
         others=other_conditions(summary["scores"]),
+        recipe_table=recipe_table(summary["recipe"]["settings"]) if summary["recipe"] else None,
         ways=way_tables(summary["on the way"]),
-        strips={one["name"]: _strips(one) for one in summary["hypotheses"]},
+        strips={one["name"]: _strips(one) for one in _judged(summary)},
         curve_charts=[_curves(one) for one in summary["curves"]],
         curve_methods=_methods(summary),
         charts_of_likeness={
@@ -61,6 +68,10 @@ def as_html(summary: dict[str, Any]) -> str:
             for look in summary["looks"]
         ],
     )
+
+
+def _judged(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*summary["hypotheses"], *([summary["recipe"]] if summary["recipe"] else [])]
 
 
 def _strips(hypothesis: dict[str, Any]) -> Markup:

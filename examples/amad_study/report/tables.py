@@ -104,6 +104,24 @@ def way_tables(told: Sequence[dict[str, Any]]) -> list[Table]:
     ]
 
 
+def recipe_table(settings: Sequence[dict[str, Any]]) -> Table:
+    """The best setting of every pairing, and what it scored on fresh seeds."""
+    return {
+        "columns": ["weight", "settings", "main score"],
+        "rows": [
+            {
+                "heading": method_name(one["method"]),
+                "cells": [
+                    {"text": f"{one['weight']:g}", "note": ""},
+                    {"text": one["settings"] or "as usual", "note": ""},
+                    _cell(one),
+                ],
+            }
+            for one in settings
+        ],
+    }
+
+
 _WAY = (
     "at a quarter",
     "at half",

@@ -31,6 +31,7 @@ class Cell:
         output_weight: of the teacher's answers.
         temperature: of AMAD's weights at the beginning.
         last_temperature: at the end, gone to in equal ratios; `None`: as at the beginning.
+        release: the share of the steps after which attention is taught no longer; 1: never.
         layers: a layer map by its name.
         parts: paths below which attention is compared; none: all.
         start: `"drawn"`; `"heads of the teacher"`: the student begins as a part of it;
@@ -55,6 +56,7 @@ class Cell:
     output_weight: float = 1.0
     temperature: float = 1.0
     last_temperature: float | None = None
+    release: float = 1.0
     layers: str = "uniform"
     parts: tuple[str, ...] = ()
     start: str = "drawn"
@@ -79,6 +81,8 @@ class Cell:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}, expected more than 0")
+        if not 0 < self.release <= 1:
+            raise ValueError(f"release is {self.release}, expected more than 0, at most 1")
         if not METHODS[self.method].has_temperature and self.temperature_is_set:
             raise ValueError(f"temperature is set, but {self.method} has none: leave it at 1")
         for name in ("train_examples", "test_examples", "teacher_steps", "steps", "batch_size"):
@@ -92,7 +96,10 @@ class Cell:
 
     def as_json(self) -> dict[str, Any]:
         """Every setting, as `from_json` takes it."""
-        return {**asdict(self), "parts": list(self.parts)}
+        told = {**asdict(self), "parts": list(self.parts)}
+        if self.release == 1:
+            del told["release"]  # which came later: keys without it stay as they were
+        return told
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "Cell":

@@ -96,11 +96,14 @@ def run_cell(
     if watch is not None:
         watch(student, "before")
     judged_at = {round(cell.steps * point / CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)}
+    released_at = round(cell.release * cell.steps) if cell.release < 1 else None
     curve: list[tuple[int, float]] = []
     late: list[dict[str, float]] = []
 
     def after(step: int, losses: dict[str, float]) -> None:
         distiller.temperature = cell.temperature_after(step)
+        if step == released_at:
+            distiller.attention_weight = 0.0
         if step > 0.9 * cell.steps:
             late.append(losses)
         if step in judged_at:
@@ -122,6 +125,7 @@ def run_cell(
     seconds = time.process_time() - started
     if watch is not None:
         watch(student, "after")
+    distiller.attention_weight = cell.weight * parity
     record["heads"]["after"] = look_at_heads(distiller, fixed)
     return {
         **record,

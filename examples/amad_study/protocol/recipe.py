@@ -1,0 +1,113 @@
+"""The search for a recipe: the best setting of every pairing of heads, and its confirmation.
+
+On the questions with VL-T5 and all else as usual, which is the regime that it is a recipe for.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from statistics import fmean
+
+from amad_study.protocol.condition import (
+    CONFIRMATION_SEEDS,
+    TUNING_SEEDS,
+    Records,
+    at_seed,
+    condition,
+    score_of,
+    tuned_as,
+    was_refused,
+    with_weight,
+)
+from amad_study.protocol.hypothesis import Comparison, Hypothesis
+from amad_study.runs.cell import Cell
+
+_PEERS = ("one-to-one", "best-match", "mean-head")
+
+
+def _settings(method: str, weights: Iterable[float], **settings: float) -> list[Cell]:
+    one = condition("vl-t5", "digit-questions", method, **settings)
+    return [with_weight(one, weight) for weight in weights]
+
+
+FIRST_ROUND: Mapping[str, tuple[Cell, ...]] = {
+    "amad": (
+        *_settings("amad-kl", (0.1, 0.3, 1.0)),
+        *_settings("amad-kl", (0.1, 0.3, 1.0), temperature=10.0),
+        *_settings("amad-kl", (0.1, 0.3, 1.0), temperature=10.0, last_temperature=0.1),
+        *_settings("amad-js", (0.1, 0.3, 1.0)),
+    ),
+    **{
+        pairing: tuple(
+            one
+            for divergence in ("kl", "js", "mse")
+            for one in _settings(f"{pairing}-{divergence}", (0.03, 0.1, 0.3, 1.0))
+        )
+        for pairing in _PEERS
+    },
+}
+"""Twelve settings of every pairing, which other stages have run on the tuning seeds."""
+
+SECOND_ROUND: tuple[Mapping[str, object], ...] = (
+    {"layers": "first"},
+    {"parts": ("t5.encoder",)},
+    {"parts": ("t5.decoder",)},
+    {"release": 0.5},
+    {"release": 0.25},
+)
+"""Each is tried with the best of the first round, for every pairing."""
+
+
+def changed(best: Cell) -> list[Cell]:
+    """A setting with every change of the second round."""
+    return [replace(best, **change) for change in SECOND_ROUND]  # type: ignore[arg-type]
+
+
+def best_settings(records: Records) -> dict[str, Cell]:
+    """Of every pairing the setting with the best mean over the tuning seeds, of both rounds.
+
+    The earlier of equal ones; nothing as long as one pairing has not had all its tries.
+    """
+    found: dict[str, Cell] = {}
+    for pairing, settings in FIRST_ROUND.items():
+        first = best_of(settings, records)
+        both = None if first is None else best_of([first, *changed(first)], records)
+        if both is None:
+            return {}
+        found[pairing] = both
+    return found
+
+
+def on_tuning_seeds(settings: Iterable[Cell]) -> list[Cell]:
+    """The cells of settings that are tried."""
+    return [at_seed(one, seed) for one in settings for seed in TUNING_SEEDS]
+
+
+def confirmation_cells(best: Mapping[str, Cell]) -> list[Cell]:
+    """The cells of the best settings on seeds that nothing was chosen on."""
+    return [at_seed(one, seed) for one in best.values() for seed in CONFIRMATION_SEEDS]
+
+
+def confirmation(best: Mapping[str, Cell]) -> tuple[Hypothesis, dict[str, float]]:
+    """What is confirmed, and the weights that its cells have."""
+    comparisons = tuple(
+        Comparison(pairing, best["amad"], best[pairing], seeds=CONFIRMATION_SEEDS)
+        for pairing in _PEERS
+    )
+    sentence = "The best setting of AMAD beats those of one-to-one, best match and the mean map."
+    return (
+        Hypothesis("R", sentence, comparisons),
+        {tuned_as(one): one.weight for one in best.values()},
+    )
+
+
+def best_of(settings: Iterable[Cell], records: Records) -> Cell | None:
+    """The setting with the best mean; `None` as long as one has not had all its tries."""
+    means: dict[Cell, float] = {}
+    for one in settings:
+        tries = [records.get(at_seed(one, seed).key) for seed in TUNING_SEEDS]
+        done = [record for record in tries if record is not None]
+        taught = [record for record in done if not was_refused(record)]
+        if len(done) < len(tries) or not taught:
+            return None
+        means[one] = fmean(score_of(record, "end") for record in taught)
+    return max(means, key=lambda one: means[one])

@@ -1,0 +1,95 @@
+"""The search for a recipe: every pairing has as many tries, the best is confirmed once."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from amad_study.analysis.recipe import recipe
+from amad_study.protocol.condition import CONFIRMATION_SEEDS, SEEDS, TUNING_SEEDS
+from amad_study.protocol.recipe import (
+    FIRST_ROUND,
+    best_settings,
+    changed,
+    confirmation_cells,
+    on_tuning_seeds,
+)
+from amad_study.protocol.stages import stages
+from amad_study.runs.cell import Cell
+from tests.study.synthetic import record
+
+
+def level(cell: Cell) -> float:
+    """AMAD's best is annealed with a weight of 0.3, released early; the others' are js."""
+    if cell.method.startswith("amad"):
+        best = cell.last_temperature == 0.1 and cell.weight == 0.3
+        return 60 + 10 * best + 5 * (cell.release == 0.25)
+    return 50 + 5 * (cell.method.endswith("js") and cell.weight == 0.1) - 10 * (cell.release < 1)
+
+
+def records(cells: Iterable[Cell], noise: float = 0.0) -> dict[str, dict[str, Any]]:
+    return {cell.key: record(cell, level(cell), noise) for cell in cells}
+
+
+def first_rounds() -> dict[str, dict[str, Any]]:
+    return records(on_tuning_seeds(one for settings in FIRST_ROUND.values() for one in settings))
+
+
+def stage(name: str, done: dict[str, Any], **how: Any) -> tuple[Cell, ...]:
+    (found,) = [one for one in stages(done, **how) if one.name == name]
+    return found.cells
+
+
+def test_the_first_round_is_run_anyway() -> None:
+    planned = {cell.key for one in stages({}) for cell in one.cells}
+    assert set(first_rounds()) <= planned
+    assert {len(settings) for settings in FIRST_ROUND.values()} == {12}
+
+
+def test_rounds_wait_for_each_other() -> None:
+    done = first_rounds()
+    assert stage("recipe, second round", {}) == stage("recipe", done) == ()
+    tried = stage("recipe, second round", done)
+    assert len(tried) == 4 * 5 * len(TUNING_SEEDS)
+    assert {cell.seed for cell in tried} == set(TUNING_SEEDS)
+    assert {cell.weight for cell in tried if cell.method == "amad-kl"} == {0.3}
+    assert best_settings(done) == {}
+    done |= records(tried[1:])
+    assert best_settings(done) == {}
+    done |= records(tried)
+    assert stage("recipe, second round", done) == tried
+    confirmed = stage("recipe", done)
+    assert len(confirmed) == 4 * len(CONFIRMATION_SEEDS)
+    assert not set(CONFIRMATION_SEEDS) & {*SEEDS, *TUNING_SEEDS}
+    guessed = [len(stage(name, {}, guess=True)) for name in ("recipe, second round", "recipe")]
+    assert guessed == [len(tried), len(confirmed)]
+
+
+def test_the_best_of_both_rounds_is_confirmed() -> None:
+    done = first_rounds()
+    done |= records(stage("recipe, second round", done))
+    best = best_settings(done)
+    assert (best["amad"].last_temperature, best["amad"].release) == (0.1, 0.25)
+    assert (best["mean-head"].method, best["mean-head"].weight) == ("mean-head-js", 0.1)
+    assert best["mean-head"] not in changed(best["mean-head"])
+    found = recipe(done)
+    assert found is not None
+    assert found["word"] == "not complete"
+    done |= records(confirmation_cells(best), noise=1.0)
+    found = recipe(done)
+    assert found is not None
+    assert found["word"] == "supported"
+    assert [len(one["differences"]) for one in found["findings"]] == [16] * 3
+    assert [row["pairing"] for row in found["settings"]] == list(FIRST_ROUND)
+    assert found["settings"][0]["mean"] == pytest.approx(75, abs=1.5)
+
+
+def test_keys_of_cells_without_release_stay() -> None:
+    """Records are found by them."""
+    cell = Cell("vl-t5", "digit-questions", "amad-kl", 0, weight=0.3)
+    assert cell.key == "digit-questions-vl-t5-amad-kl-0-23b20f6dd615"
+    later = Cell.from_json({**cell.as_json(), "release": 0.5})
+    assert later.key != cell.key
+    assert Cell.from_json(later.as_json()) == later
+    with pytest.raises(ValueError, match=r"release is 0\.0, expected more than 0"):
+        Cell.from_json({**cell.as_json(), "release": 0.0})
