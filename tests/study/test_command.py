@@ -20,6 +20,7 @@ from amad_study.runs.cell import Cell
 from amad_study.runs.records import read_records, record_path
 from tests.study.small_study import CHANGES, SEEDS
 from tests.study.synthetic import record, write
+from tests.study.workers_here import Here
 from tests.support.processes import running
 
 ROOT = Path(__file__).parents[2]
@@ -38,27 +39,6 @@ def student_benches() -> None:
     from amad_study.runs.student import bench_of
 
     bench_of.cache_clear()
-
-
-class Here:
-    """Workers that are this process."""
-
-    def __init__(self, function: Any, processes: int) -> None:
-        self.function = function
-
-    def __enter__(self) -> "Here":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def run(self, jobs: Any) -> Iterator[Any]:
-        from amad_study.runs.workers import Outcome
-
-        for job in jobs:
-            try:
-                yield Outcome(job, self.function(job), "", 0.5)
-            except Exception as error:
-                yield Outcome(job, None, str(error), 0.5)
 
 
 @pytest.fixture

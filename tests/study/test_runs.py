@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +27,7 @@ from amad_study.runs.records import (
     unfinished,
 )
 from amad_study.runs.remembered import ROW
-from amad_study.runs.workers import Outcome
+from tests.study.workers_here import Here
 
 SMALL = Cell(
     "vl-t5",
@@ -151,25 +150,6 @@ def test_temperature_goes_in_equal_ratios() -> None:
     cell = replace(SMALL, temperature=4.0, last_temperature=0.25)
     assert [cell.temperature_after(step) for step in (0, 6, 12)] == pytest.approx([4, 1, 0.25])
     assert SMALL.temperature_after(7) == 1
-
-
-class Here:
-    """Workers that are this process."""
-
-    def __init__(self, function: Any, processes: int) -> None:
-        self.function = function
-
-    def __enter__(self) -> "Here":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def run(self, jobs: Any) -> Iterator[Outcome]:
-        for job in jobs:
-            try:
-                yield Outcome(job, self.function(job), "", 0.5)
-            except Exception as error:
-                yield Outcome(job, None, str(error), 0.5)
 
 
 def test_a_killed_plan_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
