@@ -162,7 +162,7 @@ def test_what_explains_ordinary_inputs_only_says_for_which_it_fails() -> None:
     assert "all cases but cropped" in first.sentence
 
 
-@pytest.mark.thin(4)
+@pytest.mark.thin(7)
 @pytest.mark.parametrize("eps", [1e-12, 1e-10, 3e-8, 1e-7, 2e-6, 4e-4, 1e-3])
 @pytest.mark.parametrize("further", [(), ("mean-over-heads",)])
 @pytest.mark.parametrize("label", ["on the mixture", "on both maps, as a floor"])

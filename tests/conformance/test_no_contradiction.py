@@ -131,7 +131,7 @@ def _names(facts: Sequence[str], start: str) -> list[str]:
     return []
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("variant", ["kl", "mse"])
 @pytest.mark.parametrize("name", BY_HAND)
 def test_ports_planted_by_hand(variant: str, name: str) -> None:
@@ -178,7 +178,7 @@ MIXING = {
 }
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("name", MIXING)
 def test_samples_that_depend_on_each_other_are_told(name: str) -> None:
     mutation = mistake(name).forms[0].mutation

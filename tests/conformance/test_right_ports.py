@@ -110,7 +110,7 @@ def np_half(teacher, student):
     return 0.5 * np.float64(amad_core.amad_loss(teacher=teacher, student=student))
 
 
-@pytest.mark.thin(2)
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(
     "style",
     [
