@@ -188,19 +188,18 @@ class Following:
         The last axes say which are queries and keys, and JAX often brings an einsum's order of
         axes about by a transpose of its own.
         """
-        if operation.type == "Transpose" or operation.type in CASTS:
-            known: tuple[Operation, tuple[Any, ...]] | None = self._einsums[operation.inputs[0]]
-            einsum = None if known is None else transposed_einsum(known[0], operation)
-            if known is None or einsum is None:
-                return None
-            layers = known[1]
-            origins = tuple(self._origin(one, layers) for one in einsum.inputs)
-        elif operation.type == "Einsum":
-            einsum = operation._replace(outputs=())  # which it would keep alive
-        else:
-            return self._product(operation, origins, layers) if operation.type in BATCHED else None
-        self._einsums[operation.outputs[0]] = einsum, layers
-        return self._product(einsum, origins, layers)
+        known: tuple[Operation, tuple[Any, ...]] | None = None
+        if operation.type == "Einsum":
+            known = operation._replace(outputs=()), layers  # which it would keep alive
+        elif operation.type == "Transpose" or operation.type in CASTS:
+            known = self._einsums[operation.inputs[0]]
+        einsum = None if known is None else transposed_einsum(known[0], operation)
+        # None, too: an operation may have written into the einsum that was known here.
+        self._einsums[operation.outputs[0]] = known and einsum and (einsum, known[1])
+        if known is not None and einsum is not None:
+            sources = tuple(self._origin(one, known[1]) for one in einsum.inputs)
+            return self._product(einsum, sources, known[1])
+        return self._product(operation, origins, layers) if operation.type in BATCHED else None
 
     def _product(
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]

@@ -52,7 +52,7 @@ def letters(operation: Operation) -> tuple[str, str, str] | None:
 
 
 def transposed_einsum(einsum: Operation, further: Operation) -> Operation | None:
-    """An einsum and a transpose or cast of its result in one; ``None``: in an unknown order."""
+    """An einsum, and a transpose of its result if that is what follows; ``None``: in any order."""
     operands, _, result = str(attribute(einsum, "equation")).replace(" ", "").partition("->")
     if further.type != "Transpose":
         return einsum
