@@ -52,6 +52,17 @@ def _hub(name: str, inputs: Any, kinds: str, how: str, **settings: Any) -> Famil
     return Family(make, inputs, kinds, how)
 
 
+def _siglip() -> keras.Model:
+    from keras_hub import models
+
+    sizes = {"num_layers": 1, "num_heads": 4, "hidden_dim": 16, "intermediate_dim": 20}
+    sees = models.SigLIPVisionEncoder(patch_size=8, image_shape=(32, 32, 3), **sizes)
+    reads = models.SigLIPTextEncoder(
+        vocabulary_size=60, embedding_dim=16, max_sequence_length=IDS.shape[1], **sizes
+    )
+    return models.SigLIPBackbone(sees, reads)
+
+
 def _functional(build: Callable[..., Any], *inputs: Any) -> Callable[[], keras.Model]:
     def make() -> keras.Model:
         given = [keras.Input(one.shape[1:], dtype=str(one.dtype)) for one in inputs]
@@ -193,6 +204,9 @@ FAMILIES: dict[str, Family] = {
     "KerasHub Swin": _hub(
         "SwinTransformer", IMAGE, "ss", "scores", image_shape=(32, 32, 3), embed_dim=8,
         depths=(2,), num_heads=(2,), window_size=2, patch_size=4,
+    ),
+    "KerasHub SigLIP, pooled by attention": Family(
+        _siglip, {"images": IMAGE, "token_ids": IDS}, "scs", "fused"
     ),
     "KerasHub T5": _hub("T5", BOTH, "ssscsc", "scores", **SIZES, num_heads=4),
     "KerasHub BART": _hub("Bart", BOTH, "ssc", "scores", **ONE, num_heads=4),
