@@ -107,6 +107,7 @@ def _seeds(row: Row, seeds: Sequence[int]) -> dict[str, Any]:
         "method": row.cell.method,
         "settings": row.settings,
         "seeds": list(seeds),
+        "all": len(seeds) == len(row.records) + len(row.missing) + len(row.refused),
     }
 
 
