@@ -38,7 +38,10 @@ def made() -> tuple[Any, tf.data.Dataset]:
     distiller = keras.distillation.Distiller(
         teacher=model(4, 4, 1),
         student=model(2, 2, 2),
-        distillation_losses=[AttentionDistillation(variant="kl", temperature=0.1)],
+        distillation_losses=[
+            AttentionDistillation(variant="kl", temperature=0.1),
+            AttentionDistillation(method="align_to_distill", name="learned"),
+        ],
         student_loss_weight=0.25,
     )
     distiller.compile(
@@ -52,7 +55,14 @@ def made() -> tuple[Any, tf.data.Dataset]:
 def trained(*callbacks: Any, epochs: int = 2) -> list[np.ndarray]:
     distiller, data = made()
     distiller.fit(data, epochs=epochs, verbose=0, callbacks=list(callbacks))
-    return distiller.student.get_weights()
+    return weights_of(distiller)
+
+
+def weights_of(distiller: Any) -> list[np.ndarray]:
+    """Of the student and of the loss that learns."""
+    weights = [weight.numpy() for weight in distiller.trainable_weights]
+    assert len(weights) == len(distiller.student.trainable_weights) + 4
+    return weights
 
 
 def compare(weights: list[np.ndarray], plain: list[np.ndarray]) -> None:
@@ -86,7 +96,7 @@ def workers(folder: Path) -> None:
 
     for batch in strategy.experimental_distribute_dataset(data.repeat(2)):
         step(batch)
-    compare(distiller.student.get_weights(), trained())
+    compare(weights_of(distiller), trained())
 
 
 def killed(folder: Path) -> None:
