@@ -12,6 +12,10 @@ _LINE = 64
 """Bytes: vectors that lie across two lines of a cache are loaded twice."""
 
 
+_VIEWS = 1000
+"""So many are remembered: sequences of all lengths have a shape each."""
+
+
 class Workspace:
     """Memory by name: what one block has used, the next one uses again.
 
@@ -30,6 +34,8 @@ class Workspace:
             return view
         cells = math.prod(shape)
         held = self._held.get(name)
+        if len(self._views) >= _VIEWS:
+            self._views.clear()
         if held is None or held.numel() < cells:
             held = self._held[name] = uninitialised(cells, self._like, self._dtype)
             self._views = {key: one for key, one in self._views.items() if key[0] != name}
@@ -46,7 +52,10 @@ def uninitialised(cells: int, like: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def kept_workspace(like: Tensor, dtype: torch.dtype) -> Workspace:
-    """On a CPU one that a thread keeps, some megabytes: each call would fault its pages anew."""
+    """On a CPU one that a thread keeps: each call would fault its pages anew.
+
+    Some megabytes from maps; from queries and keys a block, and the rows that sweeps share.
+    """
     if like.device.type != "cpu":
         return Workspace(like, dtype)
     # What is made in inference mode cannot be written to outside.

@@ -10,7 +10,6 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming.blocks import Block
 from amad_torch.streaming.inputs import Side
 from amad_torch.streaming.queries_keys import part
@@ -40,16 +39,19 @@ class Gradients:
         """A gradient that is there already."""
         self.of[name].copy_(found.mT if name == "keys" else found)
 
-    def add(self, block: Block, rows: Rows, of_maps: Tensor, workspace: Workspace) -> None:
+    def add(self, block: Block, rows: Rows, of_maps: Tensor) -> None:
         """Add what follows from ``of_maps`` ``[b, H, q, k]``, which is used up."""
         attended = self._side.attended
-        weighted = torch.mul(rows.maps, of_maps, out=workspace("weighted", *of_maps.shape))
-        means = weighted.sum(dim=-1, keepdim=True)
-        of_scores = weighted.addcmul_(rows.maps, means, value=-1)
+        if rows.sinking is not None and "sinks" in self.of:
+            means = torch.linalg.vecdot(rows.maps, of_maps)
+            self.of["sinks"][block.samples].sub_((rows.sinking[..., 0] * means).sum(dim=2))
+        # What autograd has for a softmax: one pass over a row, where three functions take three.
+        of_maps = of_maps.contiguous()
+        of_scores: Tensor = torch.ops.aten._softmax_backward_data.out(
+            of_maps, rows.maps, -1, of_maps.dtype, grad_input=of_maps
+        )
         if rows.fixed is not None:
             of_scores.masked_fill_(rows.fixed, 0.0)
-        if rows.sinking is not None and "sinks" in self.of:
-            self.of["sinks"][block.samples].sub_((rows.sinking * means).sum(dim=(2, 3)))
         if "bias" in self.of:
             sums = part(self.of["bias"], *block)
             sums.add_(of_scores.sum_to_size(sums.shape))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.untraced import untraced
-from amad_torch.closed_form.workspace import Workspace
+from amad_torch.closed_form.workspace import kept_workspace
 from amad_torch.streaming import on_kernels, query_rows, whole_maps
 from amad_torch.streaming.blocks import Block, blocks
 from amad_torch.streaming.derivatives import Gradients, by_sample, finished
@@ -158,7 +158,7 @@ def problem_of(
     eps = torch.finfo(dtype).tiny if options.eps is None else float(options.eps)
     if cut is None and given is None:
         cut = blocks(teacher, student, counted, options.queries_at_once)
-    workspace = Workspace(student.attended.queries, dtype)
+    workspace = kept_workspace(student.attended.queries, dtype)
     return Problem(
         teacher,
         student,

@@ -13,8 +13,11 @@ def row_products(left: Tensor, right: Tensor) -> Tensor:
     """``Σ_k left_iqk right_jqk`` of every row, ``[b, q, I, J]``.
 
     One product a row, also where only their sum is wanted: long float32 sums in one matrix product
-    lose digits (3e-6 over 10^5 cells), sums of rows do not.
+    lose digits (3e-6 over 10^5 cells), sums of rows do not. Fewer heads on the left cost a fifth
+    less than more.
     """
+    if right.shape[1] < left.shape[1]:
+        return row_products(right, left).mT
     samples, heads, queries, _ = left.shape
     found = left.new_empty(samples, queries, heads, right.shape[1])
     for sample in range(samples):
@@ -23,10 +26,10 @@ def row_products(left: Tensor, right: Tensor) -> Tensor:
     return found
 
 
-def row_squares(heads: Tensor, workspace: Workspace) -> Tensor:
+def row_squares(heads: Tensor) -> Tensor:
     """``Σ_k heads_iqk²`` of every row, ``[b, q, I]``."""
-    squares = torch.mul(heads, heads, out=workspace("squares", *heads.shape))
-    return squares.sum(dim=-1).transpose(1, 2)
+    norms: Tensor = torch.linalg.vector_norm(heads, dim=-1)
+    return norms.square_().transpose(1, 2)
 
 
 def mixed(

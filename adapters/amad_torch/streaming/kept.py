@@ -4,8 +4,8 @@ import math
 
 from torch import Tensor
 
-from amad_torch.closed_form.workspace import uninitialised
-from amad_torch.streaming.rows import Rows
+from amad_torch.closed_form.workspace import Workspace
+from amad_torch.streaming.rows import BothRows
 
 _BYTES = {"cpu": 2**27}
 """At most, whatever the number of tokens: 20 heads' rows of 1295 tokens, in float32."""
@@ -19,12 +19,12 @@ class Kept:
     A sweep that reads a cell again takes a third of the time of one that computes it.
     """
 
-    def __init__(self, like: Tensor, cells: int) -> None:
+    def __init__(self, workspace: Workspace, like: Tensor, cells: int) -> None:
         """Memory for so many cells, in the dtype of ``like``, if that is not too much."""
         most = _BYTES.get(like.device.type, _BYTES_ELSEWHERE) // like.element_size()
-        self._memory = uninitialised(min(cells, most), like, like.dtype)
+        self._memory = workspace("rows that stay", min(cells, most))
         self._used = 0
-        self.rows: dict[tuple[str, int, int], Rows] = {}
+        self.rows: dict[tuple[int, int], BothRows] = {}
 
     def has_room(self, cells: int) -> bool:
         """Whether so many more fit."""

@@ -12,7 +12,7 @@ from amad_torch.streaming.heads import divided
 from amad_torch.streaming.inputs import Side
 from amad_torch.streaming.kept import Kept
 from amad_torch.streaming.queries_keys import QueriesKeys
-from amad_torch.streaming.rows import Rows, whole_rows
+from amad_torch.streaming.rows import BothRows, Room, whole_rows
 
 
 class Problem(NamedTuple):
@@ -49,27 +49,49 @@ class Problem(NamedTuple):
         sweeps = {"mse": 1, "token": 0}.get(self.variant, 2) + gradients
         if self.variant == "token" or sweeps < 2 or self.for_kernels is not None:
             return self
-        both = self.teacher, self.student
-        wanted = sum(cells(side, block) for block in self.blocks for side in both)
-        return self._replace(kept=Kept(self.student.attended.queries, wanted))
+        wanted = sum(self._cells(block) for block in self.blocks)
+        like = self.student.attended.queries
+        return self._replace(kept=Kept(self.workspace, like, wanted))
 
-    def rows(self, model: str, block: Block) -> Rows:
-        """Those of ``teacher`` or ``student``, not to be changed: a later sweep may have them."""
-        side = self.teacher if model == "teacher" else self.student
-        place = model, block.samples.start, block.queries.start
+    def rows(self, block: Block) -> BothRows:
+        """Both models', not to be changed: a later sweep may have them."""
         if self.kept is None:
-            return whole_rows(side, block, self.workspace, self.workspace, model)
+            return self._rows(block, self.workspace)
+        place = block.samples.start, block.queries.start
         if place not in self.kept.rows:
-            if not self.kept.has_room(cells(side, block)):
-                return whole_rows(side, block, self.workspace, self.workspace, model)
-            self.kept.rows[place] = whole_rows(side, block, self.workspace, self.kept, model)
+            if not self.kept.has_room(self._cells(block)):
+                return self._rows(block, self.workspace)
+            self.kept.rows[place] = self._rows(block, self.kept)
         return self.kept.rows[place]
 
-    def compared(self, heads: Tensor, block: Block, model: str, sizes: Tensor | None) -> Tensor:
+    def _rows(self, block: Block, room: Room) -> BothRows:
+        samples, queries, keys = _lengths(block)
+        ours, others = (side.attended.shape[1] for side in (self.teacher, self.student))
+        maps = room("maps", samples, ours + others, queries, keys)
+        teacher, student = (
+            whole_rows(side, block, self.workspace, room, into)
+            for side, into in zip((self.teacher, self.student), self.by_model(maps), strict=True)
+        )
+        return BothRows(maps, teacher, student)
+
+    def _cells(self, block: Block) -> int:
+        """Of what is kept of these rows: the maps, and as much again for a soft cap."""
+        heads = sum(
+            side.attended.shape[1] * (1 if side.attended.softcap is None else 2)
+            for side in (self.teacher, self.student)
+        )
+        return heads * math.prod(_lengths(block))
+
+    def by_model(self, heads: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's and the student's part of ``[b, Ht + Hs, ...]``."""
+        count = self.teacher.attended.shape[1]
+        return heads[:, :count], heads[:, count:]
+
+    def compared(self, heads: Tensor, block: Block, sizes: Tensor | None) -> Tensor:
         """``heads`` with 0 where a cell does not count, over ``sizes``, if any, ``[b, H]``."""
         if self.counted is None and sizes is None:
             return heads
-        found = self.workspace(f"compared {model}", *heads.shape)
+        found = self.workspace("compared", *heads.shape)
         if sizes is None:
             return self.keep_counted(heads, block, found)
         divided(heads, sizes, found)
@@ -98,8 +120,5 @@ class Problem(NamedTuple):
         return into.masked_fill_(~counted.unsqueeze(1), 0.0)
 
 
-def cells(side: Side, block: Block) -> int:
-    """Of what is kept of these rows: the maps, and as much again for a soft cap."""
-    lengths: list[int] = [one.stop - one.start for one in block]
-    copies = 1 if side.attended.softcap is None else 2
-    return copies * side.attended.shape[1] * math.prod(lengths)
+def _lengths(block: Block) -> list[int]:
+    return [one.stop - one.start for one in block]

@@ -71,18 +71,19 @@ def _add_gradient(
     back, from_teacher, own = aligned.weights.mT * factor, *by_heads
     if share is not None:
         back, from_teacher, own = back * share, from_teacher * share, own * share[..., 0]
-    through = mixed(back, slope, workspace, "through")
+    through = workspace("through", *rows.maps.shape).zero_()
+    mixed(back, slope, workspace, onto=through)
     through = mixed(narrowed(from_teacher, into.dtype, terms), teacher, workspace, onto=through)
     own = narrowed(own, into.dtype, terms)
     through.addcmul_(rows.maps, own.transpose(1, 2).unsqueeze(-1))
-    into.add(block, rows, through, workspace)
+    into.add(block, rows, through)
 
 
 def _compared(problem: Problem, block: Block, workspace: Workspace) -> _Compared:
     counted = problem.counted_in(block)
     teacher = counted_rows(problem.teacher, block, counted, workspace, "teacher").maps
     rows = counted_rows(problem.student, block, counted, workspace, "student")
-    squares = row_squares(teacher, workspace), row_squares(rows.maps, workspace)
+    squares = row_squares(teacher), row_squares(rows.maps)
     products = row_products(teacher, rows.maps)
     aligned = alignment(products, *squares, problem.temperature)
     # Laid out as the heads are: what lies otherwise in memory is slow to combine with them.

@@ -7,7 +7,6 @@ costs less than the exponential of scores from which a log-sum-exp that was kept
 that the caller has is taken. Guarded by tests/streaming/test_against_maps.py.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -50,20 +49,33 @@ class Rows(NamedTuple):
     sinking: Tensor | None = None
 
 
-def whole_rows(side: Side, block: Block, workspace: Workspace, room: Room, name: str) -> Rows:
-    """The rows of the maps as they are, in the memory of ``room``."""
+class BothRows(NamedTuple):
+    """Both models' part of a block.
+
+    Attributes:
+        maps: the teacher's, then the student's ``[b, Ht + Hs, q, k]``: one product has both.
+        teacher, student: the same, each with what its derivatives need.
+    """
+
+    maps: Tensor
+    teacher: Rows
+    student: Rows
+
+
+def whole_rows(side: Side, block: Block, workspace: Workspace, room: Room, maps: Tensor) -> Rows:
+    """The rows of the maps as they are, in the memory of ``maps``; the rest in ``room``."""
     attended = side.attended
     seen = _seen(side, block)
     tanh, sinking = None, None
     if _few_heads_at_once(attended, seen):
-        maps = _softmax(side, block, seen, workspace, room, name)
+        _softmax(side, block, seen, workspace, maps)
     else:
         scores, tanh = _scores(side, block, workspace, room)
         if seen is not None:
             _hide(scores, seen, side)
-        maps = room(name, *scores.shape)
         if attended.log_sum_exp is None:
-            torch.softmax(scores, dim=-1, out=maps)
+            for ours, into in zip(scores, maps, strict=True):
+                torch.softmax(ours, dim=-1, out=into)
             if attended.sinks is not None:
                 # The sum that a row was divided by, from its largest cell.
                 sums = scores.amax(dim=-1, keepdim=True) - maps.amax(dim=-1, keepdim=True).log()
@@ -133,24 +145,30 @@ def _few_heads_at_once(attended: QueriesKeys, seen: Tensor | None) -> bool:
 
 
 def _softmax(
-    side: Side, block: Block, seen: Tensor | None, workspace: Workspace, room: Room, name: str
-) -> Tensor:
+    side: Side, block: Block, seen: Tensor | None, workspace: Workspace, maps: Tensor
+) -> None:
     """The maps ``[b, H, q, k]``, a few heads at a time: their scores stay in a cache."""
     queries, keys = vectors(side.attended, block)
-    samples, at_once = (one.stop - one.start for one in block[:2])
-    maps = room(name, samples, side.attended.shape[1], at_once, keys.shape[1])
-    flat = maps.view(*queries.shape[:2], keys.shape[1])
-    together = max(1, _AT_ONCE // math.prod(flat.shape[1:]))
-    for first in range(0, len(flat), together):
-        heads = slice(first, first + together)
-        scores = workspace("scores", *flat[heads].shape)
-        torch.baddbmm(
-            scores, queries[heads], keys[heads].mT, beta=0, alpha=side.attended.factor, out=scores
-        )
-        if seen is not None:
-            _hide(scores.view(-1, at_once, keys.shape[1]), seen[0], side)
-        torch.softmax(scores, dim=-1, out=flat[heads])
-    return maps
+    at_once, in_a_row = maps.shape[2:]
+    key_heads = side.attended.keys.shape[1]
+    together = max(1, _AT_ONCE // (queries.shape[1] * in_a_row))
+    for sample, into in enumerate(maps):
+        own = slice(sample * key_heads, (sample + 1) * key_heads)
+        flat, ours, others = into.view(key_heads, -1, in_a_row), queries[own], keys[own]
+        for first in range(0, key_heads, together):
+            heads = slice(first, first + together)
+            scores = workspace("scores", *flat[heads].shape)
+            torch.baddbmm(
+                scores,
+                ours[heads],
+                others[heads].mT,
+                beta=0,
+                alpha=side.attended.factor,
+                out=scores,
+            )
+            if seen is not None:
+                _hide(scores.view(-1, at_once, in_a_row), seen[0], side)
+            torch.softmax(scores, dim=-1, out=flat[heads])
 
 
 def _scores(

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from amad_torch.closed_form.gram import Alignment, alignment, inverse
-from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming import on_kernels
 from amad_torch.streaming.blocks import Block
 from amad_torch.streaming.heads import divided, row_products, row_squares
@@ -75,39 +74,40 @@ def totals(problem: Problem) -> Totals:
             for count in (teachers, students)
         ),
     )
-    workspace = problem.workspace
     for block in problem.blocks:
-        _add(found, problem, block, workspace)
+        _add(found, problem, block)
     for peaks in (found.teacher_peaks, found.student_peaks):
         peaks.masked_fill_(peaks == 0, 1.0)
     return found
 
 
-def _add(found: Totals, problem: Problem, block: Block, workspace: Workspace) -> None:
+def _add(found: Totals, problem: Problem, block: Block) -> None:
     """The sums of one block, of heads divided by their peaks in it, which float64 holds again."""
-    both, sizes = [], []
-    for model, highest in (("teacher", found.teacher_peaks), ("student", found.student_peaks)):
-        heads = problem.compared(problem.rows(model, block).maps, block, model, None)
-        peaks = highest.new_ones(heads.shape[:2])
-        if problem.partial:
-            peaks = heads.flatten(2).amax(dim=-1).to(highest.dtype)
-            highest[block.samples] = torch.maximum(highest[block.samples], peaks)
-            peaks.masked_fill_(peaks == 0, 1.0)
-            heads = divided(heads, peaks, workspace(f"compared {model}", *heads.shape))
-        both.append(heads)
-        sizes.append(peaks)
-    teacher, student = both
-    ours, others = sizes
+    heads = problem.compared(problem.rows(block).maps, block, None)
+    sizes = found.products.new_ones(heads.shape[:2])
+    if problem.partial:
+        sizes = heads.flatten(2).amax(dim=-1).to(sizes.dtype)
+        both = found.teacher_peaks, found.student_peaks
+        for highest, here in zip(both, problem.by_model(sizes), strict=True):
+            highest[block.samples] = torch.maximum(highest[block.samples], here)
+        sizes.masked_fill_(sizes == 0, 1.0)
+        heads = divided(heads, sizes, problem.workspace("compared", *heads.shape))
+    teacher, student = problem.by_model(heads)
+    ours, others = problem.by_model(sizes)
 
-    def add(total: Tensor, rows: Tensor, size: Tensor) -> None:
-        total[block.samples] += rows.sum(dim=1, dtype=total.dtype) * size
+    def summed(rows: Tensor, size: Tensor) -> Tensor:
+        return rows.sum(dim=1, dtype=size.dtype) * size
 
-    add(found.products, row_products(teacher, student), ours.unsqueeze(-1) * others.unsqueeze(-2))
-    add(found.teacher_squares, row_squares(teacher, workspace), ours.square())
+    def add(totals: tuple[Tensor, Tensor], sums: Tensor) -> None:
+        for total, part in zip(totals, problem.by_model(sums), strict=True):
+            total[block.samples] += part
+
     if problem.variant == "mse":
-        size = others.unsqueeze(-1) * others.unsqueeze(-2)
-        add(found.among, row_products(student, student), size)
+        products = summed(row_products(heads, student), sizes.unsqueeze(-1) * others.unsqueeze(-2))
+        add((found.products, found.among), products)
+        found.teacher_squares[block.samples] += summed(row_squares(teacher), ours.square())
         return
-    add(found.among, row_squares(student, workspace), others.square())
-    add(found.teacher_sums, teacher.sum(dim=-1).transpose(1, 2), ours)
-    add(found.student_sums, student.sum(dim=-1).transpose(1, 2), others)
+    products = summed(row_products(teacher, student), ours.unsqueeze(-1) * others.unsqueeze(-2))
+    found.products[block.samples] += products
+    add((found.teacher_squares, found.among), summed(row_squares(heads), sizes.square()))
+    add((found.teacher_sums, found.student_sums), summed(heads.sum(dim=-1).transpose(1, 2), sizes))

@@ -7,7 +7,7 @@ the loss and ``∂L/∂w = (∂L/∂m) Sᵀ``, their backward a third with ``dS 
 through ``w``. Guarded by tests/streaming/test_against_maps.py.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,8 +25,24 @@ from amad_torch.streaming.blocks import Block
 from amad_torch.streaming.derivatives import Gradients
 from amad_torch.streaming.heads import mixed, row_products
 from amad_torch.streaming.problem import Problem
-from amad_torch.streaming.rows import Rows
+from amad_torch.streaming.rows import BothRows
 from amad_torch.streaming.totals import Totals
+
+
+class _Sizes(NamedTuple):
+    """What heads are divided by, found once for all blocks of a sweep.
+
+    Attributes:
+        scale: what mixtures and the floor are multiplied by, so that the teacher's heads need no
+            division.
+        teacher, student: ``[B, H]``.
+        both: the same ``[B, Ht + Hs]`` in the dtype of the cells; ``None`` where all are 1.
+    """
+
+    scale: float
+    teacher: Tensor
+    student: Tensor
+    both: Tensor | None
 
 
 def losses(problem: Problem, found: Totals, *, derivative: bool) -> tuple[Tensor, Tensor | None]:
@@ -38,9 +54,10 @@ def losses(problem: Problem, found: Totals, *, derivative: bool) -> tuple[Tensor
     divergence = DIVERGENCES[problem.variant]
     workspace = problem.workspace
     factor = found.student_peaks.unsqueeze(-2) * divergence.factor
-    scale = _scale(problem, found)
+    sizes = _sizes(problem, found)
+    scale = sizes.scale
     if problem.for_kernels is not None:
-        given = problem.for_kernels, problem.counted, found.rows, _sizes(problem, found), mixing
+        given = problem.for_kernels, problem.counted, found.rows, sizes[1:3], mixing
         options: dict[str, Any] = {
             "variant": problem.variant,
             "eps": problem.eps,
@@ -49,9 +66,11 @@ def losses(problem: Problem, found: Totals, *, derivative: bool) -> tuple[Tensor
         loss, products = on_kernels.divergences(*given, **options)
         return loss, None if products is None else products * factor
     loss, of_mixing = torch.zeros_like(mixing[:, 0, 0]), torch.zeros_like(mixing)
+    mixing = (mixing * scale).to(problem.teacher.attended.queries.dtype)
     for block in problem.blocks:
-        target, _, student = _heads(problem, found, block)
-        mixture = mixed(_small(mixing * scale, block, target), student, workspace, "mixture")
+        rows = problem.rows(block)
+        target, student = problem.by_model(_heads(problem, sizes, rows, block))
+        mixture = mixed(mixing[block.samples, None], student, workspace, "mixture")
         work = (workspace("scores", *target.shape), workspace("work", *target.shape))
         values, slope = divergence.value(target, mixture, work, problem.eps * scale)
         loss[block.samples] += values.flatten(1).sum(dim=1, dtype=loss.dtype)
@@ -72,18 +91,20 @@ def add_gradients(
     def small(values: Tensor) -> Tensor:
         return narrowed(values * upstream, into.dtype, terms)
 
-    sizes = _teacher_sizes(problem, found).unsqueeze(-2)
-    from_teacher = small(by_heads.from_teacher * sizes)
+    sizes = _sizes(problem, found)
+    from_teacher = small(by_heads.from_teacher * sizes.teacher.unsqueeze(-2))
     workspace = problem.workspace
     if of_mixing is None:
         from_student = small(by_heads.from_student * found.student_peaks.unsqueeze(-2))
         if problem.for_kernels is not None:
-            _by_kernels(problem, found, into, from_teacher=from_teacher, from_student=from_student)
+            small_ones = {"from_teacher": from_teacher, "from_student": from_student}
+            _by_kernels(problem, found, sizes, into, **small_ones)
+        from_both = torch.cat([from_teacher, from_student], dim=-1)
         for block in problem.blocks:
-            teacher, rows, student = _heads(problem, found, block)
-            through = mixed(from_teacher[block.samples, None], teacher, workspace, "through")
-            through = mixed(from_student[block.samples, None], student, workspace, onto=through)
-            into.add(block, rows, through, workspace)
+            rows = problem.rows(block)
+            heads = _heads(problem, sizes, rows, block)
+            through = mixed(from_both[block.samples, None], heads, workspace, "through")
+            into.add(block, rows.student, through)
         return
     own, shift = (
         small(one.unsqueeze(-1)) for one in (by_heads.from_student * found.student_peaks, of_sums)
@@ -91,30 +112,33 @@ def add_gradients(
     divergence = DIVERGENCES[problem.variant]
     mixing = found.mixing(problem.temperature)
     back = small(mixing.mT * divergence.factor)
-    scale = _scale(problem, found)
-    mixing = mixing * found.student_peaks.unsqueeze(-2) * scale
+    mixing = mixing * found.student_peaks.unsqueeze(-2) * sizes.scale
     if problem.for_kernels is not None:
         _by_kernels(
-            problem, found, into, from_teacher=from_teacher, from_student=own[..., 0],
+            problem, found, sizes, into, from_teacher=from_teacher, from_student=own[..., 0],
             mixing=mixing, back=back, shift=shift[..., 0],
         )  # fmt: skip
+    mixing = mixing.to(into.dtype)
     for block in problem.blocks:
-        target, rows, student = _heads(problem, found, block)
-        mixture = mixed(_small(mixing, block, target), student, workspace, "mixture")
+        rows = problem.rows(block)
+        target, student = problem.by_model(_heads(problem, sizes, rows, block))
+        mixture = mixed(mixing[block.samples, None], student, workspace, "mixture")
         work = (workspace("scores", *target.shape), workspace("work", *target.shape))
-        slope = divergence.slope(target, mixture, work, problem.eps * scale)
+        slope = divergence.slope(target, mixture, work, problem.eps * sizes.scale)
         through = mixed(back[block.samples, None], slope, workspace, "through")
         through = mixed(from_teacher[block.samples, None], target, workspace, onto=through)
         through.addcmul_(student, own[block.samples, :, None])
         through.add_(shift[block.samples, :, None])
         problem.keep_counted(through, block, through)
-        into.add(block, rows, through, workspace)
+        into.add(block, rows.student, through)
 
 
-def _by_kernels(problem: Problem, found: Totals, into: Gradients, **small: Tensor) -> None:
+def _by_kernels(
+    problem: Problem, found: Totals, sizes: _Sizes, into: Gradients, **small: Tensor
+) -> None:
     """The last sweep without blocks."""
     assert problem.for_kernels is not None
-    given = problem.for_kernels, problem.counted, found.rows, _sizes(problem, found)
+    given = problem.for_kernels, problem.counted, found.rows, sizes[1:3]
     options: dict[str, Any] = {"variant": problem.variant, "eps": problem.eps, **small}
     for name, gradient in on_kernels.gradients(*given, **options).items():
         if name in into.of:
@@ -136,28 +160,31 @@ def _through_totals(
     return through_weights(aligned, by_weight), -(aligned.weights * by_weight).sum(dim=-2) * by_sum
 
 
-def _heads(problem: Problem, found: Totals, block: Block) -> tuple[Tensor, Rows, Tensor]:
-    """The teacher's heads, divided by their sizes; the student's rows, and its heads likewise.
+def _heads(problem: Problem, sizes: _Sizes, rows: BothRows, block: Block) -> Tensor:
+    """Both models' heads, divided by their sizes; 0 where a cell does not count."""
+    chosen = None if sizes.both is None else sizes.both[block.samples]
+    return problem.compared(rows.maps, block, chosen)
 
-    0 where a cell does not count.
+
+def _sizes(problem: Problem, found: Totals) -> _Sizes:
+    """``|t_i|_1`` where probabilities are compared (eq. 9), else the largest cell; the student's
+    largest. The teacher's are 1 for a head of zeros, and where mixtures are multiplied instead.
     """
-    teacher, rows = (problem.rows(model, block) for model in ("teacher", "student"))
-    sizes = _sizes(problem, found)
-    apart = problem.partial or (problem.variant != "mse" and _scale(problem, found) == 1)
-    ours = sizes[0][block.samples] if apart else None
-    others = sizes[1][block.samples] if problem.partial else None
-    return (
-        problem.compared(teacher.maps, block, "teacher", ours),
-        rows,
-        problem.compared(rows.maps, block, "student", others),
-    )
+    scale = _scale(problem, found)
+    teacher = found.teacher_peaks if problem.variant == "mse" else found.teacher_sums
+    teacher = torch.ones_like(teacher) if scale != 1 else teacher.where(teacher > 0, 1.0)
+    both = None
+    if problem.partial or (problem.variant != "mse" and scale == 1):
+        both = torch.cat([teacher, found.student_peaks], dim=1)
+        both = both.to(problem.student.attended.queries.dtype)
+    return _Sizes(scale, teacher, found.student_peaks, both)
 
 
 def _scale(problem: Problem, found: Totals) -> float:
-    """What mixtures and the floor are multiplied by, so that the teacher's heads need no division.
+    """The number of queries, where that is the sum of every teacher head; else 1.
 
-    The number of queries, where that is the sum of every teacher head. A divergence of heads and
-    mixtures that are both that many times as large is so too; its slope stays. Else 1.
+    A divergence of heads and mixtures that are both that many times as large is so too; its slope
+    stays.
     """
     queries = problem.student.attended.shape[2]
     if (
@@ -170,24 +197,3 @@ def _scale(problem: Problem, found: Totals) -> float:
     ):
         return 1.0
     return float(queries)
-
-
-def _sizes(problem: Problem, found: Totals) -> tuple[Tensor, Tensor]:
-    """What the heads of both models are divided by."""
-    return _teacher_sizes(problem, found), found.student_peaks
-
-
-def _teacher_sizes(problem: Problem, found: Totals) -> Tensor:
-    """``|t_i|_1`` where probabilities are compared (eq. 9); 1 for a head of zeros.
-
-    1 also where the mixtures are multiplied instead.
-    """
-    if _scale(problem, found) != 1:
-        return torch.ones_like(found.teacher_sums)
-    sizes = found.teacher_peaks if problem.variant == "mse" else found.teacher_sums
-    return sizes.where(sizes > 0, 1.0)
-
-
-def _small(weights: Tensor, block: Block, like: Tensor) -> Tensor:
-    """One matrix a sample of the block, in the dtype of the cells."""
-    return weights[block.samples, None].to(like.dtype)
