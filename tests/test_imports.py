@@ -115,6 +115,7 @@ SHARED = (
     "amad_core.arguments",
     "amad_core.files",
     "amad_core.training.layers",
+    "amad_core.training.captured",
     "amad_core.training.schedule",
 )
 """All that an adapter takes from the core: refusals, plain options and files, no maths."""

@@ -25,7 +25,8 @@ HAS = {"keras": ("attention",)}
 FILES_OF_ONE = {
     "specification": {
         "attention/gradient",  # closed forms, which the adapters leave to their frameworks
-        "training/layers", "training/schedule",  # standard library only, imported by the adapters
+        # standard library only, imported by the adapters
+        "training/captured", "training/layers", "training/schedule",
     },
     "torch": {
         "attention/precision", "attention/value_checks",  # autocast; waiting for a device

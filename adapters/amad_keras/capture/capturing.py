@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from amad_keras.capture.axes import heads_of
-from amad_keras.capture.captured import CapturedAttention, matches
+from amad_keras.capture.captured import CapturedAttention
 from amad_keras.capture.following import Following, Probabilities
 from amad_keras.capture.layer_attention import LayerAttention
 from amad_keras.capture.operation import Operation
@@ -102,7 +102,7 @@ class _Capture:
                 "the last axis whose result meets a product with the values"
             )
         for pattern in self._wanted or ():
-            if not any(matches(path, pattern) for path in paths):
+            if not any(CapturedAttention.matches(path, pattern) for path in paths):
                 raise RuntimeError(
                     f"no attention was captured of layers={pattern!r}: no layer at such a path "
                     "attended to anything while the block ran; those that did are "
@@ -116,7 +116,9 @@ class _Capture:
         if path is None:
             return
         self._seen[path] = None
-        if self._wanted is not None and not any(matches(path, one) for one in self._wanted):
+        if self._wanted is not None and not any(
+            CapturedAttention.matches(path, one) for one in self._wanted
+        ):
             return
         if self._now != self._graph:
             self._elsewhere[path] = None

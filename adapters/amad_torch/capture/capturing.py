@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from amad_torch.capture.captured import CapturedAttention, matches_path
+from amad_torch.capture.captured import CapturedAttention
 from amad_torch.capture.following import Followed
 from amad_torch.capture.function_mode import FunctionMode, of_four_axes
 from amad_torch.capture.interface import (
@@ -82,7 +82,7 @@ class _Capture:
         self._modules = list(named.values())  # kept, so that an id stays one module's
         self._wanted = None if wanted is None else list(wanted)
         for pattern in self._wanted or ():
-            if not any(matches_path(path, pattern) for path in self._paths.values()):
+            if not any(CapturedAttention.matches(path, pattern) for path in self._paths.values()):
                 raise ValueError(
                     f"modules must name modules of the model; no module matches {pattern!r} "
                     f"(there are {', '.join(map(repr, list(self._paths.values())[1:6]))} ...)"
@@ -137,7 +137,9 @@ class _Capture:
             )
             raise RuntimeError(f"no attention was captured of {self._name}: {how}")
         for pattern in self._wanted or ():
-            if not any(matches_path(layer.path, pattern) for layer in self.captured.values()):
+            if not any(
+                CapturedAttention.matches(layer.path, pattern) for layer in self.captured.values()
+            ):
                 raise RuntimeError(
                     f"no attention was captured of modules={pattern!r}: such modules exist, but "
                     "none of them attended to anything while the block ran"
@@ -258,7 +260,9 @@ class _Capture:
         path = self._paths.get(id(module))
         if path is None or torch._C._current_graph_task_id() != -1:
             return None
-        if self._wanted is not None and not any(matches_path(path, one) for one in self._wanted):
+        if self._wanted is not None and not any(
+            CapturedAttention.matches(path, one) for one in self._wanted
+        ):
             return None
         if kind is None:
             kind = kind_of(module, path, self._running.sources())
