@@ -186,7 +186,7 @@ FAMILIES: dict[str, Family] = {
     "Attention, learned scale": Family(_functional(_scaled, SIGNAL), SIGNAL, "s", "scores"),
     "AdditiveAttention": Family(
         _functional(lambda x, y: keras.layers.AdditiveAttention()([x, y]), SIGNAL, OTHER),
-        [SIGNAL, OTHER], "s", "scores", knows=False,
+        [SIGNAL, OTHER], "c", "scores", knows=False,
     ),
     "KerasHub BERT": _hub(
         "Bert", TEXT | {"segment_ids": 0 * IDS}, "ss", "scores", **SIZES, num_heads=4

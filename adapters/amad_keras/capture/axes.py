@@ -30,9 +30,16 @@ class Axes:
     sizes: Mapping[str, int | None]
 
     @classmethod
-    def of_maps(cls, maps: Tensor, layer: Any) -> "Axes | None":
-        """Of probabilities ``[B, ..., Q, K]`` as a softmax of this layer made them."""
-        shape = known_shape(maps)
+    def of_maps(cls, maps: Tensor, layer: Any, order: Sequence[int]) -> "Axes | None":
+        """Of probabilities as a softmax of this layer made them.
+
+        ``order``: which of their axes each of ``[B, ..., Q, K]`` is.
+        """
+        found = cls._in_order([known_shape(maps)[axis] for axis in order], layer)
+        return found and found._taken([list(order).index(axis) for axis in range(len(order))])
+
+    @classmethod
+    def _in_order(cls, shape: list[int | None], layer: Any) -> "Axes | None":
         lead = len(shape) - 2
         if not 0 < lead <= len(HEADS) + 1:
             return None

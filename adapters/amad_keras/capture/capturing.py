@@ -1,5 +1,7 @@
 """The capture itself: what every layer of a model attends to, for as long as a block runs."""
 
+import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -9,12 +11,13 @@ import keras
 
 from amad_keras.capture.axes import heads_of
 from amad_keras.capture.captured import CapturedAttention
-from amad_keras.capture.following import Following, Probabilities
+from amad_keras.capture.following import Following
 from amad_keras.capture.layer_attention import LayerAttention
 from amad_keras.capture.operation import Operation
 from amad_keras.capture.origins import kind_of, named_kind
+from amad_keras.capture.probabilities import Probabilities
 from amad_keras.capture.sources import current_source
-from amad_keras.capture.tensors import Tensor, lengths, rank
+from amad_keras.capture.tensors import Tensor, known_shape, lengths, rank
 
 
 @contextmanager
@@ -99,7 +102,16 @@ class _Capture:
                 "no attention was captured: did the block run this model (not a copy of it, not in "
                 "another thread, not in a function that was traced before)? If it did, it attends "
                 f"in a way that cannot be seen: without a softmax ({self._source.SOFTMAX}) over "
-                "the last axis whose result meets a product with the values"
+                "one axis, that of the keys, whose result meets a product with the values"
+            )
+        unmet = dict.fromkeys(map(self._path, self._following.unmet.layers))
+        names = [repr(path) for path in unmet if path is not None and self._is_wanted(path)]
+        if names:
+            warnings.warn(
+                f"attention of {', '.join(names[:4])} was not captured, only that of other "
+                "layers or calls: queries and keys were multiplied, but no softmax "
+                f"({self._source.SOFTMAX}) over the keys was seen whose result met values",
+                stacklevel=4,
             )
         for pattern in self._wanted or ():
             if not any(CapturedAttention.matches(path, pattern) for path in paths):
@@ -116,9 +128,7 @@ class _Capture:
         if path is None:
             return
         self._seen[path] = None
-        if self._wanted is not None and not any(
-            CapturedAttention.matches(path, one) for one in self._wanted
-        ):
+        if not self._is_wanted(path):
             return
         if self._now != self._graph:
             self._elsewhere[path] = None
@@ -127,6 +137,8 @@ class _Capture:
             self._cut.append(path)
         maps = probabilities.maps
         if maps is not None:
+            if probabilities.order is not None and rank(maps) == len(probabilities.order):
+                maps = keras.ops.transpose(maps, probabilities.order)
             maps = _with_heads(maps, ran_in[-1].caller)
         if traced is None:
             kind = named_kind(path)
@@ -140,6 +152,11 @@ class _Capture:
             name = f"{path}#{run}"
         self.captured._layers[name] = LayerAttention(
             path, kind, maps, read, values=probabilities.values, projections=probabilities.weights
+        )
+
+    def _is_wanted(self, path: str) -> bool:
+        return self._wanted is None or any(
+            CapturedAttention.matches(path, one) for one in self._wanted
         )
 
     def _path(self, layers: tuple[Any, ...]) -> str | None:
@@ -159,7 +176,8 @@ def _with_heads(maps: Tensor, layer: keras.layers.Layer) -> Tensor:
     *lead, queries, keys = lengths(maps)
     if len(lead) == 1:
         return keras.ops.reshape(maps, [-1, heads_of(layer, maps.shape[0]), queries, keys])
-    heads = 1
-    for one in lead[1:]:
-        heads = heads * one
-    return keras.ops.reshape(maps, [lead[0], heads, queries, keys])
+    known = known_shape(maps)
+    heads = heads_of(layer, None)
+    if len(lead) > 2 and known[1:-3] != [1] and heads == known[-3] != 1:
+        lead = [-1, heads]  # Windows count as samples where the layer counts them as no heads.
+    return keras.ops.reshape(maps, [lead[0], math.prod(lead[1:]), queries, keys])

@@ -1,61 +1,33 @@
 """Follows scores from the product of queries and keys to the softmax, and probabilities on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from amad_keras.capture.axes import Axes
 from amad_keras.capture.fused import Fused, axes_of_outputs
-from amad_keras.capture.later import Later
 from amad_keras.capture.operation import Operation, running_layers
 from amad_keras.capture.origins import Origin
-from amad_keras.capture.products import BATCHED, letters, operands_of, transposed_einsum
+from amad_keras.capture.probabilities import (
+    SPREAD,
+    Probabilities,
+    Traced,
+    ends,
+    is_still_maps,
+    meets_values,
+    mixes_heads,
+)
+from amad_keras.capture.products import BATCHED, operands_of, transposed_einsum
 from amad_keras.capture.projection import Heads, heads_after
 from amad_keras.capture.repeats import Repeat, repeat_after
-from amad_keras.capture.scores import (
-    CASTS,
-    SELECTIONS,
-    SHAPES,
-    Scores,
-    number_of,
-    number_throughout,
-    through,
-)
+from amad_keras.capture.scores import CASTS, SHAPES, Scores, number_of, through
 from amad_keras.capture.tables import Table
 from amad_keras.capture.tensors import Tensor, rank
+from amad_keras.capture.unmet import Unmet, axes_of_several
 from amad_keras.capture.values import Product, every, product_with_values
 
 _MOVED = {*CASTS, *SHAPES, "Transpose"}
-_SPREAD = {*_MOVED, *SELECTIONS, "Mul", "RealDiv", "AddV2", "StridedSlice", "Einsum", "Dropout"}
-"""What happens to probabilities between the softmax and the values."""
-
-
-@dataclass(frozen=True)
-class Traced:
-    """Scores (``None``: no longer followed), and where their product and its operands come from."""
-
-    scores: Scores | Fused | None
-    queries: Origin
-    keys: Origin
-    layers: tuple[Any, ...]
-
-
-@dataclass
-class Probabilities:
-    """What a softmax made, and of which scores, where that is known.
-
-    Attributes:
-        maps: ``None`` where a fused operation builds none.
-        values: what they met, ``[B, Hk, K, d]``, or with samples and heads as one axis.
-        weights: ``[D, H d]`` of each linear layer that the heads' outputs have gone into.
-    """
-
-    maps: Tensor | None
-    traced: Traced | None
-    is_found: bool = False
-    values: Later | None = None
-    weights: list[Later] = field(default_factory=list)
 
 
 class Following:
@@ -70,6 +42,7 @@ class Following:
         self._traced, self._probabilities = Table(), Table()
         self._axes, self._heads = Table(), Table()
         self._einsums = Table()
+        self._softmaxes, self.unmet = 0, Unmet()
 
     def __call__(self, operation: Operation) -> None:
         """One operation has run."""
@@ -85,13 +58,35 @@ class Following:
         if operation.type == "FusedAttention":
             self._fused(operation, origins, layers)
         elif operation.type == "Softmax":
-            traced = self._traced[operation.inputs[0]]
-            self._probabilities[output] = Probabilities(output, traced)
-            self._axes[output] = Axes.of_maps(output, layers[-1].caller)
-        elif (rank(output) or 0) > 2:
-            self._follow_probabilities(operation, origins, layers)
-            self._follow_scores(operation, origins, layers)
-            self._follow_vectors(operation)
+            self._softmax(operation, origins, layers)
+        else:
+            is_met = self._follow_probabilities(operation, origins, layers)
+            is_met = self.unmet(operation, layers) or is_met
+            if (rank(output) or 0) > 2:
+                self._follow_scores(operation, origins, layers)
+                self._follow_unmet(operation, origins, layers, is_met)
+                self._follow_vectors(operation)
+
+    def _softmax(
+        self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
+    ) -> None:
+        output = operation.outputs[0]
+        axes = rank(output)
+        if axes is None or axes < 3:
+            return
+        axis = operation.attributes.get("axis", -1) % axes
+        order = [*(one for one in range(axes) if one != axis), axis]
+        traced: Traced | None = self._traced[operation.inputs[0]]
+        if traced is not None and isinstance(traced.scores, Scores):
+            scores = traced.scores.settled(axis, axes)
+            traced = replace(traced, scores=scores)
+            order = order if scores is None else list(scores.order or order)
+        if traced is None and (meeting := origins[0].meeting()) is not None:
+            traced = Traced(None, meeting.inputs[0], meeting.inputs[1], meeting.layers)
+        self._softmaxes += 1
+        self.unmet.softmax(operation.inputs[0], self._softmaxes, layers)
+        self._probabilities[output] = (Probabilities(output, traced, order, self._softmaxes),)
+        self._axes[output] = Axes.of_maps(output, layers[-1].caller, order)
 
     def _fused(
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
@@ -112,25 +107,56 @@ class Following:
 
     def _follow_probabilities(
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
-    ) -> None:
+    ) -> bool:
+        """Whether they met values in this operation."""
+        output, is_met = operation.outputs[0], False
         for place, tensor in enumerate(operation.inputs):
-            known: Probabilities | None = self._probabilities[tensor]
-            if known is None or known.is_found:
+            known: list[Probabilities] = [
+                one for one in self._probabilities[tensor] or () if not one.is_found
+            ]
+            if not known:
                 continue
             axes: Axes | None = self._axes[tensor]
-            output = operation.outputs[0]
             product = self._product_with_values(operation, place, axes)
-            if product is not None or _meets_values(operation, place):
-                known.is_found = True
-                if product is not None:
-                    known.values = product.values
-                    self._heads[output] = Heads(product.axes, known.weights)
-                self._found(known, layers)
-            elif operation.type in _SPREAD:
-                if tensor is known.maps and _is_still_maps(operation, place, origins, known):
-                    known.maps = output
-                self._probabilities[output] = known
+            if product is not None or meets_values(operation, place, axes):
+                for one in known:
+                    if one.is_found:  # by this same operation, of which it is both sides
+                        continue
+                    one.is_found = is_met = True
+                    self.unmet.met(one.number)
+                    if product is not None and len(known) == 1:
+                        one.values = product.values
+                        self._heads[output] = Heads(product.axes, one.weights)
+                    self._found(one, layers)
+            elif ends(operation, place, axes):
+                continue
+            elif operation.type in SPREAD or mixes_heads(operation, place, axes, known):
+                for one in known:
+                    if tensor is one.maps and is_still_maps(operation, place, origins, one):
+                        one.maps = output
+                before = self._probabilities[output] or ()
+                new = [one for one in known if all(one is not other for other in before)]
+                self._probabilities[output] = (*before, *new)
                 self._axes[output] = axes and axes.after(operation, place)
+        return is_met
+
+    def _follow_unmet(
+        self,
+        operation: Operation,
+        origins: tuple[Origin, ...],
+        layers: tuple[Any, ...],
+        is_met: bool,
+    ) -> None:
+        """A product of activations that no probabilities took part in."""
+        is_product = operation.type in (*BATCHED, "Einsum")
+        if is_met or not is_product or not all(one.is_activation for one in origins):
+            return
+        operands = operands_of(operation)
+        if operands is None:
+            axes = axes_of_several(operation)
+        else:
+            axes = Axes.of_maps(operation.outputs[0], layers[-1].caller, operands.of_scores)
+        self.unmet.start(operation.outputs[0], axes)
 
     def _product_with_values(
         self, operation: Operation, place: int, axes: Axes | None
@@ -219,7 +245,11 @@ class Following:
                 scale *= factor
             vectors.append(side)
         queries, keys = (origins[place] for place in operands.places)
-        return Traced(Scores(vectors[0], vectors[1], scale), queries, keys, layers)
+        order = operands.of_scores
+        scores = Scores(
+            vectors[0], vectors[1], scale, order=None if order == sorted(order) else tuple(order)
+        )
+        return Traced(scores, queries, keys, layers)
 
     def _follow_vectors(self, operation: Operation) -> None:
         repeat = repeat_after(operation, self._repeats[operation.inputs[0]])
@@ -243,30 +273,3 @@ def _divided(factor: float, vectors: Tensor) -> Tensor:
 def _positive(tensor: Tensor) -> float | None:
     number = number_of(tensor)
     return number if number is not None and number > 0 else None
-
-
-def _meets_values(operation: Operation, place: int) -> bool:
-    """Whether probabilities are summed over keys with something that has keys and no queries."""
-    if operation.type in BATCHED:
-        return rank(operation.inputs[1 - place]) == rank(operation.inputs[place])
-    if operation.type != "Einsum":
-        return False
-    parsed = letters(operation)
-    if parsed is None:
-        return False
-    own, other, result = parsed[place], parsed[1 - place], parsed[2]
-    last = [one for one in own[-2:] if one in other]
-    return len(other) > 2 and own[0] in other and len(last) == 1 and last[0] not in result
-
-
-def _is_still_maps(
-    operation: Operation, place: int, origins: tuple[Origin, ...], known: Probabilities
-) -> bool:
-    """Rows that see nothing are made 0, or the column of a sink is cut off; dropout is neither."""
-    if operation.type in SELECTIONS and place:
-        is_zero = number_throughout(operation.inputs[3 - place]) == 0
-        return is_zero and not origins[0].is_random
-    has_sinks = known.traced is not None and known.traced.scores is not None
-    if operation.type == "StridedSlice" and has_sinks:
-        return known.traced.scores.sinks is not None  # type: ignore[union-attr]
-    return False

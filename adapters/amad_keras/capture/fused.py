@@ -10,8 +10,8 @@ from amad_keras.capture.axes import HEADS, QUERIES, SAMPLES, WIDTH, Axes
 from amad_keras.capture.later import Later
 from amad_keras.capture.layer_attention import Attended
 from amad_keras.capture.operation import Operation, attribute
+from amad_keras.capture.placed import mask_and_bias
 from amad_keras.capture.repeats import Repeat
-from amad_keras.capture.scores import mask_and_bias
 from amad_keras.capture.tensors import Tensor, is_floating, known_shape, lengths
 from amad_keras.capture.values import every
 

@@ -1,6 +1,7 @@
 """Products of queries and keys, as TensorFlow computes them: which operand is which."""
 
 from dataclasses import dataclass
+from string import ascii_letters
 
 from amad_keras.capture.later import Later
 from amad_keras.capture.operation import Operation, attribute
@@ -14,14 +15,16 @@ BATCHED = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"}
 class Operands:
     """``[..., Q, d]`` and ``[..., K, d]``, and at which inputs of the product they stood.
 
-    The leading axes are in the order of those of the scores; keys may lack some (grouped queries).
-    ``orders``: which axis of its input each of their axes was.
+    The leading axes are samples and heads; keys may lack some (grouped queries).
+    ``orders``: which axis of its input each of their axes was. ``of_scores``: which axis of the
+    product each of ``[B, H, Q, K]`` is.
     """
 
     queries: Later
     keys: Later
     places: tuple[int, int]
     orders: tuple[list[int], list[int]]
+    of_scores: list[int]
 
 
 def operands_of(operation: Operation) -> Operands | None:
@@ -38,7 +41,8 @@ def operands_of(operation: Operation) -> Operands | None:
         swapped if attribute(operation, "adj_x") else straight,
         straight if attribute(operation, "adj_y") else swapped,
     )
-    return Operands(left.transposed(orders[0]), right.transposed(orders[1]), (0, 1), orders)
+    sides = left.transposed(orders[0]), right.transposed(orders[1])
+    return Operands(*sides, (0, 1), orders, list(range(axes)))
 
 
 def letters(operation: Operation) -> tuple[str, str, str] | None:
@@ -46,48 +50,65 @@ def letters(operation: Operation) -> tuple[str, str, str] | None:
     equation = str(attribute(operation, "equation")).replace(" ", "")
     inputs, arrow, result = equation.partition("->")
     names = inputs.split(",")
-    if not arrow or len(names) != 2 or "." in equation:
+    if not arrow or len(names) != 2:
         return None
+    if "..." in equation:  # stands for the axes that the letters leave
+        axes = [rank(one) for one in operation.inputs]
+        left = [(a or 0) - len(name) + 3 for a, name in zip(axes, names, strict=True)]
+        free = [one for one in ascii_letters if one not in equation][: max(left)]
+        names = [
+            name.replace("...", "".join(free[len(free) - more :]))
+            for more, name in zip(left, names, strict=True)
+        ]
+        result = result.replace("...", "".join(free))
     return names[0], names[1], result
 
 
 def transposed_einsum(einsum: Operation, further: Operation) -> Operation | None:
     """An einsum, and a transpose of its result if that is what follows; ``None``: in any order."""
-    operands, _, result = str(attribute(einsum, "equation")).replace(" ", "").partition("->")
     if further.type != "Transpose":
         return einsum
-    order = static_value(further.inputs[1])
-    if order is None or not result:
+    parsed, order = letters(einsum), static_value(further.inputs[1])
+    if order is None or parsed is None:
         return None
-    equation = f"{operands}->{''.join(result[axis] for axis in order)}"
+    left, right, result = parsed
+    equation = f"{left},{right}->{''.join(result[axis] for axis in order)}"
     return einsum._replace(attributes={"equation": equation})
 
 
 def _of_einsum(operation: Operation) -> Operands | None:
+    """Axes of both operands are samples and heads; of one alone queries or keys, or groups of
+    heads, which keys lack."""
     parsed = letters(operation)
     if parsed is None or len(parsed[2]) < 3:
         return None
-    result = parsed[2]
-    places = (1, 0) if result[-1] in parsed[0] else (0, 1)
-    of_queries, of_keys = (parsed[place] for place in places)
-    lead, query, key = result[:-2], result[-2], result[-1]
-    summed = "".join(one for one in of_queries if one in of_keys and one not in result)
-    fits = (
-        len(summed) == 1
-        and lead[0] in of_keys
-        and sorted(of_queries) == sorted(lead + query + summed)
-        and set(of_keys) <= {*lead, key, summed}
-        and key in of_keys
+    sides, result = parsed[:2], parsed[2]
+    both = [one for one in result if one in sides[0] and one in sides[1]]
+    alone = [[one for one in result if one in side and one not in both] for side in sides]
+    summed = [one for one in sides[0] if one in sides[1] and one not in result]
+    of_keys = [place for place in (0, 1) if len(alone[place]) == 1]
+    whole = all(
+        set(side) == {*both, *mine, *summed} for side, mine in zip(sides, alone, strict=True)
     )
-    if not fits:
+    if len(summed) != 1 or not whole or not all(alone) or not of_keys:
         return None
-    shared = "".join(one for one in lead if one in of_keys)
+    place = max(of_keys, key=lambda one: result.index(alone[one][0]))
+    key, (*groups, query) = alone[place][0], alone[1 - place]
+    if groups and result[-2:] != query + key:
+        return None
+    samples = sides[0][0] if sides[0][0] == sides[1][0] else result[0]
+    if samples not in both:
+        return None
+    lead = sorted((one for one in result if one not in query + key), key=samples.__ne__)
+    lead_of_keys = [one for one in lead if one in both]
     orders = (
-        [of_queries.index(one) for one in lead + query + summed],
-        [of_keys.index(one) for one in shared + key + summed],
+        [sides[1 - place].index(one) for one in (*lead, query, *summed)],
+        [sides[place].index(one) for one in (*lead_of_keys, key, *summed)],
     )
+    places = 1 - place, place
     queries, keys = (
-        Later(operation.inputs[place], len(order)).transposed(order)
-        for place, order in zip(places, orders, strict=True)
+        Later(operation.inputs[at], len(order)).transposed(order)
+        for at, order in zip(places, orders, strict=True)
     )
-    return Operands(queries, keys, places, orders)
+    of_scores = [result.index(one) for one in (*lead, query, key)]
+    return Operands(queries, keys, places, orders, of_scores)

@@ -1,5 +1,6 @@
 """Scores that are on their way to a softmax: which queries and keys they came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 from amad_keras.capture.later import Later
 from amad_keras.capture.layer_attention import Attended
 from amad_keras.capture.operation import Operation
+from amad_keras.capture.placed import LARGEST_DROPPED, Placed, mask_and_bias
 from amad_keras.capture.sources import is_symbolic, number_in, static_value
 from amad_keras.capture.tensors import (
     Tensor,
@@ -18,43 +20,10 @@ from amad_keras.capture.tensors import (
     rank,
 )
 
-LARGEST_DROPPED = -1e4
-"""An additive mask holds this or less where a key is dropped."""
-
 CASTS = {"Cast", "Identity", "StopGradient"}
 SHAPES = {"Reshape", "ExpandDims", "Squeeze"}
 SELECTIONS = {"Select", "SelectV2"}
 _SUMS = {"Add", "AddV2", "BiasAdd", "Sub"}
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A mask or bias, and the scores that it met: their shape, or in a graph they themselves.
-
-    ``number``: what it holds throughout, where that is known.
-    """
-
-    values: Later
-    scores: Any
-    number: float | None = None
-
-    def times(self, factor: float) -> "Placed":
-        """The same, multiplied along with the scores that it was added to."""
-        number = None if self.number is None else self.number * factor
-        return replace(self, values=self.values.then(lambda one: one * factor), number=number)
-
-    def read(self, maps: Tensor) -> Tensor:
-        """Broadcastable to the maps ``[B, H, Q, K]``."""
-        met, values = self.scores, self.values.read()
-        static = met if isinstance(met, list) else known_shape(met)
-        ones = [1] * (len(static) - len(values.shape))
-        values = keras.ops.reshape(values, (*ones, *lengths(values)))
-        if _may_be_same(static, known_shape(maps)):
-            return values
-        if len(static) == 5 and values.shape[1] == values.shape[2] == 1:
-            return values[:, 0]
-        whole = met if isinstance(met, list) else lengths(met)
-        return keras.ops.reshape(keras.ops.broadcast_to(values, whole), lengths(maps))
 
 
 @dataclass(frozen=True)
@@ -66,9 +35,11 @@ class Scores:
         scale: what the products are multiplied by.
         added: biases and additive masks.
         dropped: boolean masks, true where a key is *not* seen.
-        softcap: of a tanh on the way; below 0 as long as only the tanh has run.
+        softcap: of a tanh on the way.
         sinks: scores of a further key.
         is_reshaped: the axes before the keys are no longer those of queries and keys.
+        is_shifted: something has been added that is the same for all keys.
+        order: which axis of the scores each of ``[B, ..., Q, K]`` is; ``None``: they are these.
     """
 
     queries: Later
@@ -79,6 +50,8 @@ class Scores:
     softcap: float | None = None
     sinks: Tensor | None = None
     is_reshaped: bool = False
+    is_shifted: bool = False
+    order: tuple[int, ...] | None = None
 
     @property
     def is_scaled_only(self) -> bool:
@@ -107,17 +80,31 @@ class Scores:
             self.sinks,
         )
 
+    def settled(self, axis: int, axes: int) -> "Scores | None":
+        """With the softmax over this axis, which makes it that of the keys; ``None``: it is neither
+        that of the queries nor that of the keys."""
+        *lead, queries, keys = self.order or range(axes)
+        if keys != axis and queries == axis:
+            swapped = [*range(axes - 2), axes - 1, axes - 2]
+            added, dropped = (
+                tuple(one.transposed(swapped) for one in placed)
+                for placed in (self.added, self.dropped)
+            )
+            return replace(
+                self,
+                queries=self.keys,
+                keys=self.queries,
+                added=added,
+                dropped=dropped,
+                order=(*lead, keys, queries),
+            ).settled(axis, axes)
+        return self if keys == axis and not (self.is_reshaped and self.order) else None
+
     def _vectors(self, tensor: Tensor, first: list[Any]) -> Tensor:
         """``[B, H, L, d]`` of ``[..., L, d]``, where axes may be one that are several in maps."""
         if len(tensor.shape) == 4 and not self.is_reshaped:
             return tensor
         return keras.ops.reshape(tensor, [*first, *lengths(tensor)[len(first) - 4 :]])
-
-
-def _may_be_same(one: list[int | None], other: list[int | None]) -> bool:
-    """Whether shapes agree as far as they are known."""
-    both = zip(one, other, strict=False)
-    return len(one) == len(other) and all(a == b or None in (a, b) for a, b in both)
 
 
 def through(scores: Scores, operation: Operation, place: int, others: dict[int, Scores]) -> Any:
@@ -131,12 +118,13 @@ def through(scores: Scores, operation: Operation, place: int, others: dict[int, 
     if name in CASTS:
         return scores
     if name in SHAPES:
-        same_keys = inputs[0].shape[-1] == output.shape[-1]
+        same_keys = inputs[0].shape[-1] == output.shape[-1] and scores.order is None
         return replace(scores, is_reshaped=True) if same_keys and rank(output) != 2 else None
     if name == "Transpose":
         return _transposed(scores, static_value(inputs[1]))
     if name == "Tanh":
-        return replace(scores, softcap=-1.0) if scores.is_scaled_only else None
+        is_plain = scores.is_scaled_only and not scores.is_shifted
+        return replace(scores, softcap=1.0) if is_plain else None
     if name == "ConcatV2":
         return _with_sinks(scores, operation, place)
     if name in SELECTIONS:
@@ -148,13 +136,26 @@ def through(scores: Scores, operation: Operation, place: int, others: dict[int, 
     if name in _SUMS and not (name == "Sub" and place):
         second = inputs[1 - place]
         axes = rank(second) or 0
-        if axes and second.shape[-1] == 1:
-            return scores  # The same for all keys, hence nothing to a softmax.
+        if axes and _is_same_for_all_keys(scores, second, rank(output) or 0):
+            return replace(scores, is_shifted=True)  # which is nothing to a softmax
         values, number = Later(second, axes), number_of(second)
         if name == "Sub":
             values, number = values.then(lambda one: -one), None if number is None else -number
-        return replace(scores, added=(*scores.added, Placed(values, _shape_of(output), number)))
+        placed = _placed(scores, values, output, number)
+        return replace(scores, added=(*scores.added, placed))
     return None
+
+
+def _placed(scores: Scores, values: Later, output: Tensor, number: float | None) -> Placed:
+    """Of values that met scores, in the order of axes of ``[B, ..., Q, K]``."""
+    placed = Placed(values, _shape_of(output), number)
+    return placed if scores.order is None else placed.transposed(scores.order)
+
+
+def _is_same_for_all_keys(scores: Scores, added: Tensor, axes: int) -> bool:
+    place = -1 if scores.order is None else scores.order[-1] - axes
+    lacks = len(added.shape) < -place and scores.order is not None
+    return lacks or (len(added.shape) >= -place and added.shape[place] == 1)
 
 
 def _scaled(scores: Scores, factor: Tensor, *, inverse: bool) -> Scores | None:
@@ -163,39 +164,59 @@ def _scaled(scores: Scores, factor: Tensor, *, inverse: bool) -> Scores | None:
     number = number_of(factor)
     if number:
         number = 1 / number if inverse else number
-        if scores.softcap is not None and scores.softcap < 0:  # after the tanh
-            return replace(scores, scale=scores.scale * number, softcap=number)
-        if scores.dropped or scores.softcap or scores.sinks is not None:
+        if scores.sinks is not None or (number < 0 and (scores.dropped or scores.softcap)):
             return None
-        added = tuple(placed.times(number) for placed in scores.added)
-        return replace(scores, scale=scores.scale * number, added=added)
+        if any((one.number or 0.0) * number > LARGEST_DROPPED for one in scores.dropped):
+            return None
+        return replace(
+            scores,
+            scale=scores.scale * number,
+            softcap=scores.softcap and scores.softcap * number,
+            added=tuple(placed.times(number) for placed in scores.added),
+            dropped=tuple(
+                replace(one, number=(one.number or 0.0) * number) for one in scores.dropped
+            ),
+        )
     if not scores.is_scaled_only:
         return None
     if inverse:
         factor = 1 / factor
     if rank(factor) == 0:
         return replace(scores, scale=factor * keras.ops.cast(scores.scale, factor.dtype))
-    if tuple(factor.shape[-2:]) == (1, 1) and not scores.is_reshaped:  # of each head its own
-        return replace(scores, queries=scores.queries.then(lambda queries: queries * factor))
-    return None
+    if scores.is_reshaped:
+        return None
+    shape = [*[1] * (scores.queries.rank - len(factor.shape)), *factor.shape]
+    order = scores.order or range(len(shape))
+    if any(shape[axis] != 1 for axis in list(order)[-2:]):
+        return None
+    of_heads = Later(factor, len(shape), lambda one: keras.ops.reshape(one, shape))
+    of_heads = of_heads.transposed(list(order))  # of each head its own
+    return replace(scores, queries=scores.queries.then(lambda queries: queries * of_heads.read()))
 
 
 def _transposed(scores: Scores, order: Any) -> Scores | None:
-    if order is None or not scores.is_scaled_only:
+    if order is None or scores.is_reshaped or scores.sinks is not None:
         return None
-    order = [int(axis) for axis in order]
-    rank, lead = len(order), order[:-2]
-    moved = lead != sorted(lead)
-    if sorted(order[-2:]) != [rank - 2, rank - 1] or (moved and scores.is_reshaped):
-        return None
-    queries, keys = scores.queries, scores.keys
-    if moved:
-        if {queries.rank, keys.rank} != {rank}:
+    axes = len(order)
+    before, order = scores.order or range(axes), [int(axis) for axis in order]
+    after = [order.index(axis) for axis in before]
+    lead = sorted(range(axes - 2), key=after.__getitem__)
+    if scores.order is None and lead != sorted(lead):  # as they stand now: samples come first
+        if {scores.queries.rank, scores.keys.rank} != {axes}:
             return None
-        queries, keys = (one.transposed([*lead, rank - 2, rank - 1]) for one in (queries, keys))
-    if order[-1] == rank - 2:
-        queries, keys = keys, queries
-    return replace(scores, queries=queries, keys=keys)
+        moved = [*lead, axes - 2, axes - 1]
+        scores, after = _moved(scores, moved), [after[axis] for axis in moved]
+    return replace(scores, order=None if after == sorted(after) else tuple(after))
+
+
+def _moved(scores: Scores, order: Sequence[int]) -> Scores:
+    return replace(
+        scores,
+        queries=scores.queries.transposed(list(order)),
+        keys=scores.keys.transposed(list(order)),
+        added=tuple(one.transposed(order) for one in scores.added),
+        dropped=tuple(one.transposed(order) for one in scores.dropped),
+    )
 
 
 def _selected(
@@ -215,7 +236,7 @@ def _selected(
         number = further[0].number if len(further) == 1 else None
     if number is None or number > LARGEST_DROPPED:
         return None
-    placed = Placed(dropped, _shape_of(operation.outputs[0]))
+    placed = _placed(scores, dropped, operation.outputs[0], number)
     return replace(scores, dropped=(*scores.dropped, placed))
 
 
@@ -240,23 +261,11 @@ def number_throughout(tensor: Tensor) -> float | None:
 def _with_sinks(scores: Scores, operation: Operation, place: int) -> Scores | None:
     axis = static_value(operation.inputs[-1])
     last = len(operation.outputs[0].shape) - 1
-    if place != 0 or len(operation.inputs) != 3 or int(axis) not in (-1, last):
+    is_last = int(axis) in (-1, last) and scores.order is None
+    if place != 0 or len(operation.inputs) != 3 or not is_last:
         return None
     column = operation.inputs[1]
     return replace(scores, sinks=column) if column.shape[-1] == 1 else None
-
-
-def mask_and_bias(given: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """What a model adds to its scores: the keys that are seen, and a bias.
-
-    Both in a graph, which cannot tell whether there are any.
-    """
-    ops = keras.ops
-    seen = given > ops.cast(LARGEST_DROPPED, given.dtype)
-    bias = ops.where(seen, given, ops.zeros_like(given))
-    if is_symbolic(given):
-        return seen, bias
-    return None if bool(ops.all(seen)) else seen, bias if bool(ops.any(bias != 0)) else None
 
 
 def _shape_of(scores: Tensor) -> Any:

@@ -241,8 +241,8 @@ def _softmax(softmax: Callable[..., Any]) -> Callable[..., Any]:
         if _watching.is_inside or not _watching.all or options.get("where") is not None:
             return softmax(x, axis=axis, **options)
         made = _alone(softmax, x, axis=axis, **options)
-        last = axis in (-1, np.ndim(x) - 1)
-        _tell("Softmax" if last else "softmax of another axis", [x], {}, [made])
+        name = "Softmax" if isinstance(axis, int) else "softmax of several axes"
+        _tell(name, [x], {"axis": axis}, [made])
         return made
 
     return watched

@@ -5,10 +5,11 @@ By operation callbacks, with which TensorFlow's own debugger works.
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from amad_keras.capture.operation import Operation, Watcher
@@ -27,6 +28,17 @@ ELSEWHERE = "a tf.function, predict, fit, tf.cond or tf.while_loop ran it"
 """What runs a model in another graph."""
 
 SOFTMAX = "keras.ops.softmax, tf.nn.softmax"
+
+
+_FOLDED: dict[str, Callable[..., Any]] = {
+    "Sub": np.subtract,
+    "AddV2": np.add,
+    "FloorMod": np.mod,
+    "Range": np.arange,
+    "ConcatV2": lambda *given: np.concatenate(given[:-1], given[-1]),
+    "Pack": lambda *given: np.stack(given),
+}
+"""What TensorFlow does not compute of constants by itself."""
 
 
 class _Watchers(threading.local):
@@ -79,9 +91,13 @@ def _tell(
 
 def static_value(tensor: Tensor) -> Any:
     """The number or array that a tensor holds, where that is known now; else ``None``."""
-    if tensor.shape.rank is None or (tensor.shape.num_elements() or 9) > 8:
+    if tensor.shape.rank is None or (tensor.shape.num_elements() or 0) > 8:
         return None
-    return tf.get_static_value(tensor)
+    value = tf.get_static_value(tensor)
+    if value is not None or tf.executing_eagerly() or tensor.op.type not in _FOLDED:
+        return value
+    given = [static_value(one) for one in tensor.op.inputs]  # orders of axes, by tf.nn.softmax
+    return None if any(one is None for one in given) else _FOLDED[tensor.op.type](*given)
 
 
 def is_symbolic(tensor: Tensor) -> bool:

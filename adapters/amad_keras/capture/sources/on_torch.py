@@ -127,7 +127,7 @@ def _translated(name: str, args: Any, kwargs: dict[str, Any], made: list[Tensor]
             given = [given[1], given[2], given[0]]
     elif kind == "Softmax" or name in ("softmax", "_softmax"):
         dim = kwargs.get("dim", given[1] if len(given) > 1 else None)
-        kind = "Softmax" if dim in (-1, len(made[0].shape) - 1) else "softmax of another axis"
+        kind, attributes["axis"] = "Softmax", -1 if dim is None else int(dim)
     elif kind == "ConcatV2":
         axis = kwargs.get("dim", kwargs.get("axis", given[1] if len(given) > 1 else 0))
         given = [*given[0], axis]
