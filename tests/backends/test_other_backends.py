@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = ("tests/distillation/test_keras_backends.py", "tests/capture/test_keras_families.py")
-FURTHER = {"torch": ("tests/distillation/test_keras_learned.py",), "jax": ()}
+LAYOUTS = "tests/capture/test_keras_layouts.py"
+FURTHER = {"torch": ("tests/distillation/test_keras_learned.py", LAYOUTS), "jax": (LAYOUTS,)}
 
 
 @pytest.mark.timeout(900)

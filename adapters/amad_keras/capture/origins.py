@@ -70,7 +70,10 @@ class Origin:
     ) -> "Origin":
         """Of what an operation made."""
         kept = () if operation.type in _SHAPES else inputs
-        entering = operation.outputs if operation.type == "Placeholder" else ()
+        is_entering = operation.type == "Placeholder" or (
+            operation.type == "Const" and (rank(operation.outputs[0]) or 0) > 2
+        )  # as what small tensors enter a graph, inputs among them
+        entering = operation.outputs if is_entering else ()
         looks_up = operation.type in (*_LOOKUPS, *_CONTRACTIONS) and any(
             not one.is_learned for one in kept
         )

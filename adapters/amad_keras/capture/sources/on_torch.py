@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from amad_keras.capture.operation import Operation, Watcher
 from amad_keras.capture.tensors import Tensor, rank
 
-ELSEWHERE = "a compiled function ran it"
+ELSEWHERE = "a compiled function ran it, or Keras did to build its layers"
 SOFTMAX = "keras.ops.softmax, torch.softmax"
 
 _WORDS = {
@@ -102,6 +102,11 @@ def cuts_gradients() -> bool:
     return False
 
 
+def _graph(made: list[Tensor]) -> Any:
+    """Keras builds layers by running them on the meta device, which counts as no run."""
+    return "meta" if made[0].is_meta else None
+
+
 def _name(func: Any) -> str:
     name = getattr(func, "__name__", "")
     return getattr(func.__self__, "__name__", "") if name == "__get__" else name
@@ -143,7 +148,9 @@ def _translated(name: str, args: Any, kwargs: dict[str, Any], made: list[Tensor]
     named = [value for value in kwargs.values() if isinstance(value, torch.Tensor)]
     inputs = [*given, *(named if kind != "SelectV2" else [])]
     tensors = [_constant(one) for one in _flat(inputs)]
-    return Operation(kind, [one for one in tensors if one is not None], made, attributes, None)
+    return Operation(
+        kind, [one for one in tensors if one is not None], made, attributes, _graph(made)
+    )
 
 
 def _fused(args: Any, kwargs: dict[str, Any], made: list[Tensor]) -> Operation:
@@ -156,7 +163,7 @@ def _fused(args: Any, kwargs: dict[str, Any], made: list[Tensor]) -> Operation:
         "scale": given.get("scale"),
         "heads": -3,
     }
-    return Operation("FusedAttention", vectors, made, attributes, None)
+    return Operation("FusedAttention", vectors, made, attributes, _graph(made))
 
 
 def _order(name: str, given: list[Any], kwargs: dict[str, Any]) -> Any:
