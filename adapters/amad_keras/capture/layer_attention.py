@@ -56,9 +56,10 @@ class LayerAttention:
     @property
     @as_written
     def maps(self) -> Tensor:
-        """``[B, H, Q, K]`` after the softmax and before dropout. Rows that see no key are 0 where
-        the layer makes them 0, and even where it only adds a large negative number; where a fused
-        operation builds no maps, they are computed when they are asked for, in float32 or wider."""
+        """``[B, H, Q, K]`` after the softmax, and a mask that they are multiplied by, and before
+        dropout. Rows that see no key are 0 where the layer makes them 0, and even where it only
+        adds a large negative number; where a fused operation builds no maps, they are computed
+        when they are asked for, in float32 or wider."""
         if self._maps is None:
             self._maps = attention_maps(self.attended)
         return self._maps
