@@ -96,6 +96,7 @@ FLOORS = {
         ("protocol.tables", "protocol.recipe"),
         ("protocol.stages",),
         ("protocol",),
+        ("sentences",),
         ("analysis.statistics", "analysis.evidence", "analysis.conditions", "analysis.provenance"),
         ("analysis.findings", "analysis.outlook", "analysis.on_the_way"),
         ("analysis.verdicts",),

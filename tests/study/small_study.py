@@ -25,6 +25,7 @@ PLAN = (Hypothesis("H1", "AMAD beats logits.", (Comparison("small", FIRST, SECON
 CHANGES: tuple[tuple[Any, str, Any], ...] = (
     (hypotheses, "HYPOTHESES", PLAN),
     (stages, "ORDER", PLAN),
+    (stages, "LAST", ()),
     (stages, "QUICK_SEEDS", SEEDS),
     (stages, "_recipe", lambda *_: []),
     (student, "_OF_TEACHERS", 64),

@@ -19,6 +19,7 @@ from amad_study.protocol.condition import (
 from amad_study.protocol.hypotheses import HYPOTHESES, TEMPERATURES, hypothesis
 from amad_study.protocol.hypothesis import Comparison
 from amad_study.protocol.stages import ORDER, QUICK_SEEDS, WEIGHTS, choose_weights, stages
+from amad_study.protocol.tables import LATER_TABLES, MAIN_METHODS
 from amad_study.runs.cell import Cell
 
 AMAD = condition("vl-t5", "digit-questions", "amad-kl")
@@ -114,6 +115,17 @@ def test_the_quick_study_is_a_part_of_the_full_one() -> None:
     assert {cell.teacher_seed for cell in part} == {0}
     assert {"amad-kl", "one-to-one-kl", "mean-head-kl", "logits"} < {cell.method for cell in part}
     assert set(QUICK_SEEDS) < set(SEEDS)
+
+
+def test_later_tables_come_last_and_take_weights_as_they_are() -> None:
+    tuned = records(tuning(), lambda cell: cell.weight)
+    last = stages(tuned)[-len(LATER_TABLES) :]
+    assert [stage.name for stage in last] == ["vl-t5, easy-vqa", "blip, easy-vqa"]
+    cells = [cell for stage in last for cell in stage.cells]
+    assert len(cells) == 2 * len(MAIN_METHODS) * len(SEEDS)
+    assert {cell.task for cell in cells} == {"easy-vqa"}
+    assert {cell.task for cell in tuning()} == {"digit-questions"}
+    assert {cell.weight for cell in cells if cell.method == "amad-kl"} == {max(WEIGHTS)}
 
 
 def test_differences_are_of_one_seed() -> None:

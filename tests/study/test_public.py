@@ -175,6 +175,9 @@ def test_pictures_that_are_missing_or_broken_are_named(tmp_path: Path, name: str
         load_task(name, folder=tmp_path)
 
 
+KINDS = ("colour", "shape", "yes or no")
+
+
 def test_easy_vqa_is_the_package_s(folders: dict[str, Path]) -> None:
     task = load_task("easy-vqa")
     assert len(task.train) + len(task.validation) == len(package.get_train_questions()[0])
@@ -186,5 +189,11 @@ def test_easy_vqa_is_the_package_s(folders: dict[str, Path]) -> None:
     for one in task.test.examples:
         assert (one.picture, one.source.replace(" ?", "?"), one.target) in expected
     picture = task.test.picture(task.test.examples[0])
-    assert picture.crops().shape == (64, 8, 8, 3)
+    assert picture.crops().shape == (16, 16, 16, 3)
     assert np.ptp(picture.pixels) > 0.1
+    seen = [next(one for one in task.test.examples if one.kind == kind) for kind in KINDS]
+    right, wrong = [one.target for one in seen], ["", "", ""]
+    assert task.main_score == "accuracy: colour or shape"
+    assert task.score(seen, [right[0], "", ""])[task.main_score] == 50
+    assert task.score(seen, ["", "", right[2]])[task.main_score] == 0
+    assert task.score(seen[2:], wrong[2:])[task.main_score] == 0

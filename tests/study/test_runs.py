@@ -306,3 +306,14 @@ def test_refusals(changed: dict[str, Any], message: str) -> None:
         replace(SMALL, **changed)
     with pytest.raises(ValueError, match="cell has 'wieght'"):
         Cell.from_json({**SMALL.as_json(), "wieght": 1})
+
+
+def test_keys_stay_what_they_are() -> None:
+    """Records of finished cells are known by them: another key would have them run again."""
+    usual = Cell("vl-t5", "digit-questions", "amad-kl", 100)
+    assert usual.key == "digit-questions-vl-t5-amad-kl-100-90ce2aaffe8e"
+    captions = Cell("blip", "digit-captions", "logits", 111, output_weight=0.3, teacher_seed=2)
+    assert captions.key == "digit-captions-blip-logits-111-7eaac8254ebe"
+    parts: dict[str, Any] = {"layers": "first", "parts": ("t5.encoder",), "release": 0.5}
+    tried = Cell("vl-t5", "digit-questions", "one-to-one-kl", 5, weight=0.1, **parts)
+    assert tried.key == "digit-questions-vl-t5-one-to-one-kl-5-c4d593a3ad7e"

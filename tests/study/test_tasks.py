@@ -125,6 +125,18 @@ def test_numbers_below_one_are_refused() -> None:
         Sizes(validation=0)
 
 
+def test_standardised_pictures_have_their_ground_near_zero() -> None:
+    pixels = np.full((8, 8, 3), 0.9, dtype=np.float32)
+    pixels[2, 3] = (1.0, 0.0, 0.5)
+    seen = Picture(pixels, patch_boxes(8, 4)).standardised().pixels
+    np.testing.assert_allclose(seen.mean(axis=(0, 1)), 0, atol=1e-5)
+    assert seen.std() == pytest.approx(1, abs=1e-5)
+    assert np.abs(seen[0, 0]).max() < 0.3
+    assert seen[2, 3, 0] > 0 > seen[2, 3, 2] > seen[2, 3, 1]
+    plain = Picture(pixels[:2], patch_boxes(8, 4)).standardised().pixels
+    np.testing.assert_allclose(plain, 0, atol=0.1)
+
+
 def test_patches_fill_the_picture_in_reading_order() -> None:
     pixels = np.arange(6 * 6, dtype=np.float32).reshape(6, 6, 1)
     crops = Picture(pixels, patch_boxes(6, 2)).crops()

@@ -78,10 +78,13 @@ def merge(
     """
     with refusals():
         from amad_study.runs.records import merge as merge_records
+        from amad_study.sentences.records import merge_sentences
 
         if absent := [str(one) for one in folders if not (one / "cells").is_dir()]:
             fail(f"{absent[0]} has no folder 'cells', expected the folder of a study", BAD_INPUT)
         done = merge_records(folders, into)
+        if of_sentences := merge_sentences(folders, into):
+            print(f"{of_sentences} records of students of MiniLM copied into {into}.")
         print(f"{done.copied} records copied into {into}, {done.known} were there.")
         if done.differing:
             print(
@@ -157,6 +160,46 @@ def look(
         from amad_study.command.looking import look_at_one
 
         print(look_at_one(folder, quick=quick))
+
+
+@study.command()
+def sentences(
+    folder: Annotated[
+        Path, typer.Option("--folder", "-f", help="Where records and report are kept.")
+    ] = FOLDER,
+    minilm: Annotated[
+        str | None,
+        typer.Option(help="A folder with MiniLM's files, or 'hub'. Default: the package."),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", "-p", min=1, help="Students trained at a time.")
+    ] = os.cpu_count() or 1,
+    share: Annotated[
+        str, typer.Option("--share", help="K/N: the K-th of N machines' part, by seeds.")
+    ] = "1/1",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be run, and run nothing.")
+    ] = False,
+) -> None:
+    """Run the students of a teacher that was really pre-trained, MiniLM-L6, or what is left.
+
+    An experiment of its own beside the others, safe to stop at any moment. The
+    model comes with the extra 'minilm', or from a folder, or the hub. Exit codes: 0 all of it is done, 1 some students could not be trained, 2 bad
+    input, 130 stopped by Ctrl-C.
+    """
+    with refusals(f"Finished students are kept in {folder}; the same command goes on from there."):
+        from amad_study.command.sentences import run_sentence_study, show_sentence_plan
+        from amad_study.sentences.minilm import OtherModelError
+
+        part = _share(share)
+        if plan:
+            return show_sentence_plan(folder, processes)
+        try:
+            done = run_sentence_study(folder, where=minilm, processes=processes, share=part)
+        except OtherModelError as error:
+            fail(f"{error}", BAD_INPUT)
+        if not done:
+            raise typer.Exit(FAILED)
 
 
 @study.command()

@@ -37,6 +37,15 @@ class Picture:
             len(cut), height, width, self.pixels.shape[2]
         )
 
+    def standardised(self) -> "Picture":
+        """The picture with a mean of 0 in each channel, and a standard deviation of 1 over all.
+
+        A plain ground is then near 0, and what stands on it stands out. One colour all over is 0.
+        """
+        centred = self.pixels - self.pixels.mean(axis=(0, 1))
+        spread = max(float(centred.std()), 1e-3)
+        return Picture((centred / spread).astype(np.float32), self.boxes)
+
     def relative_boxes(self) -> NDArray[np.float32]:
         """The boxes in units of the image, so within [0, 1], `[R, 4]`."""
         height, width, _ = self.pixels.shape

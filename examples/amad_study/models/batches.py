@@ -30,7 +30,7 @@ def encode_examples(
         examples: of the split; or others about its pictures.
         family: `"vl-t5"` or `"blip"`.
         vocabulary: of the models.
-        digits: see `region_features`.
+        digits: see `region_features`; pictures of anything else are standardised.
 
     Returns:
         by name, with the examples along the first axis.
@@ -41,6 +41,8 @@ def encode_examples(
     if not examples:
         raise ValueError("examples are empty, expected at least one")
     pictures = [split.picture(example) for example in examples]
+    if not digits:
+        pictures = [picture.standardised() for picture in pictures]
     texts = [torch.tensor(vocabulary.encode(example.source)) for example in examples]
     said = [torch.tensor([*vocabulary.encode(example.target), END]) for example in examples]
     encoded = {
@@ -92,7 +94,7 @@ def rows(data: Batch, chosen: Tensor | slice) -> Batch:
 
 def count(data: Batch) -> int:
     """How many examples there are."""
-    return len(data["labels"])
+    return len(next(iter(data.values())))
 
 
 def shuffled_batches(data: Batch, size: int, steps: int, seed: int) -> Iterator[Batch]:

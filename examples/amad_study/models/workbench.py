@@ -19,7 +19,7 @@ from amad_study.models.vl_t5 import VLT5
 from amad_study.models.vocabulary import Vocabulary
 
 FAMILIES = ("vl-t5", "blip")
-_PATCHES_A_SIDE = {30: 3, 64: 8, 224: 14}
+_PATCHES_A_SIDE = {30: 3, 64: 4, 224: 14}
 _AT_ONCE = 256
 
 

@@ -28,7 +28,7 @@ from amad_study.protocol.recipe import (
     confirmation_cells,
     on_tuning_seeds,
 )
-from amad_study.protocol.tables import TABLES, Table
+from amad_study.protocol.tables import LATER_TABLES, TABLES, Table
 from amad_study.runs.cell import Cell
 
 WEIGHTS = (0.03, 0.1, 0.3, 1.0)
@@ -47,6 +47,9 @@ ORDER: tuple[Hypothesis | Table, ...] = (
     *TABLES[1:],
 )
 """What counts most comes first; of each item first what is asked on the first of `TASKS`."""
+
+LAST: tuple[Table, ...] = LATER_TABLES
+"""What comes after the recipe, with the weights that were chosen before."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,13 @@ def stages(
             seeds = QUICK_SEEDS if quick else SEEDS
             cells = [cell for one in conditions for cell in cells_of(one, chosen, seeds)]
             found.append(Stage(f"{item.name}{end}", _question(item), _in_pairs(_new(cells, done))))
-    return found if quick else [*found, *_recipe(records, done, guess)]
+    if quick:
+        return found
+    found += _recipe(records, done, guess)
+    for table in LAST:
+        cells = [cell for one in table.conditions for cell in cells_of(one, chosen, SEEDS)]
+        found.append(Stage(table.name, table.question, _in_pairs(_new(cells, done))))
+    return found
 
 
 def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:

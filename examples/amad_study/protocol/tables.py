@@ -63,3 +63,8 @@ TABLES = (
         tuple(condition("vl-t5", "digit-questions", method) for method in OTHER_METHODS),
     ),
 )
+
+LATER_TABLES = tuple(
+    _task_table(family, "easy-vqa") for family in dict.fromkeys(family for family, _ in TASKS)
+)
+"""Added to the protocol later; their cells come last in the plan."""

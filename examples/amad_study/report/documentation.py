@@ -11,6 +11,7 @@ from amad_study.report.tables import (
     other_conditions,
     recipe_table,
     scores_table,
+    sentence_tables,
     way_tables,
 )
 
@@ -80,6 +81,21 @@ def _way(summary: Summary) -> str:
         f"{one['title']}:\n\n{_markdown(one, 'taught by')}"
         for one in way_tables(summary["on the way"])
     )
+
+
+def _sentences(summary: Summary) -> str:
+    found = summary and summary.get("sentences")
+    if not found or not found["done"]:
+        return "Nothing yet."
+    parts = [f"{found['done']} of {found['planned']} students."]
+    if len(found["corpora"]) > 1:
+        parts.append(
+            f"**They learned from {len(found['corpora'])} different collections of sentences, and "
+            "cannot be compared.**"
+        )
+    for one in sentence_tables(found["rows"]):
+        parts += [f"{one['title'].capitalize()}:", _markdown(one, "taught by")]
+    return "\n\n".join(parts)
 
 
 def _hypotheses(summary: Summary) -> str:
@@ -187,6 +203,7 @@ _FIGURES: dict[str, Callable[[Summary], str]] = {
     "scores": _scores,
     "way": _way,
     "recipe": _recipe,
+    "sentences": _sentences,
     "hypotheses": _hypotheses,
     "open": _open,
     "runs": _runs,

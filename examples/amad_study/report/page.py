@@ -17,6 +17,8 @@ from amad_study.report.tables import (
     other_conditions,
     recipe_table,
     scores_table,
+    sentence_seeds,
+    sentence_tables,
     way_tables,
 )
 
@@ -53,6 +55,8 @@ def as_html(summary: dict[str, Any]) -> str:
         crossed=crossed_tables(summary["scores"]),
         others=other_conditions(summary["scores"]),
         recipe_table=recipe_table(summary["recipe"]["settings"]) if summary["recipe"] else None,
+        of_sentences=sentence_tables(summary["sentences"]["rows"]),
+        seeds_of_sentences=sentence_seeds(summary["sentences"]["rows"]),
         ways=way_tables(summary["on the way"]),
         strips={one["name"]: _strips(one) for one in _judged(summary)},
         curve_charts=[_curves(one) for one in summary["curves"]],

@@ -122,6 +122,59 @@ def recipe_table(settings: Sequence[dict[str, Any]]) -> Table:
     }
 
 
+def sentence_tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
+    """The students of MiniLM: a table for each number of heads, a row a method."""
+    columns = list(rows[0]["means"]) if rows else []
+    return [
+        {
+            "title": f"{heads} head{'s' * (heads > 1)}",
+            "columns": [*columns, "cosine at half", "weight"],
+            "rows": [
+                {"heading": _of_sentences(one["method"]), "cells": _sentence_cells(one, columns)}
+                for one in rows
+                if one["heads"] == heads
+            ],
+        }
+        for heads in dict.fromkeys(one["heads"] for one in rows)
+    ]
+
+
+def sentence_seeds(rows: Sequence[dict[str, Any]]) -> list[Table]:
+    """Every seed of the students of MiniLM: a table for each score, a column a seed."""
+    seeds = sorted({seed for one in rows for seed in one["seeds"]}, key=int)
+    return [
+        {
+            "title": score,
+            "columns": seeds,
+            "rows": [
+                {
+                    "heading": f"{one['heads']}, {_of_sentences(one['method'])}",
+                    "cells": [
+                        {"text": number(one["seeds"].get(seed, {}).get(score)), "note": ""}
+                        for seed in seeds
+                    ],
+                }
+                for one in rows
+            ],
+        }
+        for score in (rows[0]["means"] if rows else ())
+    ]
+
+
+def _of_sentences(method: str) -> str:
+    return "no attention term" if method == "ground-truth" else method_name(method)
+
+
+def _sentence_cells(one: dict[str, Any], columns: Sequence[str]) -> list[dict[str, str]]:
+    note = f"{len(one['seeds'])} seeds"
+    if one["diverged"]:
+        note += f", {len(one['diverged'])} diverged"
+    texts = [_mean_and_spread(one["means"][name], one["spreads"][name]) for name in columns]
+    of_weight = "" if one["method"] == "ground-truth" else number(one["weight"], "g")
+    cells = [*texts, number(one["half"]), of_weight]
+    return [{"text": text, "note": "" if row else note} for row, text in enumerate(cells)]
+
+
 _WAY = (
     "at a quarter",
     "at half",

@@ -24,12 +24,16 @@ def circumstances(cell: Cell, teachers: Path, seconds: float) -> dict[str, Any]:
         teachers: the folder of the teachers.
         seconds: that it took, with everything around the training.
     """
+    return {**surroundings(seconds), "teacher": teacher_facts(cell, teachers)}
+
+
+def surroundings(seconds: float) -> dict[str, Any]:
+    """Date, machine and versions of a run, and how long it took, whatever was run."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "elapsed": round(seconds, 2),
         "machine": machine(),
         "versions": versions(),
-        "teacher": teacher_facts(cell, teachers),
     }
 
 

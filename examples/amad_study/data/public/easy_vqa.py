@@ -1,5 +1,6 @@
 """easy-VQA: questions about coloured shapes, as the package `easy-vqa` installs it."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from amad_study.data.scores.answers import score_answers
 from amad_study.data.sizes import Sizes
 from amad_study.data.words import split_words
 
-_SIZE, _PATCH = 64, 8
+_SIZE, _PATCH = 64, 16
+COLOUR_OR_SHAPE = "accuracy: colour or shape"
+"""The main score: yes or no is mostly right without a look."""
+
 _SHAPES = ("circle", "rectangle", "triangle")
 
 
@@ -32,9 +36,20 @@ def easy_vqa(sizes: Sizes, seed: int) -> Task:
         ),
     }  # fmt: skip
     return build_task(
-        "easy-vqa", found, sizes=sizes, seed=seed, score=score_answers, main_score="accuracy",
+        "easy-vqa", found, sizes=sizes, seed=seed, score=_score, main_score=COLOUR_OR_SHAPE,
         size=_SIZE, patch=_PATCH,
     )  # fmt: skip
+
+
+def _score(examples: Sequence[Example], said: Sequence[str]) -> dict[str, float]:
+    """The scores of answers, and that of questions which are not for yes or no; 0 without any."""
+    asked = [row for row, one in enumerate(examples) if one.kind in ("colour", "shape")]
+    scores = score_answers(examples, said)
+    right = 0.0
+    if asked:
+        chosen = [examples[row] for row in asked], [said[row] for row in asked]
+        right = score_answers(*chosen)["accuracy"]
+    return {**scores, COLOUR_OR_SHAPE: right}
 
 
 @cache

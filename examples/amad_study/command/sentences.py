@@ -1,0 +1,69 @@
+"""The run of the students of MiniLM, and what is said about it."""
+
+import sys
+from pathlib import Path
+from statistics import median
+
+from amad_study.command.reporting import write_report
+from amad_study.report.names import hours_and_minutes
+from amad_study.runs.plan import Progress
+from amad_study.sentences.minilm import find_minilm
+from amad_study.sentences.plan import in_share, known_cells, planned, run_sentences
+from amad_study.sentences.records import read_sentence_records, sentence_record_path
+
+_A_CELL = 20.0
+"""Seconds, until there are records to go by."""
+
+
+def show_sentence_plan(folder: Path, processes: int) -> None:
+    """Print how many students there are, and how long those that are left take."""
+    records = read_sentence_records(folder)
+    seconds = median([one["run"]["elapsed"] for one in records.values()] or [_A_CELL])
+    left = planned() - len(records)
+    print(
+        f"{planned()} students of MiniLM, {len(records)} done; the rest takes some "
+        f"{hours_and_minutes(left * seconds / processes)} with {processes} processes."
+    )
+
+
+def run_sentence_study(
+    folder: Path, *, where: str | None, processes: int, share: tuple[int, int]
+) -> bool:
+    """Run the tuning, then the table; whether nothing failed.
+
+    Raises:
+        FileNotFoundError: MiniLM is not there.
+        OtherModelError: it is another model.
+    """
+    find_minilm(where)
+    troubles: dict[str, str] = {}
+    while True:
+        cells = in_share(known_cells(read_sentence_records(folder)), *share)
+        open_cells = [
+            cell
+            for cell in cells
+            if cell.key not in troubles and not sentence_record_path(folder, cell).exists()
+        ]
+        if not open_cells:
+            break
+        troubles |= run_sentences(
+            [cell for cell in cells if cell.key not in troubles],
+            folder,
+            where=where,
+            processes=processes,
+            on_progress=_say,
+        )
+    for key, trouble in troubles.items():
+        print(f"amad study sentences: {key}: {trouble}", file=sys.stderr)
+    done = len(read_sentence_records(folder))
+    print(f"{done} of {planned()} students of MiniLM are in {folder}.")
+    print(write_report(folder))
+    return not troubles
+
+
+def _say(progress: Progress) -> None:
+    trouble = f"  {progress.trouble}" if progress.trouble else ""
+    print(
+        f"{progress.done}/{progress.cells}  {progress.key}  {progress.seconds:.0f} s{trouble}",
+        flush=True,
+    )
