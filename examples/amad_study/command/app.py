@@ -184,8 +184,9 @@ def sentences(
     """Run the students of a teacher that was really pre-trained, MiniLM-L6, or what is left.
 
     An experiment of its own beside the others, safe to stop at any moment. The
-    model comes with the extra 'minilm', or from a folder, or the hub. Exit codes: 0 all of it is done, 1 some students could not be trained, 2 bad
-    input, 130 stopped by Ctrl-C.
+    model comes with the extra 'minilm', or from a folder, or the hub. Exit codes:
+    0 all of it is done, 1 some students could not be trained, 2 bad input, 130
+    stopped by Ctrl-C.
     """
     with refusals(f"Finished students are kept in {folder}; the same command goes on from there."):
         from amad_study.command.sentences import run_sentence_study, show_sentence_plan
