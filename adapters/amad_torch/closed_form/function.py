@@ -86,7 +86,7 @@ class _Losses(torch.autograd.Function):
             found, state = traced_losses(maps, call.options)
         else:
             found, state = losses(maps, call.options, derivative=call.derivative)
-        return found, *state
+        return found, *state.tensors
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -114,7 +114,7 @@ class _Losses(torch.autograd.Function):
         assert tangent is not None
         found = _Gradient.apply(ctx.call, ones, *saved)  # type: ignore[no-untyped-call]
         by_student = found.to(ones.dtype)
-        return (by_student * tangent).flatten(1).sum(dim=1), *[None] * len(State._fields)
+        return (by_student * tangent).flatten(1).sum(dim=1), *[None] * (len(saved) - 3)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
@@ -232,7 +232,7 @@ def _problem(
 def _losses_operation(*given: Any) -> list[Tensor]:
     *problem, derivative = given
     found, state = losses(*_problem(*problem), derivative=derivative)
-    return [one.contiguous() for one in (found, *state)]
+    return [one.contiguous() for one in (found, *state.tensors)]
 
 
 @_losses_operation.register_fake

@@ -44,16 +44,13 @@ def alignment(
     products: Tensor, teacher_squares: Tensor, student_squares: Tensor, temperature: float
 ) -> Alignment:
     """Eq. 2, from ``<t_i, s_j>`` ``[..., Ht, Hs]`` and the squared L2 norms of all heads."""
-    teacher_factor, student_factor = (
-        inverse(teacher_squares.sqrt()),
-        inverse(student_squares.sqrt()),
-    )
+    teacher_factor, student_factor = map(inverse_root, (teacher_squares, student_squares))
     cosines = products * teacher_factor.unsqueeze(-1) * student_factor.unsqueeze(-2)
     # The largest cosine is taken off before the division, so that no τ, however small, overflows.
     best = cosines.amax(dim=-1, keepdim=True)
     # Not `softmax`, which takes five times as long for so few students and so many rows.
-    weights = ((cosines - best) / _divisor(cosines, temperature)).exp()
-    weights = weights / weights.sum(dim=-1, keepdim=True)
+    weights = (cosines - best).div_(_divisor(cosines, temperature)).exp_()
+    weights = weights.div_(weights.sum(dim=-1, keepdim=True))
     return Alignment(cosines, weights, teacher_factor, student_factor, temperature)
 
 
@@ -68,12 +65,12 @@ def squared_distance(aligned: Alignment, gram: Tensor) -> tuple[Tensor, Gradient
     weights, factor = aligned.weights, aligned.student_factor
     factors = factor.unsqueeze(-1) * factor.unsqueeze(-2)
     unit_gram = gram * factors
-    mixed = weights @ unit_gram
-    beyond = mixed - aligned.cosines
-    own = (aligned.teacher_factor != 0).to(weights.dtype)
-    losses = own + (weights * (beyond - aligned.cosines)).sum(dim=-1)
-    from_teacher = (through_softmax(aligned, 2 * beyond) - 2 * weights).mT
-    from_student = 2 * weights.mT @ weights
+    beyond = weights @ unit_gram - aligned.cosines
+    own = aligned.teacher_factor.sign()  # 1, or 0 of an empty head
+    losses = (weights * (beyond - aligned.cosines)).sum(dim=-1).add_(own)
+    twice = 2 * weights
+    from_teacher = (through_softmax(aligned, 2 * beyond) - twice).mT
+    from_student = twice.mT @ weights
     along = (from_teacher * aligned.cosines.mT).sum(-1) + (from_student * unit_gram).sum(-1)
     from_student.diagonal(dim1=-2, dim2=-1).sub_(along)
     return losses, Gradient(
@@ -99,12 +96,17 @@ def through_softmax(aligned: Alignment, by_weight: Tensor) -> Tensor:
     """``∂L/∂c_ij = a_ij (∂L/∂a_ij - Σ_m a_im ∂L/∂a_im) / τ``, of the softmax of eq. 2."""
     weights = aligned.weights
     mean = (weights * by_weight).sum(dim=-1, keepdim=True)
-    return weights * (by_weight - mean) / _divisor(weights, aligned.temperature)
+    return (by_weight - mean).mul_(weights).div_(_divisor(weights, aligned.temperature))
 
 
 def inverse(norm: Tensor) -> Tensor:
     """``1/v``; 0 for 0."""
-    return torch.where(norm == 0, 0.0, 1 / norm)
+    return norm.reciprocal().masked_fill(norm == 0, 0.0)
+
+
+def inverse_root(square: Tensor) -> Tensor:
+    """``1/sqrt(v)``; 0 for 0."""
+    return square.rsqrt().masked_fill(square == 0, 0.0)
 
 
 def narrowed(factors: Tensor, dtype: torch.dtype, terms: int) -> Tensor:

@@ -49,17 +49,30 @@ class State(NamedTuple):
     derivative of the divergence by the mixture.
 
     Attributes:
-        mixing: the weights ``a_ij``, ``[B, R, Ht, Hs]``.
-        factors: one over the L1 norms, ``[B, R, Ht + Hs]``, which heads are multiplied by.
+        coefficients: as above.
         divisors: what heads are divided by first, ``[B, R, Ht + Hs]``: 1, or their peaks.
+        mixing: the weights ``a_ij``, ``[B, R, Ht, Hs]``; as all below, not of ``mse``.
+        factors: one over the L1 norms, ``[B, R, Ht + Hs]``, which heads are multiplied by.
         dense: 1 where no cell is near 0, ``[B, R, 1]``: heads need not be divided by their norms.
     """
 
-    mixing: Tensor
     coefficients: Tensor
-    factors: Tensor
     divisors: Tensor
-    dense: Tensor
+    mixing: Tensor | None = None
+    factors: Tensor | None = None
+    dense: Tensor | None = None
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return tuple(one for one in self if one is not None)
+
+    @property
+    def of_mixtures(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The last three."""
+        assert self.mixing is not None
+        assert self.factors is not None
+        assert self.dense is not None
+        return self.mixing, self.factors, self.dense
 
 
 def state_shapes(maps: Maps, variant: str) -> list[tuple[int, ...]]:
@@ -67,10 +80,10 @@ def state_shapes(maps: Maps, variant: str) -> list[tuple[int, ...]]:
     teachers, students = maps.heads
     both = (teachers + students,)
     if variant == "mse":
-        own = [(0,), (students, teachers + students), (0,), both]
+        own: list[tuple[int, ...]] = [(students, teachers + students), both]
     else:
-        own = [(teachers, students), (students, teachers + 2), both, both]
-    return [(*maps.vectors, *shape) for shape in (*own, (1,))]
+        own = [(students, teachers + 2), both, (teachers, students), both, (1,)]
+    return [(*maps.vectors, *shape) for shape in own]
 
 
 def losses(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tensor, State]:
@@ -91,7 +104,7 @@ def _row_by_row(maps: Maps, options: Options, *, derivative: bool) -> tuple[Tens
     for place in maps.problems():
         values, state = _divergences(maps.part(place), options, derivative=derivative)
         total[place[0]] += values
-        for whole, part in zip(found, state, strict=True):
+        for whole, part in zip(found.tensors, state.tensors, strict=True):
             whole[place] = part
     return total, found
 
@@ -108,9 +121,7 @@ def _squared_distances(maps: Maps, options: Options) -> tuple[Tensor, State]:
     elif maps.student.device.type == "cpu" and float(values.amin()) < _NEAR:
         values = _distances_of_maps(maps, found, aligned, _near(values, aligned), values)
     coefficients = narrowed(torch.cat(by_heads, dim=-1), maps.dtype, sum(maps.heads))
-    none = [coefficients.new_empty((*maps.vectors, 0)) for _ in range(2)]
-    state = State(none[0], coefficients, none[1], _divisors(maps, found), _flag(maps, False))
-    return values.flatten(1).sum(dim=1).to(maps.dtype), state
+    return values.sum(dim=(1, 2)).to(maps.dtype), State(coefficients, _divisors(maps, found))
 
 
 def _near(values: Tensor, aligned: Alignment) -> Tensor:
@@ -187,8 +198,9 @@ def _divergences(maps: Maps, options: Options, *, derivative: bool) -> tuple[Ten
     alone = torch.stack([by_heads.from_student * of_student, shift], dim=-1)
     coefficients = torch.cat([by_heads.from_teacher * of_teacher.unsqueeze(-2), alone], dim=-1)
     coefficients = narrowed(coefficients, maps.dtype, sum(maps.heads) + 1)
-    state = State(mixing, coefficients, given[1], _divisors(maps, found), _flag(maps, dense))
-    return values.flatten(1).sum(dim=1).to(maps.dtype), state
+    flags = maps.student.new_full((*maps.vectors, 1), dense, dtype=maps.dtype)
+    state = State(coefficients, _divisors(maps, found), mixing, given[1], flags)
+    return values.sum(dim=(1, 2)).to(maps.dtype), state
 
 
 def _is_dense(maps: Maps, found: Sums, options: Options) -> bool:
@@ -198,11 +210,13 @@ def _is_dense(maps: Maps, found: Sums, options: Options) -> bool:
     """
     if found.least is None or found.totals is None or found.peaks is not None or not maps.ready:
         return False
-    if maps.student.device.type != "cpu":
-        return False
-    teacher, student = maps.by_model(found.least / found.totals)
     near = torch.finfo(maps.dtype).tiny * 2**40
-    return bool((teacher > near).all()) and bool((student > max(near, 2 * options.eps)).all())
+    bounds = near, max(near, 2 * options.eps)
+    totals = map(float, (one.amax() for one in maps.by_model(found.totals)))
+    return all(
+        least > bound * total
+        for least, bound, total in zip(found.least, bounds, totals, strict=True)
+    )
 
 
 def _cells(
@@ -265,7 +279,3 @@ def _divisors(maps: Maps, found: Sums) -> Tensor:
     if found.peaks is not None:
         return found.peaks
     return torch.ones_like(found.squares, dtype=maps.dtype)
-
-
-def _flag(maps: Maps, value: bool) -> Tensor:
-    return maps.student.new_full((*maps.vectors, 1), value, dtype=maps.dtype)

@@ -6,6 +6,8 @@ tests/closed_form/test_implementations.py.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -20,7 +22,8 @@ PROBLEM = 256
 """So many query rows are compared at a time in ``token``."""
 
 
-class Maps(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Maps:
     """Maps ``[B, H, Q, K]`` as they came, the mask ``[B, Q, K]``, and how they are laid out."""
 
     teacher: Tensor
@@ -28,21 +31,21 @@ class Maps(NamedTuple):
     mask: Tensor | None
     by_row: bool
 
-    @property
+    @cached_property
     def heads(self) -> tuple[int, int]:
         return self.teacher.shape[1], self.student.shape[1]
 
-    @property
+    @cached_property
     def dtype(self) -> torch.dtype:
         """That of all cells while they are worked with."""
         return accumulation_dtype(self.teacher, self.student)
 
-    @property
+    @cached_property
     def vectors(self) -> tuple[int, int]:
         """``B`` and ``R``."""
         return self.student.shape[0], self.student.shape[2] if self.by_row else 1
 
-    @property
+    @cached_property
     def kind(self) -> torch.dtype:
         """That of what is small: sums of many cells are added up in float64 where there is one."""
         one_row = self.by_row or self.student.device.type == "mps"
@@ -75,12 +78,12 @@ class Maps(NamedTuple):
         mask = None if self.mask is None else self.mask[samples, rows]
         return Maps(teacher, student, mask, self.by_row)
 
-    @property
+    @cached_property
     def on_kernels(self) -> bool:
         """Whether the sweeps are kernels: on a GPU, where Triton is installed."""
         return serves(self.teacher, self.student)
 
-    @property
+    @cached_property
     def ready(self) -> bool:
         """Whether the maps can be worked with where they are."""
         return self.mask is None and all(
@@ -98,7 +101,7 @@ class Sums(NamedTuple):
         squares: ``[B, R, Ht + Hs]``, of L2 norms, the teacher's heads first.
         totals: ``[B, R, Ht + Hs]``, L1 norms, likewise; ``None`` where ``gram`` was asked for.
         peaks: ``[B, R, Ht + Hs]`` in the dtype of the cells; ``None``: heads are as they came.
-        least: the smallest cells, ``[B, R, Ht + Hs]``; ``None`` where nobody looks.
+        least: the smallest cell of each model, but for NaN; ``None`` where nobody looks.
     """
 
     products: Tensor
@@ -106,7 +109,7 @@ class Sums(NamedTuple):
     squares: Tensor
     totals: Tensor | None
     peaks: Tensor | None
-    least: Tensor | None = None
+    least: tuple[float, float] | None = None
 
 
 def sums(maps: Maps, *, gram: bool, check: bool) -> Sums:
@@ -121,10 +124,9 @@ def sums(maps: Maps, *, gram: bool, check: bool) -> Sums:
         if maps.on_kernels:
             return _by_kernel(maps, gram=gram)
         return _sweep(maps, _divisors(_peaks(maps)), gram=gram)
-    found = _sweep(maps, None, gram=gram)
-    assert found.least is not None
-    safe = _safe(found.squares, maps.dtype)
-    if check and not (safe and float(found.least.amin()) >= 0):
+    found = _sweep(maps, None, gram=gram, look=check or not gram)
+    safe = _safe(found.squares, maps.dtype)  # no NaN is, nor what is infinite
+    if check and not (safe and found.least is not None and min(found.least) >= 0):
         checked_maps(maps.teacher, maps.student, maps.mask, check)  # says what is wrong, if it is
     if safe:
         return found
@@ -174,30 +176,25 @@ def filled(
         yield rooms[0], rooms[1]
 
 
-def _sweep(maps: Maps, divisors: Tensor | None, *, gram: bool) -> Sums:
-    """The sums, and the least cells."""
-    norm = torch.linalg.vector_norm
-    if gram:
-        pairs, reductions = [(0, 1), (1, 1)], [(0, torch.amin), (1, torch.amin), (0, norm)]
-    else:
-        pairs = [(0, 1)]
-        reductions = [(model, one) for one in (torch.amin, norm, torch.sum) for model in (0, 1)]
+def _sweep(maps: Maps, divisors: Tensor | None, *, gram: bool, look: bool = False) -> Sums:
+    """The sums, and, with ``look``, the least cells."""
+    norm, both = torch.linalg.vector_norm, (0, 1)
+    pairs = [(0, 1), (1, 1)] if gram else [(0, 1)]
+    reductions = [(0, norm)] if gram else [(model, one) for one in (norm, torch.sum) for model in both]
     cuts = maps.tiling(for_sums=True)
     lies_ready = maps.ready and divisors is None
     all_tiles = in_place(maps, cuts) if lies_ready else filled(maps, cuts, divisors)
-    found = iter(_collected(maps, cuts, all_tiles, pairs, reductions))
+    least = [math.inf, math.inf]
+    found = iter(_collected(maps, cuts, all_tiles, pairs, reductions, least if look else None))
     products, *among = (added_up(next(found), maps) for _ in pairs)
-    least = torch.cat([next(found), next(found)], dim=-1)
+    seen = (least[0], least[1]) if look else None
     if gram:
-        norms = added_up(next(found).to(maps.kind).square(), maps)
+        norms = added_up(next(found).to(maps.kind).square_(), maps)
         squares = torch.cat([norms, among[0].diagonal(dim1=-2, dim2=-1)], dim=-1)
-        return Sums(products, among[0], squares, None, divisors, least)
-    norms, totals = (torch.cat([next(found), next(found)], dim=-1) for _ in range(2))
-    squares = added_up(norms.to(maps.kind).square(), maps)
-    totals = added_up(totals, maps)
-    if not maps.by_row:
-        least = least.amin(dim=1, keepdim=True)
-    return Sums(products, None, squares, totals, divisors, least)
+        return Sums(products, among[0], squares, None, divisors, seen)
+    norms, totals = (torch.cat([next(found), next(found)], dim=-1) for _ in both)
+    squares = added_up(norms.to(maps.kind).square_(), maps)
+    return Sums(products, None, squares, added_up(totals, maps), divisors, seen)
 
 
 def _collected(
@@ -206,8 +203,13 @@ def _collected(
     all_tiles: Iterable[tuple[Tensor, Tensor]],
     pairs: Sequence[tuple[int, int]],
     reductions: Sequence[tuple[int, Callable[..., Tensor]]],
+    least: list[float] | None = None,
 ) -> list[Tensor]:
-    """Of every part ``[B, parts, ...]``: products of the heads of two models, reductions of one."""
+    """Of every part ``[B, parts, ...]``: products of the heads of two models, reductions of one.
+
+    ``least`` is lowered to the smallest cell of each model. It comes first: one plain walk through
+    memory brings a tile into the cache, which products of few heads would do slowly.
+    """
     shapes = [
         *((maps.heads[left], maps.heads[right]) for left, right in pairs),
         *((maps.heads[model],) for model, _ in reductions),
@@ -216,10 +218,12 @@ def _collected(
     found = [maps.student.new_empty((*size, *shape), dtype=maps.dtype) for shape in shapes]
     slots = zip(*map(cuts.of, found), strict=True)
     for both, own in zip(all_tiles, slots, strict=True):
-        for (left, right), slot in zip(pairs, own, strict=False):
-            torch.bmm(both[left], both[right].mT, out=slot)
+        if least is not None:
+            least[:] = (min(one, float(tile.amin())) for one, tile in zip(least, both, strict=True))
         for (model, reduce), slot in zip(reductions, own[len(pairs) :], strict=True):
             reduce(both[model], dim=-1, out=slot)
+        for (left, right), slot in zip(pairs, own, strict=False):
+            torch.bmm(both[left], both[right].mT, out=slot)
     return found
 
 

@@ -35,7 +35,7 @@ def traced_losses(maps: Maps, options: Options) -> tuple[Tensor, State]:
     coefficients = narrowed(coefficients, maps.dtype, sum(maps.heads) + 1)
     # Heads are already divided; one of zeros has no gradient.
     factors, dense = (totals != 0).to(maps.dtype), totals.new_zeros((*maps.vectors, 1))
-    return value.flatten(1).sum(dim=1), State(mixing, coefficients, factors, divisors, dense)
+    return value.flatten(1).sum(dim=1), State(coefficients, divisors, mixing, factors, dense)
 
 
 def traced_gradient(maps: Maps, options: Options, state: State, upstream: Tensor) -> Tensor:
@@ -43,15 +43,16 @@ def traced_gradient(maps: Maps, options: Options, state: State, upstream: Tensor
     teachers = maps.heads[0]
     both = [_vectors(one, maps) for one in (maps.teacher, maps.student)]
     target, student = _divided(both, state.divisors, maps)
-    _, slope, factor = _divergence(target, state.mixing @ student, options)
+    mixing, factors, _ = state.of_mixtures
+    _, slope, factor = _divergence(target, mixing @ student, options)
     share = upstream.to(maps.dtype).reshape(-1, 1, 1, 1)
     from_teacher, from_student, shift = torch.split(
         state.coefficients * share, [teachers, 1, 1], dim=-1
     )
-    back = state.mixing.mT * (factor * share)
+    back = mixing.mT * (factor * share)
     found = back @ slope + from_teacher @ target + from_student * student + shift
     most = torch.finfo(maps.dtype).max
-    own = state.divisors[..., teachers:, None], state.factors[..., teachers:, None]
+    own = state.divisors[..., teachers:, None], factors[..., teachers:, None]
     found = (found / own[0]).clamp(-most, most).where(own[1] != 0, 0.0)
     if maps.by_row:
         found = found.transpose(1, 2)

@@ -24,10 +24,12 @@ def serves(teacher: Tensor, student: Tensor) -> bool:
     runs its programs in NumPy: then on the CPU, for tests.
     """
     both = teacher, student
-    return (
-        all(one.dtype in DTYPES and one.dim() == 4 and one.shape[1] <= MOST_HEADS for one in both)
-        and teacher.device == student.device
-        and _runs_on(student.device)
+    return _runs_on(student.device) and all(
+        one.device == student.device
+        and one.dtype in DTYPES
+        and one.dim() == 4
+        and one.shape[1] <= MOST_HEADS
+        for one in both
     )
 
 
