@@ -55,6 +55,27 @@ def test_any_scale_of_what_comes_from_above(variant: str, scale: float) -> None:
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-6 * largest)
 
 
+def test_dense_rows_beside_others() -> None:
+    """``vmap`` puts rows together that the forward pass met apart, some of them dense."""
+    generator = np.random.default_rng(5)
+    teacher, student = (torch.tensor(generator.uniform(0.5, 1.5, (40, heads, 7, 3)))
+                        for heads in (3, 2))  # fmt: skip
+    student[38, 1, 2, 0] = 0.0
+    upstream = torch.stack([torch.ones(40), torch.linspace(-1, 1, 40)]).double()
+
+    def pulled_back(implementation: str) -> torch.Tensor:
+        def losses(student: torch.Tensor) -> torch.Tensor:
+            options: dict[str, Any] = {"reduction": "none", "implementation": implementation}
+            return amad_loss(teacher=teacher, student=student, variant="token", **options)
+
+        pull = torch.func.vjp(losses, student)[1]
+        found: torch.Tensor = torch.func.vmap(pull)(upstream)[0]
+        return found
+
+    found, wanted = map(pulled_back, ("fused", "plain"))
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-13)
+
+
 def test_dense_maps_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the tests above would be of one way only."""
     found: list[bool] = []

@@ -25,7 +25,10 @@ def gradient(maps: Maps, options: Options, state: State, upstream: Tensor) -> Te
     with full_precision(maps.student):
         if maps.by_row:
             for place in maps.problems():
-                own, part = State(*(one[place] for one in state.tensors)), found[place[0], :, place[1]]
+                own, part = (
+                    State(*(one[place] for one in state.tensors)),
+                    found[place[0], :, place[1]],
+                )
                 _of_divergences(part, maps.part(place), options, own, upstream[place[0]])
             return found
         if options.variant != "mse":
@@ -93,16 +96,17 @@ def _of_divergences(
     Of dense maps, and where no product overflows, on the maps and the gradient where they lie.
     """
     workspace, cuts = kept_workspace(found, maps.dtype), maps.tiling()
-    divergence = DIVERGENCES[options.variant]
-    given = maps, state, upstream, divergence.factor
-    mixing, factors, flags = state.of_mixtures
-    dense = flags.device.type == "cpu" and bool(flags.all())
-    coefficients = _coefficients(*given, dense=dense)
-    if dense and all(map(_is_moderate, coefficients)):
-        by_teacher, by_student = maps.by_model(factors)
-        mixing = mixing / by_teacher.unsqueeze(-1) * by_student.unsqueeze(-2)
-    elif dense:
-        dense, coefficients = False, _coefficients(*given, dense=False)
+    divergence, factor = DIVERGENCES[options.variant], DIVERGENCES[options.variant].factor
+    flags = state.of_mixtures[2]
+    some = flags.device.type == "cpu" and bool(flags.any())
+    dense = some and bool(flags.all())
+    if dense:
+        coefficients = _coefficients(maps, state, upstream, factor, dense=True)
+        dense = all(map(_is_moderate, coefficients))
+    if not dense:
+        state = _over_norms(maps, state) if some else state
+        coefficients = _coefficients(maps, state, upstream, factor, dense=False)
+    mixing, factors, _ = state.of_mixtures
     mixes, back, from_teacher, from_student, shift = map(cuts.of, (mixing, *coefficients))
     divisors = state.divisors if not dense and _is_scaled(state) else None
     tiles = in_place(maps, cuts) if dense else filled(maps, cuts, divisors, factors)
@@ -148,17 +152,32 @@ def _coefficients(
 ) -> list[Tensor]:
     """Of slopes and teacher's heads ``[B, R, Hs, Ht]``; of the student's, and of 1, ``[.., 1]``.
 
-    ``dense``: of heads as they are.
+    ``dense``: of heads as they are, and not saturating.
     """
     mixing, factors, _ = state.of_mixtures
     by_teacher, by_student = maps.by_model(factors)
-    back = mixing.mT * (factor * by_student.unsqueeze(-1))
-    of_heads = state.coefficients.split_with_sizes([maps.heads[0], 1, 1], dim=-1)
-    from_teacher, from_student, shift = of_heads
+    beside = by_teacher.unsqueeze(-2) if dense else by_student.unsqueeze(-1)
+    both = mixing.mT * beside, state.coefficients
     if dense:
-        from_teacher = from_teacher * by_teacher.unsqueeze(-2)
-        from_student = from_student * by_student.unsqueeze(-1)
-    return [_times(one, upstream, maps) for one in (back, from_teacher, from_student, shift)]
+        share = upstream.to(maps.dtype).reshape(-1, 1, 1, 1)
+        back, of_heads = both[0] * (factor * share), both[1] * share
+    else:
+        back, of_heads = (
+            _times(one, times * upstream, maps)
+            for one, times in zip(both, (factor, 1), strict=True)
+        )
+    return [back, *of_heads.split_with_sizes([maps.heads[0], 1, 1], dim=-1)]
+
+
+def _over_norms(maps: Maps, state: State) -> State:
+    """The same of heads over their L1 norms throughout."""
+    mixing, factors, flags = state.of_mixtures
+    of_teacher, of_student = maps.by_model(factors.reciprocal().where(flags != 0, 1.0))
+    mixing = mixing / of_teacher.unsqueeze(-1) * of_student.unsqueeze(-2)
+    coefficients = state.coefficients.clone()
+    coefficients[..., :-2] *= of_teacher.unsqueeze(-2)
+    coefficients[..., -2] *= of_student
+    return state._replace(coefficients=coefficients, mixing=mixing)
 
 
 def _times(values: Tensor, upstream: Tensor, maps: Maps) -> Tensor:

@@ -46,10 +46,11 @@ def alignment(
     """Eq. 2, from ``<t_i, s_j>`` ``[..., Ht, Hs]`` and the squared L2 norms of all heads."""
     teacher_factor, student_factor = map(inverse_root, (teacher_squares, student_squares))
     cosines = products * teacher_factor.unsqueeze(-1) * student_factor.unsqueeze(-2)
-    # The largest cosine is taken off before the division, so that no τ, however small, overflows.
-    best = cosines.amax(dim=-1, keepdim=True)
+    # The largest cosine is taken off before the division, so that no τ, however small, overflows;
+    # one that is not small gives no exponential beyond e^64, as a cosine is at most 1.
+    largest = cosines.amax(dim=-1, keepdim=True) if temperature < 1 / 64 else 0.0
     # Not `softmax`, which takes five times as long for so few students and so many rows.
-    weights = (cosines - best).div_(_divisor(cosines, temperature)).exp_()
+    weights = (cosines - largest).div_(_divisor(cosines, temperature)).exp_()
     weights = weights.div_(weights.sum(dim=-1, keepdim=True))
     return Alignment(cosines, weights, teacher_factor, student_factor, temperature)
 

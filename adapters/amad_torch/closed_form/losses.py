@@ -45,13 +45,14 @@ class State(NamedTuple):
 
     ``∂L/∂s_j`` is a sum of cells of heads times ``coefficients`` ``[B, R, Hs, ...]``: in ``mse`` of
     ``t_i`` and ``s_m`` (``Ht + Hs`` of them); in the others of ``t_i``, ``s_j`` and 1 (``Ht + 2``),
-    heads over their L1 norms, and ``Σ_i mixing_ij/|s_j|_1 d_i`` beside it, with ``d_i`` the
-    derivative of the divergence by the mixture.
+    heads over their L1 norms, and ``Σ_i a_ij/|s_j|_1 d_i`` beside it, with ``d_i`` the derivative
+    of the divergence by the mixture. Where ``dense``, it is a sum of heads as they are.
 
     Attributes:
         coefficients: as above.
         divisors: what heads are divided by first, ``[B, R, Ht + Hs]``: 1, or their peaks.
-        mixing: the weights ``a_ij``, ``[B, R, Ht, Hs]``; as all below, not of ``mse``.
+        mixing: the weights ``a_ij``, ``[B, R, Ht, Hs]``, or, where ``dense``,
+            ``a_ij |t_i|_1/|s_j|_1``; as all below, not of ``mse``.
         factors: one over the L1 norms, ``[B, R, Ht + Hs]``, which heads are multiplied by.
         dense: 1 where no cell is near 0, ``[B, R, 1]``: heads need not be divided by their norms.
     """
@@ -177,29 +178,34 @@ def _divergences(maps: Maps, options: Options, *, derivative: bool) -> tuple[Ten
     """
     found = sums(maps, gram=False, check=options.check)
     assert found.totals is not None
-    aligned = _aligned(maps, found, options)
-    factors = inverse(found.totals)
+    aligned, factor = _aligned(maps, found, options), DIVERGENCES[options.variant].factor
+    factors, dense = inverse(found.totals), _is_dense(maps, found, options)
     (of_teacher, of_student), (by_teacher, by_student) = map(maps.by_model, (found.totals, factors))
-    dense = _is_dense(maps, found, options)
-    mixing, wide = aligned.weights.to(maps.dtype), aligned.weights
+    mixing = aligned.weights
     if dense:
-        wide = wide * of_teacher.unsqueeze(-1) * by_student.unsqueeze(-2)
-    given = wide.to(maps.dtype), factors.to(maps.dtype), options
+        mixing = mixing * of_teacher.unsqueeze(-1) * by_student.unsqueeze(-2)
+    given = mixing.to(maps.dtype), factors.to(maps.dtype), options
     if maps.on_kernels:
         values, by_weight = _cells_by_kernel(maps, found, *given, derivative=derivative)
     else:
         values, by_weight = _cells(maps, found, *given, dense=dense, derivative=derivative)
     if dense:
-        values, by_weight = values * by_teacher, by_weight * by_student.unsqueeze(-2)
-    most = torch.finfo(maps.dtype).max
-    by_weight = (DIVERGENCES[options.variant].factor * by_weight).clamp(-most, most)
-    by_heads = through_weights(aligned, by_weight)
-    shift = (aligned.weights * by_weight).sum(dim=-2).neg() * by_student
-    alone = torch.stack([by_heads.from_student * of_student, shift], dim=-1)
-    coefficients = torch.cat([by_heads.from_teacher * of_teacher.unsqueeze(-2), alone], dim=-1)
+        values, by_weight = values * by_teacher, by_weight * (factor * by_student).unsqueeze(-2)
+    else:
+        most = torch.finfo(maps.dtype).max
+        by_weight = (factor * by_weight).clamp_(-most, most)
+    from_teacher, from_student = through_weights(aligned, by_weight)
+    if not dense:
+        from_teacher, from_student = (
+            from_teacher * of_teacher.unsqueeze(-2),
+            from_student * of_student,
+        )
+    shift = (aligned.weights * by_weight).sum(dim=-2).mul_(-by_student)
+    alone = from_student.unsqueeze(-1), shift.unsqueeze(-1)
+    coefficients = torch.cat([from_teacher, *alone], dim=-1)
     coefficients = narrowed(coefficients, maps.dtype, sum(maps.heads) + 1)
     flags = maps.student.new_full((*maps.vectors, 1), dense, dtype=maps.dtype)
-    state = State(coefficients, _divisors(maps, found), mixing, given[1], flags)
+    state = State(coefficients, _divisors(maps, found), *given[:2], flags)
     return values.sum(dim=(1, 2)).to(maps.dtype), state
 
 

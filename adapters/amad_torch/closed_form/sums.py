@@ -180,7 +180,9 @@ def _sweep(maps: Maps, divisors: Tensor | None, *, gram: bool, look: bool = Fals
     """The sums, and, with ``look``, the least cells."""
     norm, both = torch.linalg.vector_norm, (0, 1)
     pairs = [(0, 1), (1, 1)] if gram else [(0, 1)]
-    reductions = [(0, norm)] if gram else [(model, one) for one in (norm, torch.sum) for model in both]
+    reductions = (
+        [(0, norm)] if gram else [(model, one) for one in (norm, torch.sum) for model in both]
+    )
     cuts = maps.tiling(for_sums=True)
     lies_ready = maps.ready and divisors is None
     all_tiles = in_place(maps, cuts) if lies_ready else filled(maps, cuts, divisors)
