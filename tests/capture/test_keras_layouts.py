@@ -246,6 +246,28 @@ def test_texts_tell_self_from_cross_attention_whatever_layers_are_called() -> No
     assert [one.kind for one in attention.layers()] == ["self", "self", "cross"]
 
 
+def test_a_layer_that_looks_up_its_tokens_itself() -> None:
+    class Reads(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.look_up = keras.layers.Embedding(60, 8)
+            self.projections = [keras.layers.Dense(8) for _ in range(2)]
+
+        def call(self, tokens: Any, others: Any) -> Any:
+            queries, keys = map(self.look_up, (tokens, others))
+            of_queries, of_keys = self.projections
+            for context in (queries, keys):
+                scores = ops.matmul(of_queries(queries), ops.swapaxes(of_keys(context), 1, 2))
+                queries = queries + ops.matmul(ops.softmax(scores), context)
+            return queries
+
+    layer = Reads()
+    tokens = ops.convert_to_tensor(np.arange(12, dtype="int32").reshape(2, 6))
+    with capture_attention(layer) as attention:
+        layer(tokens, tokens + 1)
+    assert [one.kind for one in attention.layers()] == ["self", "cross"]
+
+
 def with_sigmoid(layer: Any, q: Any, k: Any, v: Any) -> Any:
     return ops.matmul(ops.sigmoid(products(q, k) - 1.0), by_heads(v))
 

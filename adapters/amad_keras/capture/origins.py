@@ -138,7 +138,8 @@ def _source(origin: Origin, layer: Any) -> tuple[Origin, bool] | None:
         if (id(one), is_projected) in seen or not one.is_activation:
             continue
         seen.add((id(one), is_projected))
-        if layer not in one.layers or (near and is_projected):
+        is_first = not any(other.is_activation for other in one.inputs)  # looked up, or entering
+        if is_first or layer not in one.layers or (near and is_projected):
             given.append((_stripped(one), is_projected))
             continue
         contracts = is_projected or one.type in _CONTRACTIONS
