@@ -107,29 +107,33 @@ def add_gradients(
             into.add(block, rows.student, through)
         return
     own, shift = (
-        small(one.unsqueeze(-1)) for one in (by_heads.from_student * found.student_peaks, of_sums)
+        small(torch.diag_embed(by_heads.from_student * found.student_peaks)),
+        small(of_sums.unsqueeze(-1)),
     )
+    from_both = torch.cat([from_teacher, own], dim=-1)
     divergence = DIVERGENCES[problem.variant]
     mixing = found.mixing(problem.temperature)
     back = small(mixing.mT * divergence.factor)
     mixing = mixing * found.student_peaks.unsqueeze(-2) * sizes.scale
     if problem.for_kernels is not None:
         _by_kernels(
-            problem, found, sizes, into, from_teacher=from_teacher, from_student=own[..., 0],
+            problem, found, sizes, into, from_teacher=from_teacher,
+            from_student=own.diagonal(dim1=-2, dim2=-1).contiguous(),
             mixing=mixing, back=back, shift=shift[..., 0],
         )  # fmt: skip
     mixing = mixing.to(into.dtype)
     for block in problem.blocks:
         rows = problem.rows(block)
-        target, student = problem.by_model(_heads(problem, sizes, rows, block))
+        heads = _heads(problem, sizes, rows, block)
+        target, student = problem.by_model(heads)
         mixture = mixed(mixing[block.samples, None], student, workspace, "mixture")
         work = (workspace("scores", *target.shape), workspace("work", *target.shape))
         slope = divergence.slope(target, mixture, work, problem.eps * sizes.scale)
         through = mixed(back[block.samples, None], slope, workspace, "through")
-        through = mixed(from_teacher[block.samples, None], target, workspace, onto=through)
-        through.addcmul_(student, own[block.samples, :, None])
-        through.add_(shift[block.samples, :, None])
-        problem.keep_counted(through, block, through)
+        through = mixed(from_both[block.samples, None], heads, workspace, onto=through)
+        if problem.partial:  # of rows that sum to 1, a shift changes nothing
+            through.add_(shift[block.samples, :, None])
+            problem.keep_counted(through, block, through)
         into.add(block, rows.student, through)
 
 
