@@ -56,7 +56,7 @@ FLOORS = {
         ("attention",),
         ("closed_form",),
         ("attention.loss",),  # as in amad_torch
-        ("training",),
+        ("training", "streaming"),
         ("peers", "keras"),
         ("",),
     ),

@@ -186,6 +186,26 @@ def test_the_same_keywords_and_defaults(file: str) -> None:
             assert found[one][name] == found[other][name], f"{name} in {one} and {other}"
 
 
+def test_queries_and_keys_are_asked_for_alike() -> None:
+    """In both adapters: the record's fields and defaults, the call's keywords and defaults."""
+    adapters = ("torch", "tensorflow")
+    records = [definitions(one, "streaming/queries_keys")["QueriesKeys"] for one in adapters]
+    fields = [
+        [
+            (line.target.id, "" if line.value is None else ast.unparse(line.value))
+            for line in record.body
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+        ]
+        for record in records
+    ]
+    assert fields[0] == fields[1]
+    name = "amad_loss_from_queries_and_keys"
+    calls = [definitions(one, "streaming/loss")[name] for one in adapters]
+    assert all(isinstance(call, ast.FunctionDef) for call in calls)
+    asked = [keywords(call) for call in calls if isinstance(call, ast.FunctionDef)]
+    assert asked[0] == asked[1]
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nothing_is_excused_that_is_not_there(package: str) -> None:
     defined = {

@@ -21,6 +21,7 @@ from amad_tensorflow.attention.loss import amad_loss
 from amad_tensorflow.attention.variants import VARIANTS
 from amad_tensorflow.keras.loss import AMADLoss
 from amad_tensorflow.keras.projection import AMADProjection
+from amad_tensorflow.streaming import QueriesKeys, amad_loss_from_queries_and_keys
 from amad_tensorflow.training.layer_losses import LayersLoss, amad_layers_loss
 from amad_tensorflow.training.masks import cell_mask
 from amad_tensorflow.training.output_losses import output_loss, task_loss
@@ -37,10 +38,12 @@ __all__ = [
     "LayerPair",
     "LayersLoss",
     "LinearRamp",
+    "QueriesKeys",
     "TotalLoss",
     "alignment_weights",
     "amad_layers_loss",
     "amad_loss",
+    "amad_loss_from_queries_and_keys",
     "capture_attention",
     "cell_mask",
     "layer_pairs",

@@ -1,0 +1,150 @@
+"""Queries, keys, and everything else that the maps of one attention follow from."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from amad_tensorflow.attention.inputs import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class QueriesKeys:
+    """What an attention layer computes its maps from.
+
+    With queries ``q`` and keys ``k``,
+
+    ``maps = softmax(softcap(q kᵀ scale) + bias)`` over the keys that are seen.
+
+    A key is seen where ``mask`` is true, ``causal`` and ``window`` allow it and ``bias`` is not
+    ``-inf``. Checked where it is used.
+
+    Args:
+        queries: ``[B, H, Q, d]``, real floats.
+        keys: ``[B, Hk, K, d]``; ``Hk`` divides ``H``, grouped keys are not repeated: head ``h``
+            has the keys ``h // (H / Hk)``.
+        scale: what the products are multiplied by; ``None``: ``1/sqrt(d)``. A tensor, too.
+        mask: boolean, 4 axes that broadcast to ``[B, H, Q, K]``, true where a key is seen;
+            ``None``: all are.
+        bias: what is added to the scores besides, 4 axes likewise (relative positions, alibi,
+            additive masks).
+        softcap: scores are ``softcap * tanh(scores / softcap)``; ``None``: as they are.
+        sinks: ``[H]`` scores of a further key without a value, so that rows sum to less than 1; or
+            4 axes that broadcast to ``[B, H, Q, 1]``.
+        in_empty_rows: what the layer adds to keys that ``mask`` drops: with ``-inf`` a row that
+            sees nothing is 0, with a finite number it is even over all keys.
+        causal: queries see no key after them; as many queries as keys. Takes no memory, as
+            a mask does.
+        window: ``(before, after)``: keys from ``before`` positions before the query to ``after``
+            after it; as many queries as keys. A sliding window of ``w`` keys that ends at the query
+            is ``(w - 1, 0)``.
+        log_sum_exp: ``[B, H, Q]``, of each row's scores and sinks, where the forward pass has it.
+
+    Examples:
+        >>> queries, keys = (tf.random.normal([2, heads, 5, 16]) for heads in (8, 2))
+        >>> attention = QueriesKeys(queries, keys, causal=True)
+        >>> attention.shape
+        (2, 8, 5, 5)
+    """
+
+    queries: Tensor
+    keys: Tensor
+    scale: float | Tensor | None = None
+    mask: Tensor | None = None
+    bias: Tensor | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+    in_empty_rows: float = -math.inf
+    causal: bool = False
+    window: tuple[int, int] | None = None
+    log_sum_exp: Tensor | None = None
+
+    @property
+    def factor(self) -> float | Tensor:
+        """``scale``, or what it is by default."""
+        return self.queries.shape[-1] ** -0.5 if self.scale is None else self.scale
+
+    @property
+    def shape(self) -> tuple[int | None, int | None, int | None, int | None]:
+        """``(B, H, Q, K)`` of the maps, ``None`` for a length that a graph does not know."""
+        batch, heads, queries, _ = self.queries.shape
+        return batch, heads, queries, self.keys.shape[2]
+
+    @property
+    def even_in_empty_rows(self) -> bool:
+        """Whether a row that sees nothing attends evenly."""
+        return math.isfinite(self.in_empty_rows)
+
+
+def attention_scores(attended: QueriesKeys) -> Tensor:
+    """``softcap(q kᵀ scale) + bias``, before any mask."""
+    queries, keys = attended.queries, attended.keys
+    groups = tf.shape(queries)[1] // tf.shape(keys)[1]
+    scores = tf.matmul(queries, tf.repeat(keys, groups, axis=1), transpose_b=True)
+    scores *= tf.cast(attended.factor, scores.dtype)
+    if attended.softcap is not None:
+        scores = attended.softcap * tf.tanh(scores / attended.softcap)
+    return scores if attended.bias is None else scores + attended.bias
+
+
+def attention_maps(attended: QueriesKeys) -> Tensor:
+    """The maps themselves, ``[B, H, Q, K]``: what the streamed loss never builds."""
+    scores = attention_scores(attended)
+    rows = tf.range(tf.shape(scores)[2])
+    seen = seen_keys(attended, slice(None), rows)
+    if seen is None:
+        return _softmax(scores, attended.sinks)
+    if attended.even_in_empty_rows:
+        return _softmax(tf.where(seen, scores, scores.dtype.min), attended.sinks)
+    sees = tf.reduce_any(seen, axis=-1, keepdims=True)
+    # Rows that see nothing: any finite scores do, and what comes of them is dropped.
+    zeros = tf.zeros_like(scores)
+    scores = tf.where(sees, tf.where(seen, scores, -math.inf), zeros)
+    return tf.where(sees, _softmax(scores, attended.sinks), zeros)
+
+
+def seen_keys(attended: QueriesKeys, sample: Any, rows: Tensor) -> Tensor | None:
+    """True where a key is seen, of a sample and some of its queries, axes that broadcast.
+
+    ``sample``: an index, or ``slice(None)`` for all of them. ``None``: every key is.
+    """
+    parts = []
+    if attended.mask is not None:
+        parts.append(part(attended.mask, sample, rows))
+    if attended.bias is not None:
+        parts.append(part(attended.bias, sample, rows) != -math.inf)
+    if attended.causal or attended.window is not None:
+        parts.append(_in_order(attended, rows))
+    if not parts:
+        return None
+    seen = parts[0]
+    for other in parts[1:]:
+        seen = seen & other
+    return seen
+
+
+def part(values: Tensor, sample: Any, rows: Tensor) -> Tensor:
+    """A part of what broadcasts to ``[B, H, Q, K]``; axes of length 1 stay, or are repeated."""
+    if not isinstance(sample, slice):
+        values = values[tf.minimum(sample, tf.shape(values)[0] - 1)]
+    return tf.gather(values, tf.minimum(rows, tf.shape(values)[-2] - 1), axis=-2)
+
+
+def _in_order(attended: QueriesKeys, rows: Tensor) -> Tensor:
+    """``[Q, K]``: what a causal order and a window leave."""
+    after = tf.range(tf.shape(attended.keys)[2]) - rows[:, tf.newaxis]
+    seen = tf.fill(tf.shape(after), True)
+    if attended.window is not None:
+        before, beyond = attended.window
+        seen = (after >= -before) & (after <= beyond)
+    return seen & (after <= 0) if attended.causal else seen
+
+
+def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    if sinks is None:
+        return tf.nn.softmax(scores)
+    column = sinks if sinks.shape.rank == 4 else tf.reshape(sinks, [1, -1, 1, 1])
+    shape = tf.concat([tf.shape(scores)[:-1], [1]], axis=0)
+    column = tf.broadcast_to(tf.cast(column, scores.dtype), shape)
+    return tf.nn.softmax(tf.concat([scores, column], axis=-1))[..., :-1]

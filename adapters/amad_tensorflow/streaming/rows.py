@@ -1,0 +1,87 @@
+"""Rows of probabilities, one block at a time.
+
+``s = softmax(z)`` over a whole row, ``z = softcap(q kᵀ scale) + bias`` where a key is seen. A row
+is always in one block, and its softmax is taken anew in each sweep. Guarded by
+tests/streaming/test_tensorflow.py.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from amad_tensorflow.attention.inputs import Tensor
+from amad_tensorflow.streaming.queries_keys import QueriesKeys, part, seen_keys
+
+NOT_SEEN = -1e30
+"""The score of a key that is not seen: finite, so that a row without any is even and not NaN."""
+
+
+class Rows(NamedTuple):
+    """One model's part of a block.
+
+    Attributes:
+        maps: probabilities ``[H, q, K]``.
+        fixed: true for rows that do not depend on the scores, ``[H, q, 1]`` or broadcasts;
+            ``None``: there is none.
+        tanh: of the scores, where there is a soft cap.
+        sinking: the probability of the sink ``[H, q, 1]``, where there is one.
+    """
+
+    maps: Tensor
+    fixed: Tensor | None
+    tanh: Tensor | None
+    sinking: Tensor | None
+
+
+def whole_rows(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> Rows:
+    """The rows of the maps, as they are."""
+    scores, tanh = _scores(attended, sample, rows)
+    seen = seen_keys(attended, sample, rows)
+    if seen is not None:
+        scores = tf.where(seen, scores, tf.constant(NOT_SEEN, scores.dtype))
+    sinks = None if attended.sinks is None else part(attended.sinks, sample, rows)
+    sinking = None
+    if attended.log_sum_exp is None:
+        maps = tf.nn.softmax(scores)
+        if sinks is not None:
+            # The sum that a row was divided by, from its largest cell.
+            sums = tf.reduce_max(scores, -1, keepdims=True) - tf.math.log(
+                tf.reduce_max(maps, -1, keepdims=True)
+            )
+            sinking = tf.sigmoid(sinks - sums)
+            maps *= tf.sigmoid(sums - sinks)
+    else:
+        sums = part(attended.log_sum_exp[..., tf.newaxis], sample, rows)
+        maps = tf.exp(scores - sums)
+        sinking = None if sinks is None else tf.exp(sinks - sums)
+    if seen is None:
+        return Rows(maps, None, tanh, sinking)
+    blank = ~tf.reduce_any(seen, axis=-1, keepdims=True)
+    even = attended.even_in_empty_rows and sinks is None
+    share = 1 / tf.cast(tf.shape(maps)[-1], maps.dtype) if even else tf.zeros([], maps.dtype)
+    return Rows(tf.where(blank, share, maps), blank, tanh, sinking)
+
+
+def vectors(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys of a block for products, one matrix a key head.
+
+    The queries of the heads that share keys stand behind each other.
+    """
+    queries, keys = part(attended.queries, sample, rows), attended.keys[sample]
+    size = tf.shape(queries)[-1]
+    return tf.reshape(queries, tf.stack([tf.shape(keys)[0], -1, size])), keys
+
+
+def _scores(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """``softcap(q kᵀ scale) + bias`` ``[H, q, K]``, and the ``tanh`` in it."""
+    queries, keys = vectors(attended, sample, rows)
+    flat = tf.matmul(queries, keys, transpose_b=True) * tf.cast(attended.factor, keys.dtype)
+    heads = tf.shape(attended.queries)[1]
+    scores = tf.reshape(flat, tf.stack([heads, tf.shape(rows)[0], tf.shape(keys)[1]]))
+    tanh = None
+    if attended.softcap is not None:
+        tanh = tf.tanh(scores / attended.softcap)
+        scores = tanh * attended.softcap
+    if attended.bias is not None:
+        scores += part(attended.bias, sample, rows)
+    return scores, tanh
