@@ -82,7 +82,9 @@ def attention_scores(attended: QueriesKeys) -> Tensor:
     queries, keys = attended.queries, attended.keys
     groups = tf.shape(queries)[1] // tf.shape(keys)[1]
     scores = tf.matmul(queries, tf.repeat(keys, groups, axis=1), transpose_b=True)
-    scores *= tf.cast(attended.factor, scores.dtype)
+    # A Python number would be rounded to float32 by a cast.
+    factor = tf.convert_to_tensor(attended.factor, dtype_hint=scores.dtype)
+    scores *= tf.cast(factor, scores.dtype)
     if attended.softcap is not None:
         scores = attended.softcap * tf.tanh(scores / attended.softcap)
     return scores if attended.bias is None else scores + attended.bias
