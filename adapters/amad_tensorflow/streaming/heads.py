@@ -116,8 +116,8 @@ class StreamedHeads:
         teacher = whole_rows(self._teacher, sample, rows).maps
         found = whole_rows(self._student, sample, rows)
         none = tf.zeros([], self.dtype)
-        heads = (tf.where(counted, maps, none) for maps in (teacher, found.maps))
-        return Block(*heads, counted, found)
+        one, other = (tf.where(counted, maps, none) for maps in (teacher, found.maps))
+        return Block(one, other, counted, found)
 
     def _given(
         self,

@@ -96,7 +96,7 @@ def _check(argument: str, attended: QueriesKeys) -> None:
         or _fits(attended.sinks, [*shape[:3], 1], broadcasts=True),
     )
     lengths = shape[2:] if None not in shape[2:] else [1, 1]
-    check_window(argument, attended.window, attended.causal, *lengths)  # type: ignore[arg-type]
+    check_window(argument, attended.window, attended.causal, *lengths)
 
 
 def _like(shape: Shape, other: Shape) -> Shape:

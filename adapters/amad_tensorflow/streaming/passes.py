@@ -62,12 +62,13 @@ def passes_of(kind: Kind) -> Passes:
     """As they are called inside a graph."""
 
     def heads(teacher: Tensors, student: Tensors, others: Tensors) -> StreamedHeads:
-        sides = (
+        one, other = (
             QueriesKeys(**tensors, **dict(plain))
             for tensors, plain in zip((teacher, student), kind.sides, strict=True)
         )
         return StreamedHeads(
-            *sides,
+            one,
+            other,
             others.get("counted"),
             in_rows=kind.variant == "token",
             queries_at_once=kind.queries_at_once,
