@@ -84,6 +84,7 @@ def untraced() -> Iterator[None]:
         tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("variant", VARIANTS)
 @FEW
@@ -115,6 +116,7 @@ def test_each_kind_of_attention(variant: str, kind: str) -> None:
         assert_is_specified(case_of(kind, variant), 1e-11)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_eager_calls_and_graphs_agree(variant: str) -> None:
     case = case_of("everything", variant)

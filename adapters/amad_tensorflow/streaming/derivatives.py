@@ -33,9 +33,8 @@ def of_block(
     if found.tanh is not None:
         of_scores *= 1 - tf.square(found.tanh)
     queries, keys = vectors(attended, sample, rows)
-    factor = tf.constant(attended.factor, keys.dtype)
     count = tf.shape(keys)
-    flat = tf.reshape(of_scores * factor, tf.stack([count[0], -1, count[1]]))
+    flat = tf.reshape(of_scores * attended.factor, tf.stack([count[0], -1, count[1]]))
     shape = tf.stack([tf.shape(of_scores)[0], tf.shape(rows)[0], count[2]])
     gradients["queries"] = tf.reshape(tf.matmul(flat, keys), shape)
     gradients["keys"] = tf.matmul(flat, queries, transpose_a=True)

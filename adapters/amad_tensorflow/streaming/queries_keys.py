@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from amad_tensorflow.attention.inputs import Tensor
+from amad_tensorflow.streaming.blocks import lengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +62,15 @@ class QueriesKeys:
     log_sum_exp: Tensor | None = None
 
     @property
-    def factor(self) -> float | Tensor:
-        """``scale``, or what it is by default."""
-        return self.queries.shape[-1] ** -0.5 if self.scale is None else self.scale
+    def factor(self) -> Tensor:
+        """``scale``, or what it is by default, in the dtype of the queries."""
+        dtype, size = self.queries.dtype, lengths(self.queries)[-1]
+        if tf.is_tensor(self.scale):
+            return tf.cast(self.scale, dtype)
+        if self.scale is None and tf.is_tensor(size):
+            return tf.cast(tf.cast(size, tf.float64) ** -0.5, dtype)
+        # Not a cast, which would round a Python number to float32.
+        return tf.constant(size**-0.5 if self.scale is None else self.scale, dtype)
 
     @property
     def shape(self) -> tuple[int | None, int | None, int | None, int | None]:
@@ -82,9 +89,7 @@ def attention_scores(attended: QueriesKeys) -> Tensor:
     queries, keys = attended.queries, attended.keys
     groups = tf.shape(queries)[1] // tf.shape(keys)[1]
     scores = tf.matmul(queries, tf.repeat(keys, groups, axis=1), transpose_b=True)
-    # A Python number would be rounded to float32 by a cast.
-    factor = tf.convert_to_tensor(attended.factor, dtype_hint=scores.dtype)
-    scores *= tf.cast(factor, scores.dtype)
+    scores *= attended.factor
     if attended.softcap is not None:
         scores = attended.softcap * tf.tanh(scores / attended.softcap)
     return scores if attended.bias is None else scores + attended.bias

@@ -75,7 +75,7 @@ def vectors(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> tuple[Tensor
 def _scores(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> tuple[Tensor, Tensor | None]:
     """``softcap(q kᵀ scale) + bias`` ``[H, q, K]``, and the ``tanh`` in it."""
     queries, keys = vectors(attended, sample, rows)
-    flat = tf.matmul(queries, keys, transpose_b=True) * tf.constant(attended.factor, keys.dtype)
+    flat = tf.matmul(queries, keys, transpose_b=True) * attended.factor
     heads = tf.shape(attended.queries)[1]
     scores = tf.reshape(flat, tf.stack([heads, tf.shape(rows)[0], tf.shape(keys)[1]]))
     tanh = None
