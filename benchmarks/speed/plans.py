@@ -4,7 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.speed.cases import COMPILED_PORT, OURS, OURS_COMPILED, PARTS, PEERS, VARIANTS, Case
+from benchmarks.speed.cases import (
+    ATTENTION,
+    COMPILED_PORT,
+    OURS,
+    OURS_COMPILED,
+    PARTS,
+    PEERS,
+    VARIANTS,
+    Case,
+)
 
 BatchByTokens = Mapping[int, int]
 
@@ -51,8 +60,11 @@ class Plan:
     def _times(self, part: str) -> Iterator[Case]:
         yield from self.at_sizes(part, self.sizes[part], VARIANTS)
         if part == "maps":
-            peers = [name for name in PEERS[part] if name != OURS_COMPILED]
-            yield from self._swept(part, peers)
+            yield from self._swept(part, [name for name in PEERS[part] if name != OURS_COMPILED])
+        if part == "tensorflow":
+            built = [name for name in PEERS["queries-keys"] if name != ATTENTION]
+            batches = self.sizes["tensorflow from queries and keys"]
+            yield from self.from_queries_keys(batches, SHOWN, built, part)
 
     def _peaks(self, part: str) -> Iterator[Case]:
         yield from self.at_sizes(part, self.sizes["maps"], VARIANTS)
@@ -61,12 +73,16 @@ class Plan:
         yield from self.from_queries_keys(self.alone, SHOWN, (OURS,))
 
     def from_queries_keys(
-        self, batches: BatchByTokens, variants: Sequence[str], peers: tuple[str, ...]
+        self,
+        batches: BatchByTokens,
+        variants: Sequence[str],
+        peers: Sequence[str],
+        part: str = "memory",
     ) -> Iterator[Case]:
-        """Cases of peak memory where queries and keys are given."""
+        """Cases of a part that has other groups, too, where queries and keys are given."""
         for variant in variants:
             for tokens, batch in batches.items():
-                yield Case("memory", "queries and keys", variant, batch, tokens, peers)
+                yield Case(part, "queries and keys", variant, batch, tokens, tuple(peers))
 
     def _steps(self, part: str) -> Iterator[Case]:
         for model, batches in self.models.items():
@@ -103,6 +119,7 @@ FULL = Plan(
         "maps": {64: 8, 197: 8, 512: 4, 1024: 1},
         "queries-keys": {512: 1, 1024: 1, 2048: 1},
         "tensorflow": {64: 8, 197: 8, 512: 4},
+        "tensorflow from queries and keys": {512: 1, 1024: 1},
     },
     sweeps={
         "tokens": ((32, 64, 128, 181, 256, 362, 512, 724), {"batch": 1}),
@@ -125,6 +142,7 @@ QUICK = Plan(
         "maps": {64: 8, 197: 2},
         "queries-keys": {512: 1},
         "tensorflow": {64: 8},
+        "tensorflow from queries and keys": {512: 1},
     },
     sweeps={
         "tokens": ((64, 256), {"batch": 1}),
@@ -143,7 +161,12 @@ QUICK = Plan(
 )
 
 TINY = Plan(
-    sizes={"maps": {5: 2}, "queries-keys": {6: 1}, "tensorflow": {5: 2}},
+    sizes={
+        "maps": {5: 2},
+        "queries-keys": {6: 1},
+        "tensorflow": {5: 2},
+        "tensorflow from queries and keys": {5: 2},
+    },
     sweeps={
         "tokens": ((4,), {"batch": 1}),
         "teacher heads": ((2,), {"batch": 1, "tokens": 4}),

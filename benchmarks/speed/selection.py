@@ -6,7 +6,11 @@ from dataclasses import dataclass, replace
 from benchmarks.speed.cases import PEERS, VARIANTS, Case
 from benchmarks.speed.plans import Plan
 
-MORE_PEERS = {"maps": ("plain form",), "memory": ("plain form", *PEERS["queries-keys"])}
+MORE_PEERS = {
+    "maps": ("plain form",),
+    "memory": ("plain form", *PEERS["queries-keys"]),
+    "tensorflow": PEERS["queries-keys"],
+}
 """Measured on request, or in some groups."""
 
 
@@ -58,8 +62,8 @@ def _own(plan: Plan, part: str, selection: Selection) -> list[Case]:
         raise ValueError("--tokens is for losses; the part 'step' has sizes of its own")
     batches = dict.fromkeys(selection.tokens, selection.batch)
     cases = list(plan.at_sizes(part, batches, VARIANTS))
-    if part == "memory":
-        cases += plan.from_queries_keys(batches, VARIANTS, PEERS["queries-keys"])
+    if part in ("memory", "tensorflow"):
+        cases += plan.from_queries_keys(batches, VARIANTS, PEERS["queries-keys"][:3], part)
     return [
         replace(
             case, teacher_heads=selection.teacher_heads, student_heads=selection.student_heads,

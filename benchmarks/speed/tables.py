@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as TerminalTable
 
 from benchmarks.speed.bars import Bar, Verdict, verdicts
-from benchmarks.speed.cases import FLOOR, OURS, PEERS, PORT
+from benchmarks.speed.cases import BUILT, BUILT_PORT, FLOOR, OURS, PEERS, PORT
 from benchmarks.speed.exponents import exponents
 from benchmarks.speed.results import Measured, Results
 
@@ -24,6 +24,8 @@ class Table:
 
     def markdown(self) -> str:
         """Without its title."""
+        if not self.rows:
+            return "Not measured yet."
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -59,11 +61,13 @@ def times(results: AllResults, part: str) -> Table:
     return Table(title, ["loss", "batch", "tokens", *peers], rows)
 
 
-def speed_ups(results: AllResults, part: str, ours: str, others: Sequence[str]) -> Table:
+def speed_ups(
+    results: AllResults, part: str, ours: str, others: Sequence[str], group: str = "sizes"
+) -> Table:
     """How many times as fast as each of the others one peer is: a row a size."""
     rows = [
         [*_size(one), *(_ratio(one, ours, other) for other in others)]
-        for one in at_sizes(results, part)
+        for one in of_group(results, part, group)
         if ours in one.medians
     ]
     title = f"{part}: {ours}, so many times as fast as"
@@ -209,6 +213,9 @@ TABLES: dict[str, Callable[[AllResults], Table]] = {
     "queries and keys times": lambda found: times(found, "queries-keys"),
     "queries and keys memory": peaks_from_queries_keys,
     "tensorflow": lambda found: tensorflow_speed_ups(found),
+    "tensorflow from queries and keys": lambda found: speed_ups(
+        found, "tensorflow", OURS, (BUILT, BUILT_PORT), "queries and keys"
+    ),
     "tensorflow times": lambda found: times(found, "tensorflow"),
     "step": steps,
     "targets": targets,

@@ -10,29 +10,39 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from amad_tensorflow import amad_loss
-from benchmarks.speed.cases import OURS, PORT, Case
+from benchmarks.speed import tensorflow_queries_keys as queries_keys
+from benchmarks.speed.cases import BUILT, BUILT_PORT, OURS, PORT, Case
 from benchmarks.speed.timing import first, interleaved
 
 Loss = Callable[[Any, Any], Any]
 
 
 def measured(case: Case, *, threads: int, **effort: Any) -> dict[str, Any]:
-    """Seconds of each peer, and how far our gradient is from the port's."""
+    """Seconds of each peer, and how far our gradients are from the port's."""
     _with_threads(threads)
-    teacher, student = (
-        _maps(case, heads, seed)
-        for seed, heads in enumerate((case.teacher_heads, case.student_heads))
-    )
-    steps = {name: _step_of(name, case) for name in case.peers}
-    turns = {name: partial(_run, step, teacher, student) for name, step in steps.items()}
+    make, inputs = _of_group(case)
+    turns = {name: partial(_run, make(name), inputs) for name in case.peers}
     gradients = first(turns)
     found: dict[str, Any] = {"seconds": interleaved(turns, **effort)}
     found["errors"] = {
         name: float(tf.norm(gradient - port) / tf.norm(port))
         for name, gradient in gradients.items()
-        if name.startswith(OURS) and (port := gradients.get(name.replace(OURS, PORT))) is not None
+        if name.startswith(OURS) and (port := _port_of(name, gradients)) is not None
     }
     return found
+
+
+def _of_group(case: Case) -> tuple[Callable[[str], Callable[..., Any]], list[Any]]:
+    """What makes a peer's step, and what it is called with."""
+    if case.group == "queries and keys":
+        losses = {BUILT: ours, BUILT_PORT: port}
+        return lambda name: queries_keys.step_of(name, case, losses), queries_keys.inputs_of(case)
+    both = enumerate((case.teacher_heads, case.student_heads))
+    return lambda name: _step_of(name, case), [_maps(case, heads, seed) for seed, heads in both]
+
+
+def _port_of(name: str, gradients: dict[str, Any]) -> Any:
+    return gradients.get(BUILT_PORT if name == OURS else name.replace(OURS, PORT))
 
 
 @cache
@@ -41,8 +51,8 @@ def _with_threads(threads: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
-def _run(step: Loss, teacher: Any, student: Any) -> Any:
-    value, gradient = step(teacher, student)
+def _run(step: Callable[..., Any], inputs: list[Any]) -> Any:
+    value, gradient = step(*inputs)
     value.numpy()  # waits for it
     return gradient
 
