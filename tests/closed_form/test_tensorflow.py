@@ -202,6 +202,40 @@ def test_eager_calls_trace_once_for_all_shapes_and_temperatures() -> None:
     assert max(one.experimental_get_tracing_count() for one in both) == 1
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("xla", [False, True])
+def test_long_sums_are_taken_in_parts(
+    known: bool, xla: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In four parts of which the last is not full; of a length that the graph knows, or not."""
+    from amad_tensorflow.closed_form import sums
+
+    monkeypatch.setattr(sums, "LONG", 4)
+    generator = np.random.default_rng(7)
+    one, other = (generator.standard_normal((3, heads, 13)) for heads in (5, 4))
+    shapes = [list(heads.shape) if known else [3, None, None] for heads in (one, other)]
+    run = tf.function(
+        sums.products_of,
+        input_signature=[tf.TensorSpec(shape, tf.float64) for shape in shapes],
+        jit_compile=xla,
+    )
+    for cells in (13, 4, 3):
+        if not known or cells == 13:
+            found = run(one[..., :cells], other[..., :cells])
+            expected = one[..., :cells] @ other[..., :cells].swapaxes(1, 2)
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_long_sums_keep_their_digits() -> None:
+    """TensorFlow's own product of so many cells is 1e-4 off."""
+    from amad_tensorflow.closed_form.sums import LONG, products_of
+
+    heads = np.random.default_rng(8).random((3, 4 * LONG)).astype(np.float32)
+    found = products_of(tf.constant(heads), tf.constant(heads)).numpy()
+    expected = heads.astype(np.float64) @ heads.astype(np.float64).T
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
 def test_a_persistent_tape_can_be_asked_twice() -> None:
     from amad_tensorflow import amad_loss
 

@@ -25,7 +25,7 @@ class Case(NamedTuple):
     teacher: QueriesKeys
     student: QueriesKeys
     options: dict[str, Any]
-    queries_at_once: int
+    queries_at_once: int | None
 
     @property
     def leaves(self) -> list[Tensor]:

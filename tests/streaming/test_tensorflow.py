@@ -124,6 +124,7 @@ def test_eager_calls_and_graphs_agree(variant: str) -> None:
     assert_is_specified(case, 1e-11, wrap=tf.function)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("variant", ["mse", "token"])
 def test_xla(variant: str) -> None:
     case = case_of("everything", variant)
@@ -178,6 +179,26 @@ def test_one_graph_for_all_lengths(variant: str) -> None:
     assert run.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.parametrize("variant", ["mse", "kl"])
+def test_few_cells_are_built_and_others_streamed(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same numbers, whatever they are compared with."""
+    from amad_tensorflow.streaming import loss
+
+    case = case_of("everything", variant)._replace(queries_at_once=None)
+    built: list[Any] = []
+    maps = loss.attention_maps
+    monkeypatch.setattr(loss, "attention_maps", lambda given: built.append(given) or maps(given))
+    cells = 2 * (5 + 6) * 13 * 13
+    for most, times in ((cells, 2), (cells - 1, 0)):
+        monkeypatch.setattr(loss, "BUILT_CELLS", most)
+        with untraced():
+            assert_is_specified(case, 1e-11)
+        assert len(built) == times
+        built.clear()
+
+
 @pytest.mark.parametrize("variant", ["mse", "kl", "token"])
 def test_no_map_is_in_the_graph(variant: str) -> None:
     """Forward and backward; a map of one head alone has ``TOKENS**2`` cells."""
@@ -202,7 +223,7 @@ def test_a_second_derivative_is_refused_in_words() -> None:
     given = tensors(1, 4, np.random.default_rng(0))
     with untraced(), tf.GradientTape() as tape:
         tape.watch(given)
-        _, gradients = step("kl")(*given)
+        _, gradients = step("kl", 2)(*given)
         total = tf.reduce_sum(tf.square(gradients[0]))
     with pytest.raises(RuntimeError, match="no second derivative: take the amad_loss of maps"):
         tape.gradient(total, given[3])

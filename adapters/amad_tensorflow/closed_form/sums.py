@@ -13,6 +13,9 @@ from amad_tensorflow.attention.inputs import Tensor, tiny
 from amad_tensorflow.closed_form.gram import saturated
 from amad_tensorflow.closed_form.heads import Heads
 
+LONG = 2**20
+"""Cells of the longest sum of products in float32: TensorFlow adds them one after the other."""
+
 
 class Sums(NamedTuple):
     """Sums over the cells of heads ``[..., H, n]`` divided by their divisors.
@@ -84,10 +87,10 @@ def sums(heads: Heads, *, gram: bool) -> tuple[Sums, Divisors]:
 
 def sums_of_heads(teacher: Tensor, student: Tensor, *, gram: bool) -> Sums:
     """Of heads ``[..., H, n]``, whatever they hold."""
-    products = tf.matmul(teacher, student, transpose_b=True)
+    products = products_of(teacher, student)
     teacher_squares = _squares(teacher)
     if gram:
-        among = tf.matmul(student, student, transpose_b=True)
+        among = products_of(student, student)
         none = tf.zeros_like(teacher_squares), tf.zeros_like(among[..., 0])
         return Sums(products, among, teacher_squares, *none, *none)
     return Sums(
@@ -99,6 +102,36 @@ def sums_of_heads(teacher: Tensor, student: Tensor, *, gram: bool) -> Sums:
         teacher_least=tf.reduce_min(teacher, axis=-1),
         student_least=tf.reduce_min(student, axis=-1),
     )
+
+
+def products_of(one: Tensor, other: Tensor) -> Tensor:
+    """``one otherᵀ`` of heads ``[..., H, n]``; of very many cells in parts, to lose fewer digits."""
+    cells = one.shape[-1]
+
+    def whole() -> Tensor:
+        return tf.matmul(one, other, transpose_b=True)
+
+    def in_parts() -> Tensor:
+        first, second = _parts(one), _parts(other)
+
+        def of_part(part: Tensor) -> Tensor:
+            both = (tf.gather(heads, part, axis=-2) for heads in (first, second))
+            return tf.matmul(*both, transpose_b=True)
+
+        parts = tf.range(tf.shape(first)[-2])
+        return tf.reduce_sum(tf.map_fn(of_part, parts, fn_output_signature=one.dtype), axis=0)
+
+    if cells is None:
+        return tf.cond(tf.shape(one)[-1] > LONG, in_parts, whole)
+    return in_parts() if cells > LONG else whole()
+
+
+def _parts(heads: Tensor) -> Tensor:
+    """``[..., H, parts, LONG]``, zeros behind the last cell."""
+    shape = tf.shape(heads)
+    count = -(-shape[-1] // LONG)
+    behind = [[0, 0]] * (heads.shape.rank - 1) + [[0, count * LONG - shape[-1]]]
+    return tf.reshape(tf.pad(heads, behind), tf.concat([shape[:-1], [count, LONG]], axis=0))
 
 
 def in_range(

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from amad_tensorflow.attention.inputs import Tensor
 
-CELLS = 2**20
-"""So many cells of both models are in a block, unless one query has more: what a cache holds."""
+CELLS = 2**22
+"""So many cells of both models are in a block, unless one query has more."""
 
 
 Length = Any

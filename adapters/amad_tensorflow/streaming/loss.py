@@ -1,5 +1,6 @@
 """The loss of two models' queries and keys, with its gradient recomputed block by block."""
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -8,13 +9,16 @@ from amad_core.arguments.maps import REDUCTIONS, check_eps, check_temperature
 from amad_core.arguments.queries_keys import check_at_once, check_streamed, not_finite
 from amad_core.arguments.words import check_choice
 from amad_tensorflow.attention.inputs import Tensor, tiny
-from amad_tensorflow.attention.loss import reduce_batch
+from amad_tensorflow.attention.loss import amad_loss, reduce_batch
 from amad_tensorflow.attention.tracing import as_written
 from amad_tensorflow.attention.value_checks import reads_values
 from amad_tensorflow.attention.variants import VARIANTS
 from amad_tensorflow.streaming.inputs import DIFFERENTIABLE, checked_pair, widened
 from amad_tensorflow.streaming.passes import Tensors, kind_of, passes_of, tensors_of, traced
-from amad_tensorflow.streaming.queries_keys import QueriesKeys
+from amad_tensorflow.streaming.queries_keys import QueriesKeys, attention_maps
+
+BUILT_CELLS = 2**27
+"""So many cells of both models' maps are built rather than computed again."""
 
 STREAMED = tuple(name for name, row in VARIANTS.items() if not row.projected)
 """The variants that can be streamed: ``projected`` multiplies whole maps by a learned matrix."""
@@ -33,12 +37,16 @@ def amad_loss_from_queries_and_keys(
     check_values: bool | None = None,
     queries_at_once: int | None = None,
 ) -> Tensor:
-    """``amad_loss`` of the maps that queries and keys make, without ever building a map.
+    """``amad_loss`` of the maps that queries and keys make, without building large ones.
 
     Value and gradient are those of ``amad_loss`` of ``softmax(softcap(q kᵀ scale) + bias)`` of both
     models, to the accuracy of the dtype. Rows of probabilities are computed for a block of queries
     at a time, used and dropped, and computed again in the backward pass: extra memory is that of
     the gradients and of one block, linear in the number of tokens, where maps grow with its square.
+
+    Maps that both models' queries and keys make together with at most 134 million cells (half a
+    gigabyte in float32) are built all the same, as that is faster, unless ``queries_at_once`` is
+    given or a graph does not know how many there are.
 
     ``mse`` takes one sweep over the blocks forward and one backward, since it follows from the
     products of heads ``C = T Sᵀ`` and ``G = S Sᵀ`` alone; ``kl`` and ``js`` take a further one
@@ -57,7 +65,7 @@ def amad_loss_from_queries_and_keys(
         check_values: raise where the loss is no number: always (``True``), never (``False``), or
             where it costs no device synchronisation (``None``). In a graph, never.
         queries_at_once: queries in a block; ``None``: as many as keep a block of both models at
-            about a million cells.
+            about four million cells.
 
     Returns:
         A scalar, or ``[B]`` with ``reduction="none"``; float64 where queries or keys are float64,
@@ -94,7 +102,10 @@ def amad_loss_from_queries_and_keys(
     one, other, counted = checked_pair(teacher, student, mask)
     wide = widened(one, other)
     floor = _floor(eps, variant, wide[1].queries.dtype)
-    losses = _losses(variant, float(temperature), floor, queries_at_once, *wide, counted)
+    if queries_at_once is None and _are_few(*wide):
+        losses = _of_built_maps(variant, float(temperature), floor, *wide, counted)
+    else:
+        losses = _losses(variant, float(temperature), floor, queries_at_once, *wide, counted)
     looks = tf.executing_eagerly() and reads_values(losses, check_values)
     if looks and bool(tf.reduce_any(tf.math.is_nan(losses))):
         raise not_finite(_unfinite(one, other))
@@ -111,6 +122,32 @@ def _floor(eps: float | None, variant: str, dtype: tf.DType) -> float:
             f"keys; got {eps!r}: take the amad_loss of maps"
         )
     return float(eps)
+
+
+def _are_few(*sides: QueriesKeys) -> bool:
+    known = [[length for length in side.shape if length is not None] for side in sides]
+    return all(len(shape) == 4 for shape in known) and sum(map(math.prod, known)) <= BUILT_CELLS
+
+
+def _of_built_maps(
+    variant: str,
+    temperature: float,
+    eps: float,
+    teacher: QueriesKeys,
+    student: QueriesKeys,
+    counted: Tensor | None,
+) -> Tensor:
+    """One loss a sample ``[B]``."""
+    return amad_loss(
+        teacher=attention_maps(teacher),
+        student=attention_maps(student),
+        variant=variant,
+        temperature=temperature,
+        reduction="none",
+        mask=counted,
+        eps=eps,
+        check_values=False,
+    )
 
 
 def _losses(
