@@ -105,7 +105,7 @@ def sums_of_heads(teacher: Tensor, student: Tensor, *, gram: bool) -> Sums:
 
 
 def products_of(one: Tensor, other: Tensor) -> Tensor:
-    """``one otherᵀ`` of heads ``[..., H, n]``; of very many cells in parts, to lose fewer digits."""
+    """``one otherᵀ`` of heads ``[..., H, n]``; very many cells in parts, to lose fewer digits."""
     cells = one.shape[-1]
 
     def whole() -> Tensor:
