@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = ("tests/distillation/test_keras_backends.py", "tests/capture/test_keras_families.py")
-LAYOUTS = "tests/capture/test_keras_layouts.py"
-FURTHER = {"torch": ("tests/distillation/test_keras_learned.py", LAYOUTS), "jax": (LAYOUTS,)}
+LAYOUTS = ("tests/capture/test_keras_layouts.py", "tests/capture/test_keras_doubts.py")
+FURTHER = {"torch": ("tests/distillation/test_keras_learned.py", *LAYOUTS), "jax": LAYOUTS}
 
 
 @pytest.mark.timeout(900)

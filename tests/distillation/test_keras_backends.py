@@ -43,10 +43,15 @@ def model(heads: int, layers: int, seed: int, *, dropout: float, tokens: bool) -
 
 
 def distiller(
-    *losses: Any, tokens: bool = False, dropout: float = 0.0, weight: float = 0.5, **compiled: Any
+    *losses: Any,
+    tokens: bool = False,
+    dropout: float = 0.0,
+    teacher_dropout: float = 0.0,
+    weight: float = 0.5,
+    **compiled: Any,
 ) -> Any:
     made = Distiller(
-        teacher=model(4, 4, 1, dropout=0.0, tokens=tokens),
+        teacher=model(4, 4, 1, dropout=teacher_dropout, tokens=tokens),
         student=model(2, 2, 2, dropout=dropout, tokens=tokens),
         distillation_losses=list(losses),
         student_loss_weight=weight,
@@ -98,6 +103,16 @@ def test_the_student_learns_and_the_teacher_stays() -> None:
     assert len(kernels) == 4
     assert all(kernels)
     assert made.predict(X, verbose=0).shape == (8, 3)
+
+
+def test_dropout_of_the_teacher_never_enters() -> None:
+    losses = []
+    for dropout in (0.0, 0.5):
+        loss = AttentionDistillation(variant="kl", temperature=0.1)
+        made = distiller(loss, teacher_dropout=dropout, jit_compile=False)
+        history = made.fit(X, Y, epochs=2, batch_size=8, verbose=0).history
+        losses.append(history["distillation_loss"])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 
 
 @pytest.mark.thin(2 if BACKEND == "jax" else 1)

@@ -119,11 +119,16 @@ class Axes:
         return replace(self, names=tuple(by_letter[letter] for letter in result))
 
 
+def stated_heads(layer: Any) -> int | None:
+    """The number of heads that a layer says it has; ``None``: it does not say."""
+    found = next((getattr(layer, name) for name in _HEADS_OF_LAYERS if hasattr(layer, name)), None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
 def heads_of(layer: Any, together: int | None) -> int:
     """The number of heads of a layer whose samples and heads are one axis of this length."""
-    found = next((getattr(layer, name) for name in _HEADS_OF_LAYERS if hasattr(layer, name)), 1)
-    fits = isinstance(found, int) and (together is None or together % found == 0)
-    return found if fits else 1
+    found = stated_heads(layer) or 1
+    return found if together is None or together % found == 0 else 1
 
 
 def _divided(length: int, by: int) -> int | None:

@@ -1,6 +1,5 @@
 """The capture itself: what every layer of a model attends to, for as long as a block runs."""
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from typing import Any
 
 import keras
 
-from amad_keras.capture.axes import heads_of
+from amad_keras.capture.arrangement import OF_FEATURES, UnclearError, arranged
 from amad_keras.capture.captured import CapturedAttention
 from amad_keras.capture.following import Following
 from amad_keras.capture.layer_attention import LayerAttention
@@ -17,7 +16,6 @@ from amad_keras.capture.operation import Operation
 from amad_keras.capture.origins import kind_of, named_kind
 from amad_keras.capture.probabilities import Probabilities
 from amad_keras.capture.sources import current_source
-from amad_keras.capture.tensors import Tensor, known_shape, lengths, rank
 
 
 @contextmanager
@@ -69,10 +67,11 @@ class _Capture:
         self._wanted = None if wanted is None else list(wanted)
         self._source = current_source()
         self._graph = self._source.current_graph()
-        self._following = Following(self._add)
+        self._following = Following(self._add, self._refuse)
         self._now: Any = None
         self._seen: dict[str, None] = {}
         self._elsewhere: dict[str, None] = {}
+        self._unclear: dict[str, str] = {}
         self._cut: list[str] = []
         self.captured = CapturedAttention()
 
@@ -97,6 +96,11 @@ class _Capture:
                 f"this block: {self._source.ELSEWHERE}; open capture_attention inside that "
                 "function, where the model is called"
             )
+        for path, reason in self._unclear.items():
+            unclear = f"attention of {path!r} was not captured: {reason}"
+            if not self.captured:
+                raise RuntimeError(unclear)
+            warnings.warn(unclear, stacklevel=4)
         if not self.captured and self._wanted is None:
             raise RuntimeError(
                 "no attention was captured: did the block run this model (not a copy of it, not in "
@@ -137,9 +141,11 @@ class _Capture:
             self._cut.append(path)
         maps = probabilities.maps
         if maps is not None:
-            if probabilities.order is not None and rank(maps) == len(probabilities.order):
-                maps = keras.ops.transpose(maps, probabilities.order)
-            maps = _with_heads(maps, ran_in[-1].caller)
+            try:
+                maps = arranged(probabilities, ran_in[-1].caller)
+            except UnclearError as unclear:
+                self._unclear[path] = str(unclear)
+                return
         if traced is None:
             kind = named_kind(path)
         else:
@@ -150,9 +156,24 @@ class _Capture:
         while name in self.captured._layers:
             run += 1
             name = f"{path}#{run}"
+        probabilities.captured_as = name
+        is_known = traced is None or not traced.is_heads_first
         self.captured._layers[name] = LayerAttention(
-            path, kind, maps, read, values=probabilities.values, projections=probabilities.weights
+            path,
+            kind,
+            maps,
+            read,
+            values=probabilities.values if is_known else None,
+            projections=probabilities.weights if is_known else (),
         )
+
+    def _refuse(self, probabilities: Probabilities, layers: tuple[Any, ...]) -> None:
+        """It turns out that these are no maps."""
+        path = self._path(layers)
+        if path is not None and self._is_wanted(path):
+            self._unclear[path] = OF_FEATURES
+            if probabilities.captured_as is not None:
+                del self.captured._layers[probabilities.captured_as]
 
     def _is_wanted(self, path: str) -> bool:
         return self._wanted is None or any(
@@ -167,17 +188,3 @@ class _Capture:
         if first is None:
             return None
         return "/".join(one.name for one in callers[first:] if one is not self._model)
-
-
-def _with_heads(maps: Tensor, layer: keras.layers.Layer) -> Tensor:
-    """``[B, H, Q, K]``, of maps whose samples and heads are one axis, or whose heads are two."""
-    if rank(maps) == 4:
-        return maps
-    *lead, queries, keys = lengths(maps)
-    if len(lead) == 1:
-        return keras.ops.reshape(maps, [-1, heads_of(layer, maps.shape[0]), queries, keys])
-    known = known_shape(maps)
-    heads = heads_of(layer, None)
-    if len(lead) > 2 and known[1:-3] != [1] and heads == known[-3] != 1:
-        lead = [-1, heads]  # Windows count as samples where the layer counts them as no heads.
-    return keras.ops.reshape(maps, [lead[0], math.prod(lead[1:]), queries, keys])

@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from amad_keras.capture.axes import Axes
+from amad_keras.capture.arrangement import puts_heads_first
+from amad_keras.capture.axes import Axes, stated_heads
 from amad_keras.capture.fused import Fused, axes_of_outputs
 from amad_keras.capture.operation import Operation, running_layers
 from amad_keras.capture.origins import Origin
@@ -24,23 +25,25 @@ from amad_keras.capture.repeats import Repeat, repeat_after
 from amad_keras.capture.scores import CASTS, SHAPES, Scores, number_of, through
 from amad_keras.capture.tables import Table
 from amad_keras.capture.tensors import Tensor, rank
-from amad_keras.capture.unmet import Unmet, axes_of_several
+from amad_keras.capture.unmet import Unmet, axes_of_several, sums
 from amad_keras.capture.values import Product, every, product_with_values
 
 _MOVED = {*CASTS, *SHAPES, "Transpose"}
+_Told = Callable[[Probabilities, tuple[Any, ...]], None]
 
 
 class Following:
-    """Takes operations one by one; calls ``found(probabilities, layers)`` for every attention.
+    """Takes operations one by one; calls ``found(probabilities, layers)`` for every attention, and
+    ``refused`` for what had been taken for one.
 
     Attention is a softmax of what meets a product: probabilities that are summed over keys.
     """
 
-    def __init__(self, found: Callable[[Probabilities, tuple[Any, ...]], None]) -> None:
-        self._found = found
+    def __init__(self, found: _Told, refused: _Told) -> None:
+        self._found, self._refused = found, refused
         self._origins, self._factors, self._repeats = Table(), Table(), Table()
         self._traced, self._probabilities = Table(), Table()
-        self._axes, self._heads = Table(), Table()
+        self._axes, self._heads, self._heads_first = Table(), Table(), Table()
         self._einsums = Table()
         self._softmaxes, self.unmet = 0, Unmet()
 
@@ -60,19 +63,19 @@ class Following:
         elif operation.type == "Softmax":
             self._softmax(operation, origins, layers)
         else:
+            self._refuse_linear(operation, origins, layers)
             is_met = self._follow_probabilities(operation, origins, layers)
             is_met = self.unmet(operation, layers) or is_met
             if (rank(output) or 0) > 2:
                 self._follow_scores(operation, origins, layers)
                 self._follow_unmet(operation, origins, layers, is_met)
-                self._follow_vectors(operation)
+                self._follow_vectors(operation, layers)
 
     def _softmax(
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
     ) -> None:
-        output = operation.outputs[0]
-        axes = rank(output)
-        if axes is None or axes < 3:
+        output, axes = operation.outputs[0], rank(operation.outputs[0]) or 0
+        if axes < 3:
             return
         axis = operation.attributes.get("axis", -1) % axes
         order = [*(one for one in range(axes) if one != axis), axis]
@@ -126,7 +129,8 @@ class Following:
                     self.unmet.met(one.number)
                     if product is not None and len(known) == 1:
                         one.values = product.values
-                        self._heads[output] = Heads(product.axes, one.weights)
+                        pooled = one if one.is_pooling(layers) else None
+                        self._heads[output] = Heads(product.axes, one.weights, pooled)
                     self._found(one, layers)
             elif ends(operation, place, axes):
                 continue
@@ -151,7 +155,7 @@ class Following:
         is_product = operation.type in (*BATCHED, "Einsum")
         if is_met or not is_product or not all(one.is_activation for one in origins):
             return
-        operands = operands_of(operation)
+        operands = operands_of(operation, stated_heads(layers[-1].caller))
         if operands is None:
             axes = axes_of_several(operation)
         else:
@@ -194,17 +198,15 @@ class Following:
                 others = {
                     other: one.scores
                     for other, one in known.items()
-                    if other != place
-                    and isinstance(one.scores, Scores)
-                    and one.queries is traced.queries
+                    if other != place and isinstance(one.scores, Scores)
+                    if one.queries is traced.queries
                 }
                 after = through(traced.scores, operation, place, others)
             if after is not None:
                 self._traced[output] = replace(traced, scores=after)
                 return
-        for traced in known.values():  # cannot be followed, but where they come from is known
-            self._traced[output] = replace(traced, scores=None)
-            return
+        if known:  # cannot be followed, but where they come from is known
+            self._traced[output] = replace(next(iter(known.values())), scores=None)
 
     def _started(
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
@@ -230,28 +232,50 @@ class Following:
     def _product(
         self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
     ) -> Traced | None:
-        operands = operands_of(operation)
+        operands = operands_of(operation, stated_heads(layers[-1].caller))
         if operands is None:
             return None
+        queries, keys = (origins[place] for place in operands.places)
+        is_heads_first = any(self._heads_first[one] for one in operation.inputs)
+        if is_heads_first or not operands.is_sure:
+            return Traced(None, queries, keys, layers, operands.is_sure, is_heads_first)
         scale, vectors = 1.0, []
         sides = (operands.queries, operands.keys)
         for side, place, order in zip(sides, operands.places, operands.orders, strict=True):
             repeat: Repeat | None = self._repeats[operation.inputs[place]]
             if repeat is not None and len(order) == 4 and order.index(repeat.axis) == 1:
                 side = side.then(partial(every, repeat.times))
-            factor: float | None = self._factors[operation.inputs[place]]
+            factor = self._factors[operation.inputs[place]]
             if factor is not None:  # Many layers scale queries before they meet the keys.
                 side = side.then(partial(_divided, factor))
                 scale *= factor
             vectors.append(side)
-        queries, keys = (origins[place] for place in operands.places)
         order = operands.of_scores
         scores = Scores(
             vectors[0], vectors[1], scale, order=None if order == sorted(order) else tuple(order)
         )
         return Traced(scores, queries, keys, layers)
 
-    def _follow_vectors(self, operation: Operation) -> None:
+    def _refuse_linear(
+        self, operation: Operation, origins: tuple[Origin, ...], layers: tuple[Any, ...]
+    ) -> None:
+        """Softmaxes over features, or over tokens for each feature, of linear attention."""
+        if operation.type not in (*BATCHED, "Einsum") or len(origins) != 2:
+            return
+        for place, tensor in enumerate(operation.inputs):
+            heads: Heads | None = self._heads[tensor]
+            others = self._probabilities[operation.inputs[1 - place]] or ()
+            if heads is None or heads.pooled is None or not origins[1 - place].is_activation:
+                continue
+            if all(one.is_pooling(layers) for one in others) and sums(operation, place, heads.axes):
+                for one in (heads.pooled, *others):
+                    one.is_found = True
+                    self._refused(one, layers)
+
+    def _follow_vectors(self, operation: Operation, layers: tuple[Any, ...]) -> None:
+        known = [self._heads_first[one] for one in operation.inputs]
+        if puts_heads_first(operation, known, stated_heads(layers[-1].caller)):
+            self._heads_first[operation.outputs[0]] = True
         repeat = repeat_after(operation, self._repeats[operation.inputs[0]])
         if repeat is not None:
             self._repeats[operation.outputs[0]] = repeat

@@ -28,12 +28,18 @@ SPREAD = {
 
 @dataclass(frozen=True)
 class Traced:
-    """Scores (``None``: no longer followed), and where their product and its operands come from."""
+    """Scores (``None``: no longer followed), and where their product and its operands come from.
+
+    ``is_sure``: whether heads and queries can be told apart. ``is_heads_first``: whether samples
+    and heads are one axis on which heads are the outer ones.
+    """
 
     scores: Scores | Fused | None
     queries: Origin
     keys: Origin
     layers: tuple[Any, ...]
+    is_sure: bool = True
+    is_heads_first: bool = False
 
 
 @dataclass
@@ -47,6 +53,7 @@ class Probabilities:
         is_masked: whether they have been multiplied by a mask.
         values: what they met, ``[B, Hk, K, d]``, or with samples and heads as one axis.
         weights: ``[D, H d]`` of each linear layer that the heads' outputs have gone into.
+        captured_as: the name under which they are captured.
     """
 
     maps: Tensor | None
@@ -57,6 +64,15 @@ class Probabilities:
     is_masked: bool = False
     values: Later | None = None
     weights: list[Later] = field(default_factory=list)
+    captured_as: str | None = None
+
+    def is_pooling(self, layers: tuple[Any, ...]) -> bool:
+        """Whether no product of activations in these running layers can have made their scores."""
+        if self.traced is None:
+            return True
+        ran_in = self.traced.layers[-1:]
+        is_here = any(one is ran for one in layers for ran in ran_in)
+        return self.traced.scores is None and not is_here
 
 
 def meets_values(operation: Operation, place: int, axes: Axes | None) -> bool:

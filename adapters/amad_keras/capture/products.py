@@ -1,12 +1,14 @@
 """Products of queries and keys, as TensorFlow computes them: which operand is which."""
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from string import ascii_letters
 
 from amad_keras.capture.later import Later
 from amad_keras.capture.operation import Operation, attribute
 from amad_keras.capture.sources import static_value
-from amad_keras.capture.tensors import rank
+from amad_keras.capture.tensors import known_shape, rank
 
 BATCHED = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"}
 
@@ -17,7 +19,7 @@ class Operands:
 
     The leading axes are samples and heads; keys may lack some (grouped queries).
     ``orders``: which axis of its input each of their axes was. ``of_scores``: which axis of the
-    product each of ``[B, H, Q, K]`` is.
+    product each of ``[B, H, Q, K]`` is. ``is_sure``: whether heads and queries can be told apart.
     """
 
     queries: Later
@@ -25,12 +27,16 @@ class Operands:
     places: tuple[int, int]
     orders: tuple[list[int], list[int]]
     of_scores: list[int]
+    is_sure: bool = True
 
 
-def operands_of(operation: Operation) -> Operands | None:
-    """Of a product of activations; ``None`` where an operand has no axis of samples."""
+def operands_of(operation: Operation, heads: int | None) -> Operands | None:
+    """Of a product of activations; ``None`` where an operand has no axis of samples.
+
+    ``heads``: how many the layer says it has.
+    """
     if operation.type == "Einsum":
-        return _of_einsum(operation)
+        return _of_einsum(operation, heads)
     axes, others = (rank(one) for one in operation.inputs)
     if axes is None or axes < 3 or axes != others:
         return None
@@ -76,7 +82,7 @@ def transposed_einsum(einsum: Operation, further: Operation) -> Operation | None
     return einsum._replace(attributes={"equation": equation})
 
 
-def _of_einsum(operation: Operation) -> Operands | None:
+def _of_einsum(operation: Operation, heads: int | None) -> Operands | None:
     """Axes of both operands are samples and heads; of one alone queries or keys, or groups of
     heads, which keys lack."""
     parsed = letters(operation)
@@ -93,13 +99,22 @@ def _of_einsum(operation: Operation) -> Operands | None:
     if len(summed) != 1 or not whole or not all(alone) or not of_keys:
         return None
     place = max(of_keys, key=lambda one: result.index(alone[one][0]))
-    key, (*groups, query) = alone[place][0], alone[1 - place]
-    if groups and result[-2:] != query + key:
-        return None
+    key, candidates = alone[place][0], alone[1 - place]
+    its_shape = dict(zip(sides[1 - place], known_shape(operation.inputs[1 - place]), strict=True))
+    sure = candidates if len(candidates) == 1 else _placed_as(key, candidates, sides, place)
+    if len(sure) != 1:
+        among = [one for one in both if one != sides[0][0]]
+        sure = [
+            one
+            for one in candidates
+            if heads and heads == _length(its_shape, {*among, *candidates} - {one})
+        ]
+    query = sure[0] if len(sure) == 1 else candidates[-1]
     samples = sides[0][0] if sides[0][0] == sides[1][0] else result[0]
     if samples not in both:
         return None
-    lead = sorted((one for one in result if one not in query + key), key=samples.__ne__)
+    others = (one for one in result if one not in query + key)
+    lead = sorted(others, key=lambda one: (one != samples, one not in both))
     lead_of_keys = [one for one in lead if one in both]
     orders = (
         [sides[1 - place].index(one) for one in (*lead, query, *summed)],
@@ -111,4 +126,17 @@ def _of_einsum(operation: Operation) -> Operands | None:
         for at, order in zip(places, orders, strict=True)
     )
     of_scores = [result.index(one) for one in (*lead, query, key)]
-    return Operands(queries, keys, places, orders, of_scores)
+    return Operands(queries, keys, places, orders, of_scores, len(sure) == 1)
+
+
+def _placed_as(key: str, candidates: list[str], sides: tuple[str, ...], place: int) -> list[str]:
+    """Axes of queries alone that stand behind the same axes as the keys' own: not the groups."""
+    side, keys = sides[1 - place], sides[place]
+    before = set(keys[: keys.index(key)])
+    return [one for one in candidates if set(side[: side.index(one)]) & set(keys) == before]
+
+
+def _length(shape: Mapping[str, int | None], names: Iterable[str]) -> int | None:
+    """Of axes together, where it is known."""
+    found = [shape[name] for name in names]
+    return None if None in found else math.prod(one for one in found if one is not None)

@@ -1,6 +1,7 @@
 """The outputs of the heads on their way to the linear layer that mixes them."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 
@@ -18,10 +19,14 @@ _MOVED = {
 
 @dataclass(frozen=True)
 class Heads:
-    """The outputs of a layer's heads: their axes, and the weights that they have met so far."""
+    """The outputs of a layer's heads: their axes, and the weights that they have met so far.
+
+    ``pooled``: the probabilities that made them, where no product made those.
+    """
 
     axes: Axes
     weights: list[Later]
+    pooled: Any = None
 
 
 def heads_after(heads: Heads, operation: Operation, place: int) -> Heads | None:

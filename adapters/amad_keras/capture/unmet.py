@@ -49,7 +49,7 @@ class Unmet:
             axes: Axes | None = self._products[tensor]
             if axes is None:
                 continue
-            if _sums(operation, place, axes):
+            if sums(operation, place, axes):
                 self._found.append(layers)
                 return True
             if operation.type not in _MIXING:
@@ -76,7 +76,7 @@ def axes_of_several(operation: Operation) -> Axes | None:
     return Axes(names, dict(zip(names, shape, strict=True))) if is_product else None
 
 
-def _sums(operation: Operation, place: int, axes: Axes) -> bool:
+def sums(operation: Operation, place: int, axes: Axes) -> bool:
     """Whether queries or keys are summed over with what has the one and not the other."""
     if operation.type in BATCHED and rank(operation.inputs[1 - place]) == len(axes.names):
         is_turned = bool(attribute(operation, ("adj_x", "adj_y")[place]))
@@ -85,6 +85,6 @@ def _sums(operation: Operation, place: int, axes: Axes) -> bool:
     if parsed is None:
         return False
     own, other, result = parsed[place], parsed[1 - place], parsed[2]
-    met = [own[axes.names.index(name)] for name in (QUERIES, KEYS)]
+    met = [own[axes.names.index(name)] for name in (QUERIES, KEYS) if name in axes.names]
     met = [letter for letter in met if letter in other]
     return own[0] in other and len(met) == 1 and met[0] not in result
