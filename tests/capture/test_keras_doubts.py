@@ -33,7 +33,7 @@ def many_queries_heads_last(layer: Any, q: Any, k: Any, v: Any) -> tuple[Any, An
 
 def many_queries_spread(layer: Any, q: Any, k: Any, v: Any) -> tuple[Any, Any]:
     maps = ops.softmax(ops.matmul(apart(q), ops.swapaxes(k[:, None, :, :4], 2, 3)))
-    return ops.matmul(maps, v[:, None]), None
+    return ops.matmul(maps, v[:, None]), ops.transpose(maps, (0, 2, 1, 3))
 
 
 def of_heads_first(q: Any, k: Any, v: Any) -> tuple[Any, Any]:
@@ -69,8 +69,8 @@ def efficient_by_einsum(layer: Any, q: Any, k: Any, v: Any) -> tuple[Any, Any]:
 
 
 RIGHT: list[Callable[..., Any]] = [
-    many_queries, many_queries_heads_last, heads_joined_before_samples, heads_moved_before_samples,
-    windows,
+    many_queries, many_queries_heads_last, many_queries_spread, heads_joined_before_samples,
+    heads_moved_before_samples, windows,
 ]  # fmt: skip
 MAPS_ONLY = (heads_joined_before_samples, heads_moved_before_samples)
 
@@ -107,7 +107,7 @@ def test_heads_are_told_from_queries_samples_and_windows(form: Any, is_graph: bo
     [
         (many_queries, 2, 2, "that of the heads cannot be told"),
         (many_queries, 6, None, "that of the heads cannot be told"),
-        (many_queries_spread, 6, 2, "that of the heads cannot be told"),
+        (many_queries_spread, 2, 2, "that of the heads cannot be told"),
         (windows, 6, None, "may be windows or heads"),
         (efficient, 6, 2, "over the features"),
         (efficient_by_einsum, 6, 2, "over the features"),

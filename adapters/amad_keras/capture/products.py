@@ -47,8 +47,16 @@ def operands_of(operation: Operation, heads: int | None) -> Operands | None:
         swapped if attribute(operation, "adj_x") else straight,
         straight if attribute(operation, "adj_y") else swapped,
     )
+    order, is_sure = list(range(axes)), True
+    shapes = [known_shape(one) for one in operation.inputs]
+    if axes == 4 and shapes[0][1] != 1 == shapes[1][1]:  # All heads share keys, on either axis.
+        lengths = shapes[0][1], shapes[0][orders[0][2]]
+        is_sure = heads is not None and lengths.count(heads) == 1
+        if is_sure and lengths[1] == heads:
+            order = [0, 2, 1, 3]
+            orders = [orders[0][axis] for axis in order], orders[1]
     sides = left.transposed(orders[0]), right.transposed(orders[1])
-    return Operands(*sides, (0, 1), orders, list(range(axes)))
+    return Operands(*sides, (0, 1), orders, order, is_sure)
 
 
 def letters(operation: Operation) -> tuple[str, str, str] | None:
