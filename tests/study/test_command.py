@@ -174,6 +174,15 @@ def test_shares_part_the_plan_by_seed(tmp_path: Path) -> None:
         assert "expected K/N" in refused.output
 
 
+def test_a_stage_alone(tmp_path: Path) -> None:
+    asked = ("--quick", "--plan", "--json", "--folder", tmp_path, "--stage")
+    [told] = json.loads(run(*asked, "H1").output)["stages"]
+    assert (told["name"], told["cells"]) == ("H1", 4)
+    refused = run(*asked, "H0")
+    assert refused.exit_code == 2
+    assert "--stage is 'H0', expected one of: H1" in refused.output
+
+
 def test_a_failure_is_told_and_stops_no_other(
     here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,10 @@ def run(
     share: Annotated[
         str, typer.Option("--share", help="K/N: the K-th of N machines' part, by seeds.")
     ] = "1/1",
+    stage: Annotated[
+        list[str] | None,
+        typer.Option("--stage", help="Run this stage of --plan alone; may be repeated."),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be run, and run nothing.")
     ] = False,
@@ -57,9 +61,14 @@ def run(
     if context.invoked_subcommand:
         return
     with refusals(f"Finished students are kept in {folder}; the same command goes on from there."):
-        from amad_study.command.running import Choices, run_study, show_plan
+        from amad_study.command.running import Choices, run_study, show_plan, stage_names
 
-        choices = Choices(folder, quick, processes, _share(share), json_output, quiet)
+        names = stage_names(quick=quick) if stage else []
+        if unknown := [one for one in stage or () if one not in names]:
+            fail(f"--stage is {unknown[0]!r}, expected one of: {'; '.join(names)}", BAD_INPUT)
+        choices = Choices(
+            folder, quick, processes, _share(share), json_output, quiet, tuple(stage or ())
+        )
         if plan:
             show_plan(choices)
         elif not run_study(choices):

@@ -34,6 +34,7 @@ class Choices:
         share: the part of the plan, and of how many: seeds go round.
         json_output: whether JSON is printed.
         quiet: whether nothing else is.
+        stages: the names of those that are run; none for all.
     """
 
     folder: Path
@@ -42,11 +43,17 @@ class Choices:
     share: tuple[int, int]
     json_output: bool
     quiet: bool
+    stages: tuple[str, ...] = ()
 
     def mine(self, cell: Cell) -> bool:
         """Whether a cell is in this machine's share: all cells of a seed are, so that they pair."""
         part, parts = self.share
         return cell.seed % parts == part - 1
+
+
+def stage_names(*, quick: bool) -> list[str]:
+    """What stages are called, in order."""
+    return [stage.name for stage in whole_plan({}, quick=quick)]
 
 
 def run_study(choices: Choices) -> bool:
@@ -133,10 +140,12 @@ def _outlook(choices: Choices, records: dict[str, dict[str, Any]]) -> Outlook:
     return outlook(_mine(choices, known), _mine(choices, whole), records, choices.folder)
 
 
-def _mine(choices: Choices, of_all_machines: list[Stage]) -> list[Stage]:
+def _mine(choices: Choices, all_stages: list[Stage]) -> list[Stage]:
+    """This machine's cells of the stages that are asked for."""
     return [
         Stage(one.name, one.question, tuple(filter(choices.mine, one.cells)))
-        for one in of_all_machines
+        for one in all_stages
+        if not choices.stages or one.name in choices.stages
     ]
 
 
