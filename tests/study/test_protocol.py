@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from amad_study.analysis.evidence import evidence_of
 from amad_study.protocol.condition import (
     CONFIRMATION_SEEDS,
     SEEDS,
@@ -33,6 +34,7 @@ def record(cell: Cell, score: float) -> dict[str, Any]:
         "main score": "accuracy",
         "scores": {"accuracy": score, "accuracy: 1 step": score + 1},
         "curve": [(half, score / 2), (cell.steps, score)],
+        "heads": {"before": {"layer": {"teacher": 0.5}}},
     }
 
 
@@ -133,10 +135,13 @@ def test_differences_are_of_one_seed() -> None:
     comparison = Comparison("", AMAD, OTHER)
     done = records(cells_of(AMAD, weights), lambda cell: cell.seed)
     done |= records(cells_of(OTHER, weights)[1:], lambda cell: cell.seed - 100)
-    assert comparison.pairs(done, weights) == [(seed, seed, seed - 100) for seed in SEEDS[1:]]
-    assert comparison.pairs(done, {tuned_as(AMAD): 0.1}) == []
+    found = evidence_of(comparison, done, weights)
+    assert found.first == {seed: seed for seed in SEEDS[1:]}
+    assert found.differences == dict.fromkeys(SEEDS[1:], 100)
+    assert found.missing == SEEDS[:1]
+    assert evidence_of(comparison, done, {tuned_as(AMAD): 0.1}).missing == SEEDS
     other_weight = {tuned_as(AMAD): 0.1, tuned_as(OTHER): 1.0}
-    assert comparison.pairs(done, other_weight) == []
+    assert evidence_of(comparison, done, other_weight).missing == SEEDS
 
 
 def test_scores_by_name() -> None:

@@ -148,43 +148,6 @@ def spread_ratio(first: Sequence[float], second: Sequence[float]) -> tuple[float
     return (above / below if below else math.inf), (p if math.isfinite(p) else 1.0)
 
 
-def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """The slope of y over x by least squares.
-
-    A slope for each seed makes a trend a matter of paired differences, which `paired_differences`
-    tests against zero: observations of one seed are not counted as independent.
-
-    Source: Matthews, Altman, Campbell and Royston (1990), Analysis of serial measurements in
-    medical research, BMJ 300.
-
-    Example:
-        >>> round(slope([12, 24, 40], [-8, -5, -1]), 3)
-        0.25
-
-    Raises:
-        ValueError: lengths differ, or fewer than two different x.
-    """
-    one, other = _checked("x", x, fewest=2), _checked("y", y, fewest=2)
-    if len(one) != len(other):
-        raise ValueError(f"x has {len(one)} values and y {len(other)}, expected as many")
-    if np.ptp(one) == 0:
-        raise ValueError(f"x is {one[0]} everywhere, expected at least two different values")
-    return float(stats.linregress(one, other).slope)
-
-
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Spearman's rank correlation, and p, two-sided, of none; 0 and 1 where a side is constant.
-
-    Source: Spearman (1904), The proof and measurement of association between two things,
-    American Journal of Psychology 15.
-    """
-    one, other = _alike(x, y)
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0, 1.0
-    found = stats.spearmanr(one, other)
-    return float(found.statistic), float(found.pvalue)
-
-
 def correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Pearson's correlation, and p, two-sided, of none; 0 and 1 where a side is constant.
 

@@ -1,8 +1,9 @@
 """A condition: one row of a table, of which every seed has a cell; and how records answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from statistics import fmean
+from typing import Any, Protocol, TypeVar
 
 from amad_study.runs.cell import Cell
 from amad_study.runs.methods import METHODS
@@ -12,6 +13,8 @@ Records = Mapping[str, Mapping[str, Any]]
 
 Weights = Mapping[str, float]
 """Chosen weights by `tuned_as`."""
+
+Choice = TypeVar("Choice", bound=Hashable)
 
 TUNING_SEEDS = (0, 1, 2)
 SEEDS = tuple(range(100, 112))
@@ -79,6 +82,37 @@ def score_of(record: Mapping[str, Any], score: str = "main") -> float:
         steps = _SHARES[score] * record["cell"]["steps"]
         return float(next(value for step, value in record["curve"] if step >= steps))
     return float(record["scores"][record["main score"] if score == "main" else score])
+
+
+class Keyed(Protocol):
+    """A cell of any kind."""
+
+    @property
+    def key(self) -> str:
+        """What its record is known by."""
+        ...
+
+
+def best_tried(tries: Mapping[Choice, Iterable[Keyed]], records: Records) -> Choice | None:
+    """Of some choices the one with the best mean score on validation at the end of training.
+
+    Tries whose teacher the gate refused say nothing. The earlier of equal choices is taken.
+
+    Args:
+        tries: of every choice its cells, one a tuning seed.
+        records: of finished cells.
+
+    Returns:
+        `None` as long as a try has not been run, or if the gate refused all those of a choice.
+    """
+    means: dict[Choice, float] = {}
+    for choice, cells in tries.items():
+        done = [records.get(cell.key) for cell in cells]
+        taught = [record for record in done if record is not None and not was_refused(record)]
+        if None in done or not taught:
+            return None
+        means[choice] = fmean(score_of(record, "end") for record in taught)
+    return max(means, key=lambda choice: means[choice])
 
 
 _SHARES = {"quarter": 0.25, "half": 0.5, "end": 1.0}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from amad_study.protocol.condition import SEEDS, Records, Weights, cells_of, score_of
+from amad_study.protocol.condition import SEEDS
 from amad_study.runs.cell import Cell
 
 
@@ -35,20 +35,6 @@ class Comparison:
     second: Cell
     score: str = "main"
     seeds: tuple[int, ...] = SEEDS
-
-    def pairs(self, records: Records, weights: Weights) -> list[tuple[int, float, float]]:
-        """Seed, score of the first, score of the second, of the seeds that have both."""
-        both = zip(
-            self.seeds,
-            cells_of(self.first, weights, self.seeds),
-            cells_of(self.second, weights, self.seeds),
-            strict=False,
-        )
-        return [
-            (seed, score_of(records[one.key], self.score), score_of(records[other.key], self.score))
-            for seed, one, other in both
-            if one.key in records and other.key in records
-        ]
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,15 @@ On the questions with VL-T5 and all else as usual, which is the regime that it i
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from statistics import fmean
 
 from amad_study.protocol.condition import (
     CONFIRMATION_SEEDS,
     TUNING_SEEDS,
     Records,
     at_seed,
+    best_tried,
     condition,
-    score_of,
     tuned_as,
-    was_refused,
     with_weight,
 )
 from amad_study.protocol.hypothesis import Comparison, Hypothesis
@@ -101,13 +99,5 @@ def confirmation(best: Mapping[str, Cell]) -> tuple[Hypothesis, dict[str, float]
 
 
 def best_of(settings: Iterable[Cell], records: Records) -> Cell | None:
-    """The setting with the best mean; `None` as long as one has not had all its tries."""
-    means: dict[Cell, float] = {}
-    for one in settings:
-        tries = [records.get(at_seed(one, seed).key) for seed in TUNING_SEEDS]
-        done = [record for record in tries if record is not None]
-        taught = [record for record in done if not was_refused(record)]
-        if len(done) < len(tries) or not taught:
-            return None
-        means[one] = fmean(score_of(record, "end") for record in taught)
-    return max(means, key=lambda one: means[one])
+    """The setting with the best mean over the tuning seeds, see `best_tried`."""
+    return best_tried({one: on_tuning_seeds([one]) for one in settings}, records)

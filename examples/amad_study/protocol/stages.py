@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from amad_study.protocol.condition import (
     SEEDS,
@@ -10,12 +9,11 @@ from amad_study.protocol.condition import (
     Records,
     Weights,
     at_seed,
+    best_tried,
     cells_of,
     condition,
     is_tuned,
-    score_of,
     tuned_as,
-    was_refused,
     with_weight,
 )
 from amad_study.protocol.hypotheses import HYPOTHESES, TASKS
@@ -32,7 +30,7 @@ from amad_study.protocol.tables import LATER_TABLES, TABLES, Table
 from amad_study.runs.cell import Cell
 
 WEIGHTS = (0.03, 0.1, 0.3, 1.0)
-"""The tries that every method has, of attention in units of gradient parity."""
+"""The tries that every method has, of attention in units of gradient parity, the smallest first."""
 
 OUTPUT_WEIGHTS = (0.1, 0.3, 1.0, 3.0)
 """The tries of the teacher's answers alone."""
@@ -70,22 +68,15 @@ class Stage:
 def choose_weights(records: Records) -> dict[str, float]:
     """For each method the weight with the best mean score on validation, over the tuning seeds.
 
-    Of a method that has not had all its tries on all its seeds there is no weight yet. Seeds whose
-    teacher the gate refused say nothing; if it refused all, there is no weight. Of equal means the
-    smaller weight is taken.
+    Of a method that has not had all its tries there is no weight yet. Of equal means the smaller
+    weight is taken. See `best_tried`.
     """
     chosen: dict[str, float] = {}
     for one in {tuned_as(cell): _usual(cell) for cell in _every_condition()}.values():
-        if not is_tuned(one):
-            continue
-        means: dict[float, float] = {}
-        for weight in _tries(one):
-            tries = [at_seed(with_weight(one, weight), seed).key for seed in TUNING_SEEDS]
-            taught = [key for key in tries if key in records and not was_refused(records[key])]
-            if taught and all(key in records for key in tries):
-                means[weight] = fmean(score_of(records[key], "end") for key in taught)
-        if len(means) == len(_tries(one)):
-            chosen[tuned_as(one)] = max(means, key=lambda weight: (means[weight], -weight))
+        if is_tuned(one):
+            tries = {weight: on_tuning_seeds([with_weight(one, weight)]) for weight in _tries(one)}
+            if (best := best_tried(tries, records)) is not None:
+                chosen[tuned_as(one)] = best
     return chosen
 
 

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 from amad_core.files import write_atomically
-from amad_study.protocol.condition import SEEDS, TUNING_SEEDS, Records, score_of
+from amad_study.protocol.condition import SEEDS, TUNING_SEEDS, Records, best_tried
 from amad_study.protocol.stages import WEIGHTS
 from amad_study.runs.circumstances import surroundings
 from amad_study.runs.plan import Progress
@@ -39,20 +38,13 @@ def tuning_cells() -> list[SentenceCell]:
 def choose_sentence_weights(records: Records) -> dict[str, float]:
     """For each method the weight with the best mean cosine on validation, the smaller of equals.
 
-    Of a method that has not had all its tries on all its seeds there is none yet.
+    Of a method that has not had all its tries there is none yet.
     """
     tries: dict[str, dict[float, list[SentenceCell]]] = {}
     for cell in tuning_cells():
         tries.setdefault(cell.method, {}).setdefault(cell.weight, []).append(cell)
-    chosen = {}
-    for method, by_weight in tries.items():
-        if all(cell.key in records for cells in by_weight.values() for cell in cells):
-            means = {
-                weight: fmean(score_of(records[cell.key], "end") for cell in cells)
-                for weight, cells in by_weight.items()
-            }
-            chosen[method] = max(means, key=lambda weight: (means[weight], -weight))
-    return chosen
+    best = {method: best_tried(by_weight, records) for method, by_weight in tries.items()}
+    return {method: weight for method, weight in best.items() if weight is not None}
 
 
 def condition_cells(method: str, heads: int, weight: float) -> list[SentenceCell]:
