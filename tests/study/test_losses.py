@@ -1,5 +1,7 @@
 """The study's own losses: against the library's where they meet, by hand elsewhere."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from amad_study.models.batches import rows
 from amad_study.models.size import size_of
 from amad_study.runs import losses
-from amad_study.runs.remembered import RememberedTeacher, with_rows
+from amad_study.runs.remembered import remembered, with_rows
 from amad_study.runs.student import bench_of
 from amad_torch import Distiller, amad_loss
 from amad_torch.peers import distillation_loss
@@ -121,8 +123,14 @@ def test_a_remembered_teacher_gives_what_the_teacher_gives() -> None:
     batch = rows(with_rows(bench.train), torch.tensor([40, 3, 17]))
     live = Distiller(teacher=teacher, student=student)
     paths = [one.path for pair in live.matched(batch) for one in pair.teacher]
-    remembered = RememberedTeacher(teacher, bench.train, paths)
-    kept = Distiller(teacher=remembered, student=student)
+    answers = remembered(teacher, bench.train, paths)
+    kept = Distiller(teacher=answers, student=student)
     assert kept.pairs(**batch) == live.pairs(**batch)
     for name, value in live(**batch).items():
         torch.testing.assert_close(kept(**batch)[name], value, rtol=1e-4, atol=1e-5)
+    assert remembered(copy.deepcopy(teacher), bench.train, paths) is answers
+    assert list(remembered(teacher, bench.train, paths[1:]).read(batch).attention) == paths[1:]
+    answers = remembered(teacher, bench.train, paths)
+    with torch.no_grad():
+        next(teacher.parameters()).add_(1)
+    assert remembered(teacher, bench.train, paths) is not answers

@@ -61,6 +61,26 @@ class RememberedTeacher(StoredTeacher):
         )
 
 
+_last: tuple[Batch, list[str], list[Tensor], RememberedTeacher] | None = None
+
+
+def remembered(teacher: nn.Module, data: Batch, layers: Sequence[str]) -> RememberedTeacher:
+    """`RememberedTeacher`, that of the last call where it would be the same.
+
+    Students of one seed, of which the plan has several in a row, have the same teacher with its
+    heads in the same order.
+    """
+    global _last
+    weights = [weight.clone() for weight in teacher.state_dict().values()]
+    if _last is not None:
+        same = _last[0] is data and _last[1] == list(layers) and len(_last[2]) == len(weights)
+        if same and all(map(torch.equal, _last[2], weights)):
+            return _last[3]
+    _last = None  # not two at once
+    _last = data, list(layers), weights, RememberedTeacher(teacher, data, layers)
+    return _last[3]
+
+
 def with_rows(data: Batch) -> Batch:
     """The examples, each with its number."""
     return {**data, ROW: torch.arange(count(data))}

@@ -22,7 +22,7 @@ from amad_study.models.workbench import Workbench
 from amad_study.runs.cell import Cell
 from amad_study.runs.looks import gradient_parity, look_at_heads
 from amad_study.runs.methods import METHODS, make_distiller
-from amad_study.runs.remembered import RememberedTeacher, with_rows
+from amad_study.runs.remembered import remembered, with_rows
 from amad_torch import Distiller
 from amad_torch.distillation.teaching import Teacher
 
@@ -88,8 +88,8 @@ def run_cell(
     distiller = _distiller(cell, teacher, student, fixed)
     if METHODS[cell.method].can_be_remembered:
         compared = [one.path for pair in distiller.matched(fixed) for one in pair.teacher]
-        remembered = RememberedTeacher(teacher, bench.train, compared)
-        distiller = _distiller(cell, remembered, student, fixed)
+        answers = remembered(teacher, bench.train, compared)
+        distiller = _distiller(cell, answers, student, fixed)
     parity = gradient_parity(distiller, fixed) if METHODS[cell.method].attention else 0.0
     distiller.attention_weight = cell.weight * parity
     before = look_at_heads(distiller, fixed)
