@@ -1,5 +1,6 @@
 """Maps without a cell near 0 are taken as they are: the border of that, and its other side."""
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from amad_torch import amad_loss
-from amad_torch.closed_form import losses
+from amad_torch.closed_form import losses, memory
 from amad_torch.closed_form.memory import memory_like
 from tests.support.adapter_calls import assert_agrees_with_specification
 
@@ -99,3 +100,22 @@ def test_memory_of_a_gradient(dtype: torch.dtype, queries: int) -> None:
     assert (found.shape, found.dtype) == (like.shape, dtype)
     assert found.is_contiguous()
     assert bool((found == 2.0).all())
+
+
+def test_memory_is_used_again_when_nobody_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not while a view lives; and no more than two pieces wait, none of them too large or small."""
+    monkeypatch.setattr(memory, "_free", deque(maxlen=2))
+    like = torch.zeros(2**18)
+    first = memory_like(like)
+    part, place = first[5:7], first.data_ptr()
+    del first
+    second = memory_like(like)
+    assert second.data_ptr() != place
+    del part
+    others = [memory_like(torch.zeros(size)) for size in (2**17, 2**19)]
+    assert memory_like(torch.zeros(2**18 - 2**10)).data_ptr() == place
+    others += [second, memory_like(torch.zeros(2**23 + 1))]
+    del second
+    while others:
+        del others[0]
+    assert [len(one) for one in memory._free] == [2**21, 2**20]

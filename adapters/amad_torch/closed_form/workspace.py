@@ -6,11 +6,7 @@ import threading
 import torch
 from torch import Tensor
 
-from amad_torch.closed_form.memory import memory_like
-
-_LINE = 64
-"""Bytes: vectors that lie across two lines of a cache are loaded twice."""
-
+from amad_torch.closed_form.memory import new_memory
 
 _VIEWS = 1000
 """So many are remembered: sequences of all lengths have a shape each."""
@@ -44,11 +40,13 @@ class Workspace:
 
 
 def uninitialised(cells: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-    """So many cells where ``like`` is, from a line of the cache on; in large pages if large."""
-    size = dtype.itemsize
-    memory = memory_like(like.new_empty((), dtype=dtype).expand(cells + _LINE // size))
-    start = -memory.data_ptr() % _LINE // size
-    return memory[start : start + cells]
+    """So many cells where ``like`` is; on a CPU they begin with a line of the cache.
+
+    Vectors that lie across two are loaded twice.
+    """
+    if like.device.type != "cpu" or cells == 0:
+        return like.new_empty(cells, dtype=dtype)
+    return torch.from_numpy(new_memory(cells * dtype.itemsize)).view(dtype)
 
 
 def kept_workspace(like: Tensor, dtype: torch.dtype) -> Workspace:
