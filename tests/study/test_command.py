@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from amad_core import command_line
-from amad_study.command import again, study
+from amad_study.command import study
 from amad_study.protocol.stages import stages
 from amad_study.runs import plan
 from amad_study.runs.cell import Cell
@@ -118,7 +118,7 @@ def test_one_cell_again(here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert json.loads(fresh.output)["same teacher"] is True
     changed = json.loads(path.read_text())
     came_out = json.loads(path.read_text())
-    monkeypatch.setattr(again, "run_cell", lambda *_: came_out)  # it takes a second
+    monkeypatch.setattr(plan, "run_cell", lambda *_: came_out)  # it takes a second
     changed["scores"]["accuracy"] += 5
     path.write_text(json.dumps(changed))
     done = run("cell", path)
@@ -291,7 +291,7 @@ def test_amad_takes_it_as_a_command_with_commands(
     assert amad("study", "--plan", "--json", "--folder", tmp_path) == 0
     assert json.loads(capsys.readouterr().out)["processes"] >= 1
     assert amad("study", "merge", tmp_path / "absent", "--into", tmp_path) == 2
-    assert "has no folder 'cells'" in capsys.readouterr().err
+    assert "has no records, expected the folder of a study" in capsys.readouterr().err
 
 
 def test_the_command_is_light_until_it_runs() -> None:

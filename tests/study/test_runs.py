@@ -13,7 +13,7 @@ import torch
 from amad_study.models.gate import Gate, GateError
 from amad_study.models.size import size_of
 from amad_study.protocol.condition import score_of
-from amad_study.runs import plan, student
+from amad_study.runs import plan, student, taught
 from amad_study.runs.cell import Cell
 from amad_study.runs.circumstances import teacher_facts
 from amad_study.runs.looks import gradient_parity
@@ -110,7 +110,7 @@ def test_methods_of_a_seed_are_paired(tmp_path: Path, monkeypatch: pytest.Monkey
         on_step(settings.steps, {"loss": 0.0})
 
     student.teacher_of(SMALL, tmp_path)
-    monkeypatch.setattr(student, "train", watch)
+    monkeypatch.setattr(taught, "train", watch)
     for cell in (SMALL, replace(SMALL, method="align-to-distill"), replace(SMALL, seed=2)):
         student.run_cell(cell, tmp_path)
     one, paired, other = seen["all"]
@@ -219,7 +219,7 @@ def test_a_student_that_diverges_is_written_down(
     def diverge(*_: Any, **__: Any) -> None:
         raise FloatingPointError("the loss is nan")
 
-    monkeypatch.setattr(student, "train", diverge)
+    monkeypatch.setattr(taught, "train", diverge)
     record = student.run_cell(SMALL, tmp_path)
     assert record["diverged"] == "the loss is nan"
     assert record["heads"]["before"]
@@ -230,7 +230,7 @@ def test_a_student_that_diverges_is_written_down(
 def test_attention_is_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After half of the steps, and heads are looked at as ever."""
     told: list[set[str]] = []
-    train = student.train
+    train = taught.train
 
     def spied(*arguments: Any, on_step: Any, **options: Any) -> None:
         def after(step: int, losses: dict[str, float]) -> None:
@@ -239,7 +239,7 @@ def test_attention_is_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
         train(*arguments, on_step=after, **options)
 
-    monkeypatch.setattr(student, "train", spied)
+    monkeypatch.setattr(taught, "train", spied)
     record = student.run_cell(replace(SMALL, release=0.5), tmp_path)
     assert ["attention" in names for names in told] == [True] * 6 + [False] * 6
     assert record["heads"]["after"].keys() == record["heads"]["before"].keys()

@@ -21,8 +21,9 @@ from amad_study.protocol.condition import SEEDS, TUNING_SEEDS
 from amad_study.protocol.stages import WEIGHTS
 from amad_study.report.documentation import filled_page
 from amad_study.report.page import as_html
-from amad_study.runs.records import DamagedRecordError
-from amad_study.sentences import corpus, minilm, plan
+from amad_study.runs import plan as runs
+from amad_study.runs.records import DamagedRecordError, read_records, record_path
+from amad_study.sentences import corpus, minilm, plan, running
 from amad_study.sentences.bench import LONGEST, PAD, ROW, UNKNOWN, RememberedMaps, make_bench
 from amad_study.sentences.bench import SentenceBench as Bench
 from amad_study.sentences.cell import METHODS, SentenceCell
@@ -33,7 +34,6 @@ from amad_study.sentences.plan import (
     planned,
     tuning_cells,
 )
-from amad_study.sentences.records import read_sentence_records
 from amad_study.sentences.running import run_sentence_cell
 from amad_study.sentences.student import scores_of_embeddings
 from amad_study.sentences.summary import summarise_sentences
@@ -170,7 +170,7 @@ def test_scores_say_what_they_say() -> None:
 def test_a_cell_is_its_own_double_and_attention_matters(bench: Bench) -> None:
     cell = replace(SMALL, steps=24)
     one, again = (run_sentence_cell(cell, bench) for _ in range(2))
-    compared = ("scores", "curve", "parity", "heads")
+    compared = ("scores", "curve", "parity", "heads", "loss")
     assert [one[name] for name in compared] == [again[name] for name in compared]
     plain = run_sentence_cell(replace(cell, method="ground-truth"), bench)
     assert plain["parity"] == 0 < one["parity"]
@@ -230,10 +230,10 @@ def test_weights_come_first_and_all_methods_have_the_same_tries(tmp_path: Path) 
     tuning = tuning_cells()
     assert len({cell.key for cell in tuning}) == 4 * len(WEIGHTS) * len(TUNING_SEEDS)
     write(tmp_path, tuning[:-1], lambda cell: 50 + 10 * (cell.weight == 0.3))
-    chosen = choose_sentence_weights(read_sentence_records(tmp_path))
+    chosen = choose_sentence_weights(read_records(tmp_path, SentenceCell))
     assert chosen == dict.fromkeys(METHODS[1:-1], 0.3)
     write(tmp_path, tuning, lambda cell: 50.0)
-    chosen = choose_sentence_weights(read_sentence_records(tmp_path))
+    chosen = choose_sentence_weights(read_records(tmp_path, SentenceCell))
     assert chosen == dict.fromkeys(METHODS[1:], min(WEIGHTS))
     cells = counted_cells(chosen)
     assert len(cells) + len(tuning) == planned() == 5 * 4 * 12 + 48
@@ -264,7 +264,7 @@ def test_the_report_shows_every_seed(tmp_path: Path) -> None:
     assert "Not run yet" in as_html(nothing)
     assert "Nothing yet." in filled_page(marked, nothing)
     write(tmp_path, tuning_cells(), lambda _: 50.0)
-    weights = choose_sentence_weights(read_sentence_records(tmp_path))
+    weights = choose_sentence_weights(read_records(tmp_path, SentenceCell))
     cells = counted_cells(weights)
     write(tmp_path, cells, lambda cell: 60 + cell.heads + (cell.seed - 100) / 10)
     summary = json.loads(json.dumps({**nothing, "sentences": summarise_sentences(tmp_path)}))
@@ -301,9 +301,9 @@ def test_the_command_goes_on_where_it_stopped(
         ran.append(cell.key)
         return record_of(cell, 60.0)
 
-    monkeypatch.setattr(plan, "Workers", Here)
-    monkeypatch.setattr(plan, "bench_for", lambda *_: bench)
-    monkeypatch.setattr(plan, "run_sentence_cell", quick)
+    monkeypatch.setattr(runs, "Workers", Here)
+    monkeypatch.setattr(running, "bench_for", lambda *_: bench)
+    monkeypatch.setattr(running, "run_sentence_cell", quick)
     monkeypatch.setattr("amad_study.command.sentences.find_minilm", lambda _: tmp_path)
     monkeypatch.setattr("amad_study.command.sentences.write_report", lambda _: "")
     write(tmp_path, tuning_cells()[:5], lambda _: 50.0)
@@ -312,13 +312,33 @@ def test_the_command_goes_on_where_it_stopped(
     done = CliRunner().invoke(study, ["sentences", "--folder", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert len(ran) == len(set(ran)) == planned() - 5
-    record = next(iter(read_sentence_records(tmp_path).values()))
+    found = read_records(tmp_path, SentenceCell)
+    assert {one["cell"]["seed"] for one in found.values()} == {*SEEDS, *TUNING_SEEDS}
+    teachers = [one["run"]["teacher"]["name"] for one in found.values() if len(one["run"]) > 1]
+    assert teachers == ["MiniLM-L6"] * len(ran)
     merged = CliRunner().invoke(study, ["merge", str(tmp_path), "--into", str(tmp_path / "all")])
-    assert merged.exit_code == 2  # there is no folder of cells
-    (tmp_path / "cells").mkdir()
-    merged = CliRunner().invoke(study, ["merge", str(tmp_path), "--into", str(tmp_path / "all")])
-    assert f"{planned()} records of students of MiniLM" in merged.output
-    assert record["cell"]["seed"] in (*SEEDS, *TUNING_SEEDS)
+    assert f"{planned()} records copied" in merged.output
+    assert read_records(tmp_path / "all", SentenceCell) == found
+    assert read_records(tmp_path / "all") == {}
+
+
+def test_one_student_again(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "Workers", Here)
+    monkeypatch.setattr(running, "bench_for", lambda *_: bench)
+    assert runs.run_plan([SMALL], tmp_path, work=running.WorkOnSentences()) == {}
+    path = record_path(tmp_path, SMALL)
+    record = json.loads(path.read_text())
+
+    def again() -> tuple[int, str]:
+        done = CliRunner().invoke(study, ["cell", str(path)])
+        return done.exit_code, done.output
+
+    assert again()[0] == 0
+    path.write_text(json.dumps({**record, "corpus": "another", "parity": 0.1}))
+    code, said = again()
+    assert code == 1
+    assert "Different: parity." in said
+    assert "other sentences" in said
 
 
 def test_another_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

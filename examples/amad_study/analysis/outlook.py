@@ -12,7 +12,6 @@ from amad_study.protocol.condition import Records, is_tuned, tuned_as, was_refus
 from amad_study.protocol.stages import Stage, choose_weights, stages
 from amad_study.runs.cell import Cell
 from amad_study.runs.circumstances import teacher_facts
-from amad_study.runs.methods import METHODS
 
 UNTUNED = 0.3
 """The weight of the quick study where none was chosen yet, in units of gradient parity."""
@@ -140,12 +139,11 @@ def seconds_of(cell: Cell, pace: Mapping[tuple[str, ...], float]) -> float:
     for kind in _kinds(cell):
         if kind in pace:
             return pace[kind] * cell.steps
-    with_attention = METHODS[cell.method].attention is not None
-    return cell.steps * (_WITH_ATTENTION if with_attention else _WITHOUT_ATTENTION)
+    return cell.steps * (_WITH_ATTENTION if cell.has_attention else _WITHOUT_ATTENTION)
 
 
 def _kinds(cell: Cell) -> list[tuple[str, ...]]:
-    taught = "attention" if METHODS[cell.method].attention else "no attention"
+    taught = "attention" if cell.has_attention else "no attention"
     return [
         (cell.task, cell.family, cell.method, cell.student, str(cell.steps)),
         (cell.task, cell.family, cell.method),

@@ -23,6 +23,10 @@ Quick = Annotated[
     bool,
     typer.Option("--quick", help="A part of the students: planned for half an hour on two cores."),
 ]
+MiniLM = Annotated[
+    str | None,
+    typer.Option("--minilm", help="A folder with MiniLM's files, or 'hub'. Default: the package."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; all else goes to stderr.")]
 
 
@@ -87,13 +91,10 @@ def merge(
     """
     with refusals():
         from amad_study.runs.records import merge as merge_records
-        from amad_study.sentences.records import merge_sentences
 
-        if absent := [str(one) for one in folders if not (one / "cells").is_dir()]:
-            fail(f"{absent[0]} has no folder 'cells', expected the folder of a study", BAD_INPUT)
+        for folder in folders:
+            _must_be_study(folder)
         done = merge_records(folders, into)
-        if of_sentences := merge_sentences(folders, into):
-            print(f"{of_sentences} records of students of MiniLM copied into {into}.")
         print(f"{done.copied} records copied into {into}, {done.known} were there.")
         if done.differing:
             print(
@@ -113,8 +114,7 @@ def report(
     with refusals():
         from amad_study.command.reporting import write_report
 
-        if not (folder / "cells").is_dir():
-            fail(f"{folder} has no folder 'cells', expected the folder of a study", BAD_INPUT)
+        _must_be_study(folder)
         print(write_report(folder, quick=quick, as_json=json_output))
 
 
@@ -131,18 +131,28 @@ def cell(
     within: Annotated[
         float, typer.Option(help="Points by which the main score may differ.", min=0)
     ] = 0.0,
+    minilm: MiniLM = None,
     json_output: Json = False,
 ) -> None:
     """Train the student of a record again, and compare it with what was recorded.
 
-    On the machine and with the versions of the record every number is the same;
+    A record of either kind: of the study, or of the students of MiniLM. On the
+    machine and with the versions of the record every number is the same;
     elsewhere rounding adds up to another student of the same kind. Exit codes:
     0 the same (or within --within points), 1 not, 2 bad input.
     """
     with refusals():
         from amad_study.command.again import compare_again
 
-        if not compare_again(record, folder, fresh_teacher, within, json_output):
+        same = compare_again(
+            record,
+            folder,
+            fresh_teacher=fresh_teacher,
+            minilm=minilm,
+            within=within,
+            json_output=json_output,
+        )
+        if not same:
             raise typer.Exit(FAILED)
 
 
@@ -176,10 +186,7 @@ def sentences(
     folder: Annotated[
         Path, typer.Option("--folder", "-f", help="Where records and report are kept.")
     ] = FOLDER,
-    minilm: Annotated[
-        str | None,
-        typer.Option(help="A folder with MiniLM's files, or 'hub'. Default: the package."),
-    ] = None,
+    minilm: MiniLM = None,
     processes: Annotated[
         int, typer.Option("--processes", "-p", min=1, help="Students trained at a time.")
     ] = os.cpu_count() or 1,
@@ -199,16 +206,11 @@ def sentences(
     """
     with refusals(f"Finished students are kept in {folder}; the same command goes on from there."):
         from amad_study.command.sentences import run_sentence_study, show_sentence_plan
-        from amad_study.sentences.minilm import OtherModelError
 
         part = _share(share)
         if plan:
-            return show_sentence_plan(folder, processes)
-        try:
-            done = run_sentence_study(folder, where=minilm, processes=processes, share=part)
-        except OtherModelError as error:
-            fail(f"{error}", BAD_INPUT)
-        if not done:
+            show_sentence_plan(folder, processes)
+        elif not run_sentence_study(folder, where=minilm, processes=processes, share=part):
             raise typer.Exit(FAILED)
 
 
@@ -252,10 +254,18 @@ def refusals(when_stopped: str = "") -> Iterator[None]:
         fail(f"{error}", BAD_INPUT)
     except Exception as error:
         from amad_study.runs.records import DamagedRecordError
+        from amad_study.sentences.minilm import OtherModelError
 
-        if not isinstance(error, DamagedRecordError):
+        if not isinstance(error, DamagedRecordError | OtherModelError):
             raise
         fail(f"{error}", BAD_INPUT)
+
+
+def _must_be_study(folder: Path) -> None:
+    from amad_study.runs.records import is_study
+
+    if not is_study(folder):
+        fail(f"{folder} has no records, expected the folder of a study", BAD_INPUT)
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -6,10 +6,12 @@ from statistics import median
 
 from amad_study.command.reporting import write_report
 from amad_study.report.names import hours_and_minutes
-from amad_study.runs.plan import Progress
+from amad_study.runs.plan import Progress, run_plan
+from amad_study.runs.records import read_records, unfinished
+from amad_study.sentences.cell import SentenceCell
 from amad_study.sentences.minilm import find_minilm
-from amad_study.sentences.plan import in_share, known_cells, planned, run_sentences
-from amad_study.sentences.records import read_sentence_records, sentence_record_path
+from amad_study.sentences.plan import in_share, known_cells, planned
+from amad_study.sentences.running import WorkOnSentences
 
 _A_CELL = 20.0
 """Seconds, until there are records to go by."""
@@ -17,7 +19,7 @@ _A_CELL = 20.0
 
 def show_sentence_plan(folder: Path, processes: int) -> None:
     """Print how many students there are, and how long those that are left take."""
-    records = read_sentence_records(folder)
+    records = read_records(folder, SentenceCell)
     seconds = median([one["run"]["elapsed"] for one in records.values()] or [_A_CELL])
     left = planned() - len(records)
     print(
@@ -38,24 +40,16 @@ def run_sentence_study(
     find_minilm(where)
     troubles: dict[str, str] = {}
     while True:
-        cells = in_share(known_cells(read_sentence_records(folder)), *share)
-        open_cells = [
-            cell
-            for cell in cells
-            if cell.key not in troubles and not sentence_record_path(folder, cell).exists()
-        ]
-        if not open_cells:
+        cells = in_share(known_cells(read_records(folder, SentenceCell)), *share)
+        cells = [cell for cell in cells if cell.key not in troubles]
+        if not unfinished(cells, folder):
             break
-        troubles |= run_sentences(
-            [cell for cell in cells if cell.key not in troubles],
-            folder,
-            where=where,
-            processes=processes,
-            on_progress=_say,
+        troubles |= run_plan(
+            cells, folder, work=WorkOnSentences(where), processes=processes, on_progress=_say
         )
     for key, trouble in troubles.items():
         print(f"amad study sentences: {key}: {trouble}", file=sys.stderr)
-    done = len(read_sentence_records(folder))
+    done = len(read_records(folder, SentenceCell))
     print(f"{done} of {planned()} students of MiniLM are in {folder}.")
     print(write_report(folder))
     return not troubles

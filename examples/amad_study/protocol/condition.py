@@ -38,14 +38,14 @@ def tuned_as(cell: Cell) -> str:
 
 def is_tuned(cell: Cell) -> bool:
     """Whether its method has a weight: of attention, or of the teacher's answers alone."""
-    return METHODS[cell.method].attention is not None or METHODS[cell.method].output
+    return cell.has_attention or METHODS[cell.method].output
 
 
 def with_weight(cell: Cell, weight: float) -> Cell:
     """The cell with this weight of what its method teaches."""
-    if METHODS[cell.method].attention is None:
-        return replace(cell, output_weight=weight)
-    return replace(cell, weight=weight)
+    if cell.has_attention:
+        return replace(cell, weight=weight)
+    return replace(cell, output_weight=weight)
 
 
 def at_seed(cell: Cell, seed: int) -> Cell:

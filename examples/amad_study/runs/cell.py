@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from amad_study.models.size import size_of
 from amad_study.models.teacher import TeacherRecipe
@@ -42,6 +42,9 @@ class Cell:
     Raises:
         ValueError: an unknown name, or a number that is out of range.
     """
+
+    FOLDER: ClassVar[str] = "cells"
+    """Where records are kept, below the folder of a study."""
 
     family: str
     task: str
@@ -88,6 +91,11 @@ class Cell:
         for name in ("train_examples", "test_examples", "teacher_steps", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether attention is taught, so that the weight does something."""
+        return METHODS[self.method].attention is not None
 
     @property
     def temperature_is_set(self) -> bool:

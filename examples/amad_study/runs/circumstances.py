@@ -16,19 +16,12 @@ from amad_study.runs.cell import Cell
 _LIBRARIES = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "sacrebleu")
 
 
-def circumstances(cell: Cell, teachers: Path, seconds: float) -> dict[str, Any]:
-    """What a record says about its run, beside what came out.
+def surroundings(seconds: float) -> dict[str, Any]:
+    """What a record says about its run, beside what came out and the teacher.
 
     Args:
-        cell: that was run.
-        teachers: the folder of the teachers.
         seconds: that it took, with everything around the training.
     """
-    return {**surroundings(seconds), "teacher": teacher_facts(cell, teachers)}
-
-
-def surroundings(seconds: float) -> dict[str, Any]:
-    """Date, machine and versions of a run, and how long it took, whatever was run."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "elapsed": round(seconds, 2),

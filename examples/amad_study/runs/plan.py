@@ -1,17 +1,19 @@
 """A plan of cells run to its end: over processes, and safe to kill at any moment."""
 
+import hashlib
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Generic
 
-from amad_core.files import write_atomically
 from amad_study.models.gate import GateError
 from amad_study.runs.cell import Cell
-from amad_study.runs.circumstances import circumstances
-from amad_study.runs.records import record_path, unfinished
+from amad_study.runs.circumstances import surroundings, teacher_facts
+from amad_study.runs.records import OneKind, record_path, unfinished, write_record
 from amad_study.runs.student import run_cell, teacher_of
 from amad_study.runs.workers import Outcome, Workers
 
@@ -34,10 +36,63 @@ class Progress:
     seconds: float = 0.0
 
 
+class Work(ABC, Generic[OneKind]):
+    """How students of one kind of cell come about, in whichever process it is done."""
+
+    def teacher(self, cell: OneKind) -> str:
+        """Names the teacher that has to be there first; empty if none has to be trained."""
+        return ""
+
+    def teach(self, cell: OneKind, teachers: Path) -> None:
+        """Train the cell's teacher, unless it is in the folder.
+
+        Raises:
+            GateError: it must not teach.
+        """
+
+    @abstractmethod
+    def run(self, cell: OneKind, teachers: Path) -> dict[str, Any]:
+        """Train and judge the student: the record, but for `run`.
+
+        Raises:
+            GateError: its teacher must not teach.
+        """
+
+    @abstractmethod
+    def facts(self, cell: OneKind, teachers: Path) -> dict[str, Any]:
+        """What the record says about the teacher; with its checksum as `sha256`."""
+
+
+class WorkOnScenes(Work[Cell]):
+    """The study's own cells, with teachers that it trains."""
+
+    def teacher(self, cell: Cell) -> str:
+        """By seed, task and family, and a digest of all else."""
+        recipe = json.dumps(cell.teacher_recipe.as_json(), sort_keys=True)
+        digest = hashlib.sha256(recipe.encode()).hexdigest()[:6]
+        return f"teacher {cell.teacher_seed} of {cell.task}, {cell.family} ({digest})"
+
+    def teach(self, cell: Cell, teachers: Path) -> None:
+        """See `teacher_of`."""
+        teacher_of(cell, teachers)
+
+    def run(self, cell: Cell, teachers: Path) -> dict[str, Any]:
+        """See `run_cell`."""
+        return run_cell(cell, teachers)
+
+    def facts(self, cell: Cell, teachers: Path) -> dict[str, Any]:
+        """See `teacher_facts`."""
+        return teacher_facts(cell, teachers)
+
+
+ON_SCENES = WorkOnScenes()
+
+
 def run_plan(
-    cells: Sequence[Cell],
+    cells: Sequence[OneKind],
     folder: Path,
     *,
+    work: Work[Any] = ON_SCENES,
     processes: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, str]:
@@ -49,6 +104,7 @@ def run_plan(
     Args:
         cells: the plan.
         folder: of records and teachers.
+        work: how students of this kind of cell come about; by default of those of scenes.
         processes: how many work at a time, with one thread each.
         on_progress: called after every teacher and every cell.
 
@@ -68,17 +124,17 @@ def run_plan(
             said = outcome.trouble or outcome.answer or ""
             on_progress(Progress(done, total, key, said, outcome.seconds))
 
-    with Workers(partial(work_on, folder=folder), processes) as workers:
+    with Workers(partial(work_on, folder=folder, work=work), processes) as workers:
         lost: dict[str, str] = {}
-        of_teacher = {_teacher_key(cell): cell for cell in open_cells}
+        of_teacher = {name: cell for cell in open_cells if (name := work.teacher(cell))}
         for outcome in workers.run([("teacher", cell) for cell in of_teacher.values()]):
-            cell = outcome.job[1]
-            lost[_teacher_key(cell)] = outcome.trouble
-            tell(f"teacher {cell.teacher_seed} of {cell.task}, {cell.family}", outcome)
+            name = work.teacher(outcome.job[1])
+            lost[name] = outcome.trouble
+            tell(name, outcome)
         troubles |= {
             cell.key: f"its teacher: {trouble}"
             for cell in open_cells
-            if (trouble := lost[_teacher_key(cell)])
+            if (trouble := lost.get(work.teacher(cell), ""))
         }
         taught = [("student", cell) for cell in open_cells if cell.key not in troubles]
         for outcome in workers.run(taught):
@@ -91,7 +147,7 @@ def run_plan(
     return troubles
 
 
-def work_on(job: tuple[str, Cell], folder: Path) -> str:
+def work_on(job: tuple[str, OneKind], folder: Path, work: Work[Any] = ON_SCENES) -> str:
     """Train a teacher, or run a cell and write its record, unless it is there by now.
 
     Returns:
@@ -101,23 +157,20 @@ def work_on(job: tuple[str, Cell], folder: Path) -> str:
 
     torch.set_num_threads(1)
     kind, cell = job
-    teachers, path = folder / "teachers", record_path(folder, cell)
+    teachers = folder / "teachers"
     started = time.monotonic()
     try:
         if kind == "teacher":
-            teacher_of(cell, teachers)
+            work.teach(cell, teachers)
             return ""
-        if path.exists():
+        if record_path(folder, cell).exists():
             return ""
-        record = run_cell(cell, teachers)
+        record = work.run(cell, teachers)
     except GateError as error:
         if kind == "teacher":
             return str(error)
         record = {"cell": cell.as_json(), "refused": str(error)}
-    record["run"] = circumstances(cell, teachers, time.monotonic() - started)
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
+    elapsed = surroundings(time.monotonic() - started)
+    record["run"] = {**elapsed, "teacher": work.facts(cell, teachers)}
+    write_record(folder, cell, record)
     return str(record.get("refused") or record.get("diverged") or "")
-
-
-def _teacher_key(cell: Cell) -> str:
-    return json.dumps([cell.task, cell.family, cell.teacher_recipe.as_json()], sort_keys=True)

@@ -17,12 +17,11 @@ from amad_study.models.inheritance import begin_as_part_of
 from amad_study.models.pretraining import pretrained_model
 from amad_study.models.size import size_of
 from amad_study.models.teacher import PRETRAINING_SCENES, teacher_for
-from amad_study.models.training import train
 from amad_study.models.workbench import Workbench
 from amad_study.runs.cell import Cell
-from amad_study.runs.looks import gradient_parity, look_at_heads
 from amad_study.runs.methods import METHODS, make_distiller
 from amad_study.runs.remembered import remembered, with_rows
+from amad_study.runs.taught import Judge, teach_and_judge
 from amad_torch import Distiller
 from amad_torch.distillation.teaching import Teacher
 
@@ -90,49 +89,24 @@ def run_cell(
         compared = [one.path for pair in distiller.matched(fixed) for one in pair.teacher]
         answers = remembered(teacher, bench.train, compared)
         distiller = _distiller(cell, answers, student, fixed)
-    parity = gradient_parity(distiller, fixed) if METHODS[cell.method].attention else 0.0
-    distiller.attention_weight = cell.weight * parity
-    before = look_at_heads(distiller, fixed)
-    if watch is not None:
-        watch(student, "before")
-    judged_at = {round(cell.steps * point / CURVE_POINTS) for point in range(1, CURVE_POINTS + 1)}
     released_at = round(cell.release * cell.steps) if cell.release < 1 else None
-    curve: list[tuple[int, float]] = []
-    late: list[dict[str, float]] = []
 
-    def after(step: int, losses: dict[str, float]) -> None:
+    def after_step(step: int) -> None:
         distiller.temperature = cell.temperature_after(step)
         if step == released_at:
             distiller.attention_weight = 0.0
-        if step > 0.9 * cell.steps:
-            late.append(losses)
-        if step in judged_at:
-            scores = bench.scores(student, bench.task.validation, _ON_THE_WAY)
-            curve.append((step, scores[bench.task.main_score]))
 
-    record: dict[str, Any] = {
-        "cell": cell.as_json(),
-        "main score": bench.task.main_score,
-        "curve": curve,
-        "parity": parity,
-        "heads": {"before": before},
-        "torch": torch.__version__,
-    }
-    try:
-        train(distiller, data, cell.training, seed=cell.seed, on_step=after)
-    except FloatingPointError as error:
-        return {**record, "diverged": str(error), "seconds": time.process_time() - started}
-    seconds = time.process_time() - started
-    if watch is not None:
-        watch(student, "after")
-    distiller.attention_weight = cell.weight * parity
-    record["heads"]["after"] = look_at_heads(distiller, fixed)
-    return {
-        **record,
-        "scores": bench.scores(student, bench.task.test),
-        "loss": {name: sum(one[name] for one in late) / len(late) for name in late[-1]},
-        "seconds": seconds,
-    }
+    judge = Judge(
+        bench.task.main_score,
+        on_the_way=lambda: bench.scores(student, bench.task.validation, _ON_THE_WAY)[
+            bench.task.main_score
+        ],
+        at_the_end=lambda: bench.scores(student, bench.task.test),
+        times=CURVE_POINTS,
+    )
+    return teach_and_judge(
+        cell, distiller, data, judge, started=started, after_step=after_step, watch=watch
+    )
 
 
 def _new_student(cell: Cell, bench: Workbench, teacher: nn.Module) -> nn.Module:

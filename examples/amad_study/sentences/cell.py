@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from amad_study.models.training import TrainingSettings
 
@@ -28,6 +28,9 @@ class SentenceCell:
     Raises:
         ValueError: an unknown method, heads that do not share the width, a number out of range.
     """
+
+    FOLDER: ClassVar[str] = "sentences"
+    """Where records are kept, below the folder of a study."""
 
     method: str
     seed: int

@@ -1,21 +1,10 @@
-"""The plan for MiniLM: weights on tuning seeds, then a table; and the run of it, to its end."""
+"""The plan for MiniLM: weights on tuning seeds, then a table."""
 
-import json
-import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from amad_core.files import write_atomically
 from amad_study.protocol.condition import SEEDS, TUNING_SEEDS, Records, best_tried
 from amad_study.protocol.stages import WEIGHTS
-from amad_study.runs.circumstances import surroundings
-from amad_study.runs.plan import Progress
-from amad_study.runs.workers import Workers
 from amad_study.sentences.cell import METHODS, SentenceCell
-from amad_study.sentences.minilm import CHECKSUMS
-from amad_study.sentences.records import sentence_record_path
-from amad_study.sentences.running import bench_for, run_sentence_cell
 
 HEADS = (12, 6, 3, 1)
 """Of students, each a table of its own."""
@@ -77,57 +66,6 @@ def known_cells(records: Records) -> list[SentenceCell]:
 def planned() -> int:
     """How many cells the whole plan has."""
     return len(tuning_cells()) + len(counted_cells(dict.fromkeys(METHODS, 1.0)))
-
-
-def run_sentences(
-    cells: Sequence[SentenceCell],
-    folder: Path,
-    *,
-    where: str | None = None,
-    processes: int = 1,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> dict[str, str]:
-    """Run what has no record yet; whatever stops it, finished cells stay.
-
-    Args:
-        cells: each once.
-        folder: of records.
-        where: MiniLM is, see `find_minilm`.
-        processes: how many work at a time, with one thread each; each asks MiniLM for itself.
-        on_progress: called after every cell.
-
-    Returns:
-        by key, what kept a cell from being finished; such cells are tried again by the next run.
-    """
-    left = [cell for cell in cells if not sentence_record_path(folder, cell).exists()]
-    done, troubles = len(cells) - len(left), {}
-    with Workers(partial(work_on, folder=folder, where=where), processes) as workers:
-        for outcome in workers.run(left):
-            key = outcome.job.key
-            if outcome.trouble:
-                troubles[key] = outcome.trouble
-            else:
-                done += 1
-            if on_progress is not None:
-                said = outcome.trouble or outcome.answer
-                on_progress(Progress(done, len(cells), key, said, outcome.seconds))
-    return troubles
-
-
-def work_on(cell: SentenceCell, folder: Path, where: str | None) -> str:
-    """Run a cell and write its record; returns why its student diverged, if it did."""
-    import torch
-
-    torch.set_num_threads(1)
-    bench, started = bench_for(cell, where), time.monotonic()
-    record = run_sentence_cell(cell, bench)
-    record["run"] = {
-        **surroundings(time.monotonic() - started),
-        "teacher": {"name": "MiniLM-L6", "sha256": CHECKSUMS["model.safetensors"]},
-    }
-    path = sentence_record_path(folder, cell)
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
-    return str(record.get("diverged", ""))
 
 
 def in_share(cells: Sequence[SentenceCell], part: int, parts: int) -> list[SentenceCell]:

@@ -2,18 +2,19 @@
 
 import time
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from amad_study.models.batches import rows
-from amad_study.models.training import train
-from amad_study.runs.looks import gradient_parity, look_at_heads
 from amad_study.runs.methods import make_distiller
+from amad_study.runs.plan import Work
+from amad_study.runs.taught import Judge, teach_and_judge
 from amad_study.sentences.bench import RememberedMaps, SentenceBench, make_bench
 from amad_study.sentences.cell import SentenceCell
 from amad_study.sentences.corpus import corpus_of, installed_sentences
-from amad_study.sentences.minilm import find_minilm, load_minilm
+from amad_study.sentences.minilm import CHECKSUMS, find_minilm, load_minilm
 from amad_study.sentences.student import SentenceStudent, scores_of
 
 VALIDATION_SENTENCES = 500
@@ -57,38 +58,37 @@ def run_sentence_cell(cell: SentenceCell, bench: SentenceBench) -> dict[str, Any
     with torch.random.fork_rng():
         torch.manual_seed(cell.seed)
         student = SentenceStudent(cell, words=bench.words, target_width=bench.target_width)
-    fixed = rows(bench.train, slice(0, cell.batch_size))
     distiller = make_distiller(
         cell.method,
         teacher=RememberedMaps(bench, cell.seed),
         student=student,
-        example=fixed,
+        example=rows(bench.train, slice(0, cell.batch_size)),
         output_weight=0.0,
     )
-    parity = gradient_parity(distiller, fixed) if cell.has_attention else 0.0
-    distiller.attention_weight = cell.weight * parity
-    judged_at = {round(cell.steps * point / _CURVE_POINTS) for point in range(1, _CURVE_POINTS + 1)}
-    curve: list[tuple[int, float]] = []
+    judge = Judge(
+        "cosine",
+        on_the_way=lambda: scores_of(student, bench.validation)["cosine"],
+        at_the_end=lambda: scores_of(student, bench.test),
+        times=_CURVE_POINTS,
+    )
+    record = teach_and_judge(cell, distiller, bench.train, judge, started=started)
+    return {**record, "corpus": bench.corpus}
 
-    def after(step: int, _: dict[str, float]) -> None:
-        if step in judged_at:
-            curve.append((step, scores_of(student, bench.validation)["cosine"]))
 
-    record: dict[str, Any] = {
-        "cell": cell.as_json(),
-        "main score": "cosine",
-        "corpus": bench.corpus,
-        "curve": curve,
-        "parity": parity,
-        "heads": {"before": look_at_heads(distiller, fixed)},
-    }
-    try:
-        train(distiller, bench.train, cell.training, seed=cell.seed, on_step=after)
-    except FloatingPointError as error:
-        return {**record, "diverged": str(error), "seconds": time.process_time() - started}
-    record["heads"]["after"] = look_at_heads(distiller, fixed)
-    return {
-        **record,
-        "scores": scores_of(student, bench.test),
-        "seconds": time.process_time() - started,
-    }
+class WorkOnSentences(Work[SentenceCell]):
+    """MiniLM's students; each process asks it for itself.
+
+    Args:
+        where: MiniLM is, see `find_minilm`.
+    """
+
+    def __init__(self, where: str | None = None) -> None:
+        self.where = where
+
+    def run(self, cell: SentenceCell, teachers: Path) -> dict[str, Any]:
+        """See `run_sentence_cell`."""
+        return run_sentence_cell(cell, bench_for(cell, self.where))
+
+    def facts(self, cell: SentenceCell, teachers: Path) -> dict[str, Any]:
+        """The one teacher; its weights were checked when they were read."""
+        return {"name": "MiniLM-L6", "sha256": CHECKSUMS["model.safetensors"]}

@@ -5,7 +5,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from amad_study.protocol.condition import score_of
-from amad_study.sentences.cell import METHODS
+from amad_study.runs.records import read_records
+from amad_study.sentences.cell import METHODS, SentenceCell
 from amad_study.sentences.plan import (
     HEADS,
     choose_sentence_weights,
@@ -15,7 +16,6 @@ from amad_study.sentences.plan import (
     tuning_cells,
     weight_of,
 )
-from amad_study.sentences.records import read_sentence_records
 
 SCORES = ("cosine", "recall at 1", "same neighbour")
 
@@ -30,7 +30,7 @@ def summarise_sentences(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedRecordError: a file that is no record.
     """
-    records = read_sentence_records(folder)
+    records = read_records(folder, SentenceCell)
     weights = choose_sentence_weights(records)
     known = {cell.key for cell in [*tuning_cells(), *counted_cells(weights)]}
     return {
