@@ -8,9 +8,11 @@ import pytest
 pytest.importorskip("sacrebleu")
 
 from amad_study.report.documentation import filled_page
+from amad_study.report.picture_files import picture_files
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "does-it-work.md"
+NOTHING = {"hypotheses": [], "sentences": {"rows": []}}
 RESULTS = ROOT / "docs" / "assets" / "study-results.json"
 
 
@@ -20,6 +22,9 @@ def test_the_page_shows_the_committed_results() -> None:
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else None
     assert filled_page(text, results) == text
     assert ("No result is shown yet" in text) == (results is None)
+    for name, picture in picture_files(results or NOTHING).items():
+        assert (RESULTS.parent / name).read_text(encoding="utf-8") == picture, name
+        assert f"(assets/{name})" in text
 
 
 def test_a_figure_changed_by_hand_is_found() -> None:

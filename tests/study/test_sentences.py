@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from amad_study.protocol.condition import SEEDS, TUNING_SEEDS
 from amad_study.protocol.stages import WEIGHTS
 from amad_study.report.documentation import filled_page
 from amad_study.report.page import as_html
+from amad_study.report.picture_files import picture_files
 from amad_study.runs import plan as runs
 from amad_study.runs.records import DamagedRecordError, read_records, record_path
 from amad_study.sentences import corpus, minilm, plan, running
@@ -261,13 +263,17 @@ def test_the_report_shows_every_seed(tmp_path: Path) -> None:
     (tmp_path / "cells").mkdir()
     marked = "<!-- figures: sentences -->\n<!-- end of figures -->\n"
     nothing = summarise(tmp_path)
-    assert "Not run yet" in as_html(nothing)
-    assert "Nothing yet." in filled_page(marked, nothing)
     write(tmp_path, tuning_cells(), lambda _: 50.0)
+    tuned = {**nothing, "sentences": {**nothing["sentences"], **summarise_sentences(tmp_path)}}
+    for before in (nothing, tuned):
+        assert 'id="sentences"' not in as_html(before)
+        assert "embedding" not in filled_page(marked, before)
+        assert picture_files(before) == {}
+    assert "240 of\n288 are missing" in as_html(tuned)
     weights = choose_sentence_weights(read_records(tmp_path, SentenceCell))
     cells = counted_cells(weights)
     write(tmp_path, cells, lambda cell: 60 + cell.heads + (cell.seed - 100) / 10)
-    summary = json.loads(json.dumps({**nothing, "sentences": summarise_sentences(tmp_path)}))
+    summary = json.loads(json.dumps(summarise(tmp_path)))
     assert summary["sentences"]["done"] == summary["sentences"]["planned"]
     (row,) = [
         one
@@ -281,11 +287,18 @@ def test_the_report_shows_every_seed(tmp_path: Path) -> None:
     assert "63.1" in page
     assert "no attention term" in page
     assert "different collections" not in page
+    for seed, score in ((100, 72.0), (111, 73.1)):
+        assert f"<title>AMAD, KL, seed {seed}: {score:.1f}</title>" in page
+    assert page.count('class="point c5"') == 3 * 4 * len(SEEDS)
     table = filled_page(marked, summary)
     assert table.count("| AMAD, KL |") == 4
+    assert "| 12, AMAD, KL | 72.0 | 72.1 |" in table
+    pictures = picture_files(summary)
+    assert {f"assets/{name}" in table for name in pictures} == {True}
+    assert [ElementTree.fromstring(one).get("width") for one in pictures.values()] == ["480"] * 3
     other = record_of(cells[0], 60.0) | {"corpus": "another"}
     (tmp_path / "sentences" / f"{cells[0].key}.json").write_text(json.dumps(other))
-    changed = {**summary, "sentences": summarise_sentences(tmp_path)}
+    changed = {**summary, "sentences": {**summary["sentences"], **summarise_sentences(tmp_path)}}
     assert "2 different collections" in as_html(changed)
     (tmp_path / "sentences" / f"{cells[0].key}.json").write_text("{}")
     with pytest.raises(DamagedRecordError, match="no record of a cell"):

@@ -19,6 +19,7 @@ from amad_study.protocol import hypotheses
 from amad_study.protocol.stages import stages
 from amad_study.protocol.tables import MAIN_METHODS
 from amad_study.runs.records import read_records
+from amad_study.sentences.cell import SentenceCell
 from amad_study.sentences.summary import summarise_sentences
 
 
@@ -65,7 +66,10 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             for one in verdicts
         ],
         "recipe": _finite(recipe(records)),
-        "sentences": summarise_sentences(folder),
+        "sentences": {
+            **summarise_sentences(folder),
+            "runs": provenance(read_records(folder, SentenceCell)),
+        },
         "scores": [_row(row) for row in rows],
         "curves": _curves(rows),
         "on the way": on_the_way(rows),

@@ -7,6 +7,7 @@ from amad_core.files import write_atomically
 from amad_study.analysis.summary import summarise
 from amad_study.report.documentation import filled_page
 from amad_study.report.page import as_html
+from amad_study.report.picture_files import picture_files
 
 
 def write_report(folder: Path, *, quick: bool = False, as_json: bool = False) -> str:
@@ -23,7 +24,7 @@ def write_report(folder: Path, *, quick: bool = False, as_json: bool = False) ->
 
 
 def fill_page(markdown: Path, results: Path | None) -> None:
-    """Replace what stands between the marks of a page.
+    """Replace what stands between the marks of a page, and write its pictures into `assets`.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -31,4 +32,7 @@ def fill_page(markdown: Path, results: Path | None) -> None:
     """
     summary = None if results is None else json.loads(results.read_text(encoding="utf-8"))
     text = markdown.read_text(encoding="utf-8")
-    write_atomically(markdown, filled_page(text, summary))
+    filled = filled_page(text, summary)
+    for name, picture in picture_files(summary).items() if summary else ():
+        write_atomically(markdown.parent / "assets" / name, picture)
+    write_atomically(markdown, filled)

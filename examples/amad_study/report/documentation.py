@@ -4,19 +4,34 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from amad_study.report.names import method_name, number, p_value, place_name, readable
+from amad_study.report.markdown import escaped, folded, markdown_table
+from amad_study.report.names import (
+    method_name,
+    number,
+    p_value,
+    place_name,
+    readable,
+)
+from amad_study.report.of_sentences import told_of_sentences
+from amad_study.report.picture_files import SHOWN, of_hypothesis, picture_files
 from amad_study.report.tables import (
-    Table,
     crossed_tables,
     other_conditions,
     recipe_table,
     scores_table,
-    sentence_tables,
     way_tables,
 )
 
 Summary = dict[str, Any] | None
 """What `summarise` gives; `None` as long as there is nothing to show."""
+
+_FEW = 12
+"""Lines of a list that is shown at once."""
+
+_OF_STRIPS = (
+    "A dot is a seed, the diamond the mean, the bar its 95 % confidence interval; first "
+    f"{' and then '.join(SHOWN)}. The others are drawn in the report."
+)
 
 _MARKED = re.compile(r"(<!-- figures: ([a-z]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
@@ -34,7 +49,8 @@ def filled_page(text: str, summary: Summary) -> str:
         start, name, end = found.groups()
         if name not in _FIGURES:
             raise ValueError(f"page has the mark {name!r}, expected {', '.join(_FIGURES)}")
-        return f"{start}\n{_FIGURES[name](summary).strip()}\n\n{end}"
+        figures = _FIGURES[name](summary).strip()
+        return f"{start}\n{figures}\n\n{end}" if figures else f"{start}{end}"
 
     filled, count = _MARKED.subn(fill, text)
     if not count:
@@ -56,8 +72,8 @@ def _answer(summary: Summary) -> str:
             "preliminary.\n"
         )
     lines += [
-        f"{row}. *{_escaped(line['asked'])}* **{line['word'].capitalize()}.** "
-        f"{_escaped(line['told'])} ({line['hypothesis']})"
+        f"{row}. *{escaped(line['asked'])}* **{line['word'].capitalize()}.** "
+        f"{escaped(line['told'])} ({line['hypothesis']})"
         for row, line in enumerate(summary["answer"], start=1)
     ]
     return "\n".join(lines)
@@ -66,11 +82,14 @@ def _answer(summary: Summary) -> str:
 def _scores(summary: Summary) -> str:
     if summary is None or not summary["cells"]["done"]:
         return "None yet."
-    parts = [_markdown(scores_table(summary["scores"]), "taught by")]
+    parts = [markdown_table(scores_table(summary["scores"]), "taught by")]
     for one in crossed_tables(summary["scores"]):
         parts.append(f"Pairing and divergence apart, {one['title']}:")
-        parts.append(_markdown(one, "heads are paired"))
-    parts += ["Other methods and settings:", _markdown(other_conditions(summary["scores"]), "")]
+        parts.append(markdown_table(one, "heads are paired"))
+    parts += [
+        "Other methods and settings:",
+        markdown_table(other_conditions(summary["scores"]), ""),
+    ]
     return "\n\n".join(parts)
 
 
@@ -78,37 +97,33 @@ def _way(summary: Summary) -> str:
     if summary is None or not summary["on the way"]:
         return "Nothing yet."
     return "\n\n".join(
-        f"{one['title']}:\n\n{_markdown(one, 'taught by')}"
+        f"{one['title']}:\n\n{markdown_table(one, 'taught by')}"
         for one in way_tables(summary["on the way"])
     )
 
 
 def _sentences(summary: Summary) -> str:
-    found = summary and summary.get("sentences")
-    if not found or not found["done"]:
-        return "Nothing yet."
-    parts = [f"{found['done']} of {found['planned']} students."]
-    if len(found["corpora"]) > 1:
-        parts.append(
-            f"**They learned from {len(found['corpora'])} different collections of sentences, and "
-            "cannot be compared.**"
-        )
-    for one in sentence_tables(found["rows"]):
-        parts += [f"{one['title'].capitalize()}:", _markdown(one, "taught by")]
-    return "\n\n".join(parts)
+    return told_of_sentences(summary["sentences"]) if summary else ""
 
 
 def _hypotheses(summary: Summary) -> str:
     if summary is None or not summary["cells"]["done"]:
         return "None is judged yet."
-    return _judged(summary["hypotheses"])
+    pictures = [
+        f"![{one['name']}: {escaped(one['sentence'])}](assets/{of_hypothesis(one['name'])})"
+        for one in summary["hypotheses"]
+        if of_hypothesis(one["name"]) in picture_files(summary)
+    ]
+    if pictures:
+        pictures.insert(0, _OF_STRIPS)
+    return "\n\n".join([*pictures, _judged(summary["hypotheses"])])
 
 
 def _recipe(summary: Summary) -> str:
     if summary is None or not summary["recipe"]:
         return "None was looked for yet: not all settings have been tried."
     found = summary["recipe"]
-    return f"{_markdown(recipe_table(found['settings']), 'taught by')}\n\n{_judged([found])}"
+    return f"{markdown_table(recipe_table(found['settings']), 'taught by')}\n\n{_judged([found])}"
 
 
 def _judged(hypotheses: Sequence[dict[str, Any]]) -> str:
@@ -118,7 +133,7 @@ def _judged(hypotheses: Sequence[dict[str, Any]]) -> str:
     ]
     for one in hypotheses:
         lines.append(
-            f"| **{one['name']}** | {_escaped(one['sentence'])} |||||| | **{one['word']}** |"
+            f"| **{one['name']}** | {escaped(one['sentence'])} |||||| | **{one['word']}** |"
         )
         lines += [_finding(finding) for finding in one["findings"]]
     return "\n".join(lines)
@@ -142,7 +157,7 @@ def _finding(finding: dict[str, Any]) -> str:
         cells[3] = f"spreads {number(finding['spread'][0], '.2f')}"
     if finding["correlation"] is not None:
         cells[3:6] = [f"correlation {number(finding['correlation'][0], '+.2f')}", "–", "–"]
-    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+    return f"| {' | '.join(escaped(cell) for cell in cells)} |"
 
 
 def _open(summary: Summary) -> str:
@@ -159,6 +174,12 @@ def _open(summary: Summary) -> str:
         )
         for one in summary[part]
     ]
+    of_sentences = summary["sentences"]
+    if missing := of_sentences["planned"] - of_sentences["done"]:
+        told = f"{missing} of {of_sentences['planned']} missing"
+        lines.append(f"- students of MiniLM, an experiment of its own: {told}")
+    if len(lines) > _FEW:
+        return folded(f"{len(lines)} kinds of students", "\n".join(lines))
     return "\n".join(lines) or "Every student of the plan was trained."
 
 
@@ -175,27 +196,9 @@ def _runs(summary: Summary) -> str:
     )
     return (
         f"{summary['cells']['done']} students, {runs['first'][:10]} to {runs['last'][:10]}, "
-        f"{runs['hours']:.1f} hours of processor time. Machines: {_escaped(machines)}. "
-        f"Versions: {_escaped(versions)}."
+        f"{runs['hours']:.1f} hours of processor time. Machines: {escaped(machines)}. "
+        f"Versions: {escaped(versions)}."
     )
-
-
-def _markdown(table: Table, first: str) -> str:
-    lines = [
-        f"| {' | '.join([first, *table['columns']])} |",
-        f"|{'---|' * (len(table['columns']) + 1)}",
-    ]
-    for row in table["rows"]:
-        cells = [
-            f"{cell['text']} ({cell['note']})" if cell["note"] else cell["text"]
-            for cell in row["cells"]
-        ]
-        lines.append(f"| {' | '.join([row['heading'], *cells])} |")
-    return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
 _FIGURES: dict[str, Callable[[Summary], str]] = {

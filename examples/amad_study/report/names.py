@@ -38,6 +38,11 @@ def method_name(method: str) -> str:
     return method
 
 
+def sentence_method_name(method: str) -> str:
+    """A method of the students of MiniLM, who all learn the teacher's embeddings."""
+    return "no attention term" if method == "ground-truth" else method_name(method)
+
+
 def readable(text: str) -> str:
     """A text of the protocol with its keys of methods, tasks and families as readers know them."""
 

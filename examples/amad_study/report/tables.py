@@ -122,59 +122,6 @@ def recipe_table(settings: Sequence[dict[str, Any]]) -> Table:
     }
 
 
-def sentence_tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
-    """The students of MiniLM: a table for each number of heads, a row a method."""
-    columns = list(rows[0]["means"]) if rows else []
-    return [
-        {
-            "title": f"{heads} head{'s' * (heads > 1)}",
-            "columns": [*columns, "cosine at half", "weight"],
-            "rows": [
-                {"heading": _of_sentences(one["method"]), "cells": _sentence_cells(one, columns)}
-                for one in rows
-                if one["heads"] == heads
-            ],
-        }
-        for heads in dict.fromkeys(one["heads"] for one in rows)
-    ]
-
-
-def sentence_seeds(rows: Sequence[dict[str, Any]]) -> list[Table]:
-    """Every seed of the students of MiniLM: a table for each score, a column a seed."""
-    seeds = sorted({seed for one in rows for seed in one["seeds"]}, key=int)
-    return [
-        {
-            "title": score,
-            "columns": seeds,
-            "rows": [
-                {
-                    "heading": f"{one['heads']}, {_of_sentences(one['method'])}",
-                    "cells": [
-                        {"text": number(one["seeds"].get(seed, {}).get(score)), "note": ""}
-                        for seed in seeds
-                    ],
-                }
-                for one in rows
-            ],
-        }
-        for score in (rows[0]["means"] if rows else ())
-    ]
-
-
-def _of_sentences(method: str) -> str:
-    return "no attention term" if method == "ground-truth" else method_name(method)
-
-
-def _sentence_cells(one: dict[str, Any], columns: Sequence[str]) -> list[dict[str, str]]:
-    note = f"{len(one['seeds'])} seeds"
-    if one["diverged"]:
-        note += f", {len(one['diverged'])} diverged"
-    texts = [_mean_and_spread(one["means"][name], one["spreads"][name]) for name in columns]
-    of_weight = "" if one["method"] == "ground-truth" else number(one["weight"], "g")
-    cells = [*texts, number(one["half"]), of_weight]
-    return [{"text": text, "note": "" if row else note} for row, text in enumerate(cells)]
-
-
 _WAY = (
     "at a quarter",
     "at half",
@@ -194,7 +141,7 @@ def _mark(told: Sequence[dict[str, Any]], place: tuple[str, str]) -> float | Non
 
 
 def _way_cells(one: dict[str, Any]) -> list[dict[str, str]]:
-    texts = [_mean_and_spread(*one[part]) for part in ("quarter", "half")]
+    texts = [mean_and_spread(*one[part]) for part in ("quarter", "half")]
     for name in ("evenness", "likeness"):
         before, after = one[name]
         texts.append(f"{number(before, '.2f')} → {number(after, '.2f')}")
@@ -205,7 +152,8 @@ def _way_cells(one: dict[str, Any]) -> list[dict[str, str]]:
     return [*cells, {"text": number(one["steps"], ".0f"), "note": note}]
 
 
-def _mean_and_spread(mean: float | None, spread: float | None) -> str:
+def mean_and_spread(mean: float | None, spread: float | None) -> str:
+    """As tables show it; without the spread where there is none."""
     return number(mean) + (f" ± {spread:.1f}" if spread is not None else "")
 
 
@@ -215,5 +163,5 @@ def _cell(one: dict[str, Any] | None) -> dict[str, str]:
     done, planned = len(one["seeds"]), one["planned"]
     if not done:
         return {"text": "not run", "note": ""}
-    text = _mean_and_spread(one["mean"], one["spread"])
+    text = mean_and_spread(one["mean"], one["spread"])
     return {"text": text, "note": "" if done == planned else f"{done} of {planned} seeds"}
