@@ -67,10 +67,10 @@ wheel:  ## Build the wheel and test it from outside the tree, in a fresh environ
 	PYTHON=$(PYTHON) .ci/wheel
 
 bench: $(VENV)/dev-installed  ## Measure how well the kit names planted mistakes
-	$(BIN)/python benchmarks/diagnosis_power.py
+	$(BIN)/python -m benchmarks.diagnosis_power
 
 bench-cache: $(VENV)/dev-installed  ## Measure what a teacher cache saves and costs
-	$(BIN)/python benchmarks/teacher_cache.py
+	$(BIN)/python -m benchmarks.teacher_cache
 
 bench-speed: $(VENV)/dev-installed  ## Measure speed and memory of the losses beside their peers (15 minutes)
 	$(BIN)/python -m benchmarks.speed

@@ -1,6 +1,6 @@
 """Measures how well the diagnosis detects and names mistakes.
 
-Run as ``python benchmarks/diagnosis_power.py``. It plants every entry of the catalogue in ports,
+Run as ``python -m benchmarks.diagnosis_power``. It plants every entry of the catalogue in ports,
 lets the kit diagnose them, and writes rates, numbers of inputs and seconds to
 ``benchmarks/results/diagnosis_power.json`` and ``.md``.
 
@@ -94,7 +94,7 @@ Observe = Callable[[Case, Stages], Answer]
 def _observer(framework: str, dtype: str) -> Observe:
     if framework == "numpy":
         return observe
-    from framework_arrays import observe_tensorflow, observe_torch
+    from benchmarks.framework_arrays import observe_tensorflow, observe_torch
 
     function = observe_torch if framework == "torch" else observe_tensorflow
     return lambda case, stages: function(case, stages, dtype)
@@ -246,8 +246,8 @@ def _planted(framework: str, dtype: str, variant: str, *suspects: Suspect) -> Pl
 
 def _random_pair(suspects: Sequence[Suspect], variant: str, rng: np.random.Generator) -> Planted:
     """Two different mistakes, each as likely as any other, that can be made together."""
-    names = {suspect.mistake.name for suspect in suspects if suspect.form.in_pairs}
-    names = sorted(names - {"reduction-ignored"})
+    paired = {suspect.mistake.name for suspect in suspects if suspect.form.in_pairs}
+    names = sorted(paired - {"reduction-ignored"})
     while True:
         chosen = []
         for name in rng.choice(names, size=2, replace=False):
@@ -297,7 +297,7 @@ def _markdown(report: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     lines = [
         "# Power of the diagnosis",
         "",
-        f"Measured on {report['date']} by `python benchmarks/diagnosis_power.py`: "
+        f"Measured on {report['date']} by `python -m benchmarks.diagnosis_power`: "
         + ", ".join(f"{name} {number}" for name, number in report["versions"].items())
         + f"; {report['cores']} cores, shared with other work, hence the seconds of one core. "
         + f"Temperature {TEMPERATURE}; {100 * report['sample']:g} % of the ports, by a seed.",

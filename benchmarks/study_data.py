@@ -1,6 +1,6 @@
 """Measures what the study's data is made of, and what can be answered without looking.
 
-Run as ``python benchmarks/study_data.py`` (a minute on one core): writes
+Run as ``python -m benchmarks.study_data`` (a minute on one core): writes
 ``benchmarks/results/study_data.json``, whose figures the page on the study's data quotes, and the
 page's picture, ``docs/assets/study-examples.png``.
 """
@@ -16,12 +16,12 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from study_picture import draw_examples
 
 from amad_core.files import write_atomically
 from amad_demo.scenes import load_digits
 from amad_study.data import Example, Sizes, Split, Task, load_task
 from amad_study.data.chance import text_only_answers, text_only_translations
+from benchmarks.study_picture import draw_examples
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "study_data.json"
@@ -159,7 +159,7 @@ def measure() -> dict[str, object]:
         },
         "seed": SEED,
         "digits": {
-            split: [int(count) for count in np.bincount(load_digits(split).labels)]  # type: ignore[arg-type]
+            split: [int(count) for count in np.bincount(load_digits(split).labels)]
             for split in splits
         },
         "composition": {task.name: composition(task) for task in tasks},

@@ -1,6 +1,6 @@
 """Measures what a teacher cache saves, and what it costs on disk and in accuracy.
 
-Run as ``python benchmarks/teacher_cache.py``. Each row is a teacher and its data. A training step
+Run as ``python -m benchmarks.teacher_cache``. Each row is a teacher and its data. A training step
 of a ``Distiller`` with the live teacher and with each cache are timed in turns, in one process with
 one thread: the ratio is the median over rounds of cached to live. The models have the sizes that
 their names say, and random weights: these change neither time nor size. Queries and keys of trained
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -105,13 +106,13 @@ def measure(name: str, rounds: int, folder: Path) -> Iterator[dict[str, Any]]:
     steps: dict[Any, list[float]] = {kind: [] for kind in KINDS}
     reads: dict[Any, list[float]] = {kind: [] for kind in KINDS}
     for _ in range(rounds):
-        step = seconds(lambda: live(**plain).loss.backward())
+        step = seconds(partial(learn, live, plain))
         with torch.no_grad():
             forward = seconds(lambda: teacher(**plain))
         for kind, distiller in distillers.items():
-            cached = seconds(lambda one=distiller: one(**batch).loss.backward())
+            cached = seconds(partial(learn, distiller, batch))
             steps[kind].append(cached / step)
-            reads[kind].append(seconds(lambda one=caches[kind]: read(one, batch)) / forward)
+            reads[kind].append(seconds(partial(read, caches[kind], batch)) / forward)
     for kind, cache in caches.items():
         yield {
             "setting": name,
@@ -138,6 +139,11 @@ def gradient(distiller: Distiller, batch: dict[str, Any]) -> tuple[float, torch.
     return float(loss.detach()), torch.cat(parts).double()
 
 
+def learn(distiller: Distiller, batch: dict[str, Any]) -> None:
+    """A step but for the optimizer's."""
+    distiller(**batch).loss.backward()
+
+
 def read(cache: TeacherCache, batch: dict[str, Any]) -> None:
     """All layers, where a student with fewer layers reads fewer."""
     output = cache.read(batch)
@@ -158,7 +164,7 @@ def _markdown(report: dict[str, Any]) -> str:
     lines = [
         "# What a teacher cache saves and costs",
         "",
-        f"Measured on {report['date']} by `python benchmarks/teacher_cache.py`: {versions}; "
+        f"Measured on {report['date']} by `python -m benchmarks.teacher_cache`: {versions}; "
         f"{report['machine']}, one thread of {report['cores']} cores, shared with other work; "
         f"{report['rounds']} rounds, medians of ratios of processor time: files were in memory "
         "already, and checked; a slow disk would add waiting. Teacher: 12 layers, width 768, 12 "
