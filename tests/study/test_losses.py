@@ -89,6 +89,18 @@ def test_sinks_are_columns_far_above_the_others(maps: tuple[Tensor, Tensor, Tens
     torch.testing.assert_close(found, expected)
 
 
+def test_of_two_keys_none_is_a_sink() -> None:
+    """The greater is above their mean by their deviation: rounding must not decide."""
+    random = torch.Generator().manual_seed(0)
+    maps = torch.randn(200, 8, 2, 2, generator=random).softmax(-1)
+    assert losses.without_sinks(maps, None).all()
+    three_of_which_two_count = torch.ones(200, 3, 3, dtype=torch.bool)
+    three_of_which_two_count[:, :, 1] = False
+    maps = torch.randn(200, 8, 3, 3, generator=random).softmax(-1)
+    cells = losses.without_sinks(maps, three_of_which_two_count)
+    assert torch.equal(cells, three_of_which_two_count)
+
+
 @pytest.mark.parametrize("name", ["one_to_one", "mean_head", "best_match"])
 def test_js_pairs_heads_as_kl_does(name: str, maps: tuple[Tensor, Tensor, Tensor]) -> None:
     """Near equal maps KL is four times JS, up to third order: so the pairs are the same."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from amad_study.analysis.conditions import rows_of
 from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import whole_plan
+from amad_study.analysis.statistics import correlation
 from amad_study.analysis.summary import summarise
 from amad_study.analysis.verdicts import verdict
 from amad_study.command.reporting import write_report
 from amad_study.protocol import hypotheses, stages
-from amad_study.protocol.condition import SEEDS, cells_of, condition, tuned_as
+from amad_study.protocol.condition import SEEDS, TEACHERS, cells_of, condition, tuned_as
 from amad_study.protocol.hypotheses import hypothesis
 from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
 from amad_study.protocol.stages import choose_weights
@@ -173,7 +175,9 @@ def test_spreads_count_by_the_bound(records: dict[str, Any]) -> None:
     assert words(5.0) == ("ahead", "contradicted")
 
 
-def test_a_correlation_is_over_all_seeds_and_tasks(records: dict[str, Any]) -> None:
+def test_a_correlation_is_over_all_tasks_and_counts_a_teacher_once(
+    records: dict[str, Any],
+) -> None:
     """Gains made to go with the likeness that the records tell of, and against it."""
     asked = hypothesis("H12")
     likeness = {key: one["heads"]["before"]["layer"]["teacher"] for key, one in records.items()}
@@ -186,6 +190,14 @@ def test_a_correlation_is_over_all_seeds_and_tasks(records: dict[str, Any]) -> N
         (finding,) = find([asked], scored(records, change), choose_weights(records))
         assert len(finding.differences) == len(SEEDS) * len(asked.comparisons)
         assert finding.correlation is not None
+        of_teachers: dict[tuple[str, int], list[tuple[float, float]]] = {}
+        for place, difference in finding.differences.items():
+            task, _, seed = place.rpartition(", ")
+            point = finding.likeness[place], difference
+            of_teachers.setdefault((task, int(seed) % TEACHERS), []).append(point)
+        means = [[fmean(side) for side in zip(*one, strict=True)] for one in of_teachers.values()]
+        assert len(means) == TEACHERS * len(asked.comparisons)
+        assert finding.correlation == pytest.approx(correlation(*zip(*means, strict=True)))
         return verdict(asked, [finding]).word, finding.correlation[0]
 
     word, found = words(1)

@@ -92,6 +92,7 @@ def test_a_record_is_whole_and_repeats_itself(tmp_path: Path) -> None:
     again = student.run_cell(cell, tmp_path)
     assert {**record, "seconds": 0} == {**again, "seconds": 0}
     assert [step for step, _ in record["curve"]] == list(range(1, 13))
+    assert "temperature" not in record  # but where it is learned
     assert json.loads(json.dumps(record))["cell"] == cell.as_json()
     assert set(record["heads"]["after"]) == set(record["heads"]["before"])
     assert record["heads"]["after"] != record["heads"]["before"]
@@ -225,6 +226,12 @@ def test_a_student_that_diverges_is_written_down(
     assert record["heads"]["before"]
     assert "scores" not in record
     assert score_of(record) == score_of(record, "half") == score_of(record, "3 steps") == 0
+
+
+def test_a_learned_temperature_is_told(tmp_path: Path) -> None:
+    record = student.run_cell(replace(SMALL, method="amad-kl-learned-temperature"), tmp_path)
+    assert 0.9 < record["temperature"] < 1.1  # after a few steps
+    assert record["temperature"] != 1
 
 
 def test_attention_is_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

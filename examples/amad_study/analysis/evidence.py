@@ -16,6 +16,7 @@ class Evidence:
         first, second: scores by seed, of the seeds that pair.
         likeness: by seed, how alike the heads of the teacher are: mean cosine between different
             heads of a layer, over pairs of layers.
+        teachers: checksum of the teacher, by seed.
         missing: seeds of which a cell has not been run.
         unpaired: seeds whose two cells had different teachers, as happens where records of
             machines that trained their own are merged seed by seed; they do not count.
@@ -27,6 +28,7 @@ class Evidence:
     first: dict[int, float]
     second: dict[int, float]
     likeness: dict[int, float]
+    teachers: dict[int, str]
     missing: tuple[int, ...]
     unpaired: tuple[int, ...]
     refused: tuple[int, ...]
@@ -35,6 +37,20 @@ class Evidence:
     def differences(self) -> dict[int, float]:
         """First minus second, by seed."""
         return {seed: score - self.second[seed] for seed, score in self.first.items()}
+
+    @property
+    def by_teacher(self) -> list[tuple[float, float]]:
+        """How alike each teacher's heads are, and its seeds' mean difference."""
+        seeds: dict[str, list[int]] = {}
+        for seed, teacher in self.teachers.items():
+            seeds.setdefault(teacher, []).append(seed)
+        return [
+            (
+                fmean(self.likeness[seed] for seed in own),
+                fmean(self.differences[seed] for seed in own),
+            )
+            for own in seeds.values()
+        ]
 
     @property
     def complete(self) -> bool:
@@ -48,7 +64,7 @@ def evidence_of(comparison: Comparison, records: Records, weights: Weights) -> E
         {cell.seed: cell.key for cell in cells_of(side, weights, comparison.seeds)}
         for side in (comparison.first, comparison.second)
     ]  # without cells as long as a weight is not chosen
-    first, second, likeness = {}, {}, {}
+    first, second, likeness, teachers = {}, {}, {}, {}
     missing, unpaired, refused = [], [], []
     for seed in comparison.seeds:
         one, other = (side.get(seed, "") for side in cells)
@@ -63,8 +79,16 @@ def evidence_of(comparison: Comparison, records: Records, weights: Weights) -> E
             second[seed] = score_of(records[other], comparison.score)
             layers = records[one]["heads"]["before"].values()
             likeness[seed] = fmean(layer["teacher"] for layer in layers)
+            teachers[seed] = _teacher(records, one)
     return Evidence(
-        comparison, first, second, likeness, tuple(missing), tuple(unpaired), tuple(refused)
+        comparison=comparison,
+        first=first,
+        second=second,
+        likeness=likeness,
+        teachers=teachers,
+        missing=tuple(missing),
+        unpaired=tuple(unpaired),
+        refused=tuple(refused),
     )
 
 

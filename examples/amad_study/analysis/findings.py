@@ -167,10 +167,12 @@ def _correlation(name: str, evidence: Sequence[Evidence]) -> Finding:
         refused=tuple(sorted({seed for one in evidence for seed in one.refused})),
         likeness={place: one.likeness[seed] for one, seed, place in places},
     )
-    if len(places) < _FEWEST_POINTS:
+    # All seeds of a teacher have one likeness: taken one by one, each teacher would count as many.
+    points = [point for one in evidence for point in one.by_teacher]
+    if len(points) < _FEWEST_POINTS:
         return finding
-    found = correlation(list(finding.likeness.values()), list(finding.differences.values()))
-    return replace(_with_numbers(finding), correlation=found)
+    likeness, differences = zip(*points, strict=True)
+    return replace(_with_numbers(finding), correlation=correlation(likeness, differences))
 
 
 def _by_seed(differences: dict[int, float]) -> dict[str, float]:

@@ -14,8 +14,9 @@ class Judged(Enum):
     CONTRAST = "the last comparison's paired differences minus those of the first"
     SPREAD = "each comparison: the ratio of standard deviations over seeds, by Levene's test"
     CORRELATION = (
-        "all comparisons together: the correlation of a seed's difference with how alike the heads "
-        "of its teacher are (the mean of `teacher` over pairs of layers in a record's `heads`)"
+        "all comparisons together: the correlation of a teacher's mean difference, over its seeds, "
+        "with how alike its heads are (the mean of `teacher` over pairs of layers in a record's "
+        "`heads`)"
     )
 
 

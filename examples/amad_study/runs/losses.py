@@ -20,6 +20,7 @@ from amad_torch.peers.inputs import maps_and_cells
 
 MapsLoss: TypeAlias = Callable[..., Tensor]
 _TINY = torch.finfo(torch.float32).tiny
+_A_LITTLE_MORE = 1.001
 
 
 def row_js(pairing: Pairing) -> MapsLoss:
@@ -65,7 +66,7 @@ def without_sinks(teacher: Tensor, mask: Tensor | None) -> Tensor:
 
     A key is a sink where the mean of its column, over teacher heads and the queries that count,
     is above the mean of all columns that count by more than their standard deviation, as in
-    CompoDistill.
+    CompoDistill. Of two keys that count neither is: the greater is above by just the deviation.
     """
     samples, _, queries, keys = teacher.shape
     cells = torch.ones(samples, queries, keys, dtype=torch.bool) if mask is None else mask
@@ -74,13 +75,16 @@ def without_sinks(teacher: Tensor, mask: Tensor | None) -> Tensor:
     number = seen.sum(dim=1, keepdim=True).clamp(min=1)
     mean = (columns * seen).sum(dim=1, keepdim=True) / number
     deviation = (((columns - mean) * seen).square().sum(dim=1, keepdim=True) / number).sqrt()
-    return cells & (columns <= mean + deviation)[:, None, :]
+    # A margin, as of two keys rounding would decide.
+    return cells & (columns - mean <= _A_LITTLE_MORE * deviation)[:, None, :]
 
 
 def amad_kl_without_sinks(*, teacher: Tensor, student: Tensor, mask: Tensor | None) -> Tensor:
     """AMAD by KL over all cells but those of sinks."""
     cells = without_sinks(teacher, mask)
-    return amad_loss(teacher=teacher, student=student, variant="kl", mask=cells)
+    return amad_loss(
+        teacher=teacher, student=student, variant="kl", mask=cells, implementation="plain"
+    )
 
 
 class AMADWithWeights(nn.Module):
@@ -105,6 +109,11 @@ class LearnedTemperature(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.logarithm = nn.Parameter(torch.zeros(()))
+
+    @property
+    def temperature(self) -> float:
+        """As far as it is learned."""
+        return float(self.logarithm.detach().exp())
 
     def forward(self, *, teacher: Tensor, student: Tensor, mask: Tensor | None) -> Tensor:
         """The loss, a mean over samples."""

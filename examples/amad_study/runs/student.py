@@ -19,6 +19,7 @@ from amad_study.models.size import size_of
 from amad_study.models.teacher import PRETRAINING_SCENES, teacher_for
 from amad_study.models.workbench import Workbench
 from amad_study.runs.cell import Cell
+from amad_study.runs.losses import LearnedTemperature
 from amad_study.runs.methods import METHODS, make_distiller
 from amad_study.runs.remembered import remembered, with_rows
 from amad_study.runs.taught import Judge, teach_and_judge
@@ -71,8 +72,9 @@ def run_cell(
         what is kept of it, as JSON: `cell`; `curve`, pairs of steps and the main score on 200
         validation examples; `scores` on the test; `parity`, by which the attention weight was
         multiplied; `heads` before and after, see `look_at_heads`; `loss` and its parts, means
-        over the last tenth of the steps; `seconds` of processor time. Of a student whose loss
-        became no finite number there is `diverged`, with the reason, and what was known till then.
+        over the last tenth of the steps; `seconds` of processor time; where it was learned the
+        last `temperature`. Of a student whose loss became no finite number there is `diverged`,
+        with the reason, and what was known till then.
 
     Raises:
         GateError: its teacher must not teach.
@@ -104,9 +106,12 @@ def run_cell(
         at_the_end=lambda: bench.scores(student, bench.task.test),
         times=CURVE_POINTS,
     )
-    return teach_and_judge(
+    record = teach_and_judge(
         cell, distiller, data, judge, started=started, after_step=after_step, watch=watch
     )
+    if isinstance(distiller.method, LearnedTemperature):
+        record["temperature"] = distiller.method.temperature
+    return record
 
 
 def _new_student(cell: Cell, bench: Workbench, teacher: nn.Module) -> nn.Module:
