@@ -37,12 +37,14 @@ class Data:
         train, evaluation: data sets; `None`: no evaluation.
         collate: makes a batch of a list of rows.
         tokenizer: to be saved with the student.
+        cut: a sentence for each split of which texts were cut.
     """
 
     train: Any
     evaluation: Any
     collate: Callable[[list[Any]], Any]
     tokenizer: Any = None
+    cut: tuple[str, ...] = ()
 
 
 def load_data(settings: Settings, *, teacher: nn.Module, student: nn.Module) -> Data:
@@ -53,6 +55,7 @@ def load_data(settings: Settings, *, teacher: nn.Module, student: nn.Module) -> 
     """
     splits = _load(settings)
     given, tokenizer = settings.data, None
+    cut: list[str] = []
     models = {"teacher": teacher, "student": student}
     collate: Callable[[list[Any]], Any] = default_data_collator
     if given.text is not None:
@@ -60,6 +63,8 @@ def load_data(settings: Settings, *, teacher: nn.Module, student: nn.Module) -> 
         splits = {
             key: _prepared(key, rows, settings, tokenizer, length) for key, rows in splits.items()
         }
+        if settings.task == "text-classification" or not given.join:
+            cut = [told for key, rows in splits.items() if (told := _told_cut(key, rows, length))]
         if settings.task == "text-classification":
             splits = {
                 key: numbered_labels(key, rows, given.label, teacher=teacher, student=student)
@@ -76,7 +81,7 @@ def load_data(settings: Settings, *, teacher: nn.Module, student: nn.Module) -> 
                 f"data.{key}: the split {getattr(given, key)!r} has no rows, or its joined texts "
                 "are shorter than `data.max_length`"
             )
-    return Data(splits["train"], splits.get("evaluation"), collate, tokenizer)
+    return Data(splits["train"], splits.get("evaluation"), collate, tokenizer, tuple(cut))
 
 
 def _load(settings: Settings) -> dict[str, Any]:
@@ -216,6 +221,19 @@ def _prepared(key: str, rows: Any, settings: Settings, tokenizer: Any, length: i
         )
     except (TypeError, ValueError) as error:
         raise SettingsError(f"data.text: the column cannot be tokenised: {error}") from None
+
+
+def _told_cut(key: str, rows: Any, length: int) -> str:
+    """What is said of texts that fill a row; nothing if there are none, or of a stream of rows."""
+    if not hasattr(rows, "__len__"):
+        return ""
+    full = sum(len(tokens) >= length for tokens in rows["input_ids"])
+    if not full:
+        return ""
+    return (
+        f"data.{key}: {full} of {len(rows)} texts fill a row of {length} tokens; what is longer "
+        "was cut (data.max_length)"
+    )
 
 
 def _joined(texts: list[str], tokenizer: Any, length: int) -> dict[str, list[list[int]]]:

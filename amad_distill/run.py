@@ -50,12 +50,14 @@ class Parts:
         trainer: with the distiller for its model, and the data.
         tokenizer: to be saved with the student, or `None`.
         pairs: who learns from whom; none without an attention part.
+        cut: what is said of texts that were cut.
     """
 
     distiller: Distiller
     trainer: Trainer
     tokenizer: Any
     pairs: list[str]
+    cut: tuple[str, ...]
 
     @property
     def measured(self) -> list[dict[str, Any]]:
@@ -84,7 +86,7 @@ def prepare(settings: Settings, log: RunLog) -> Parts:
     data = load_data(settings, teacher=teacher, student=student)
     distiller = make_distiller(settings, data, teacher=teacher, student=student)
     trainer = make_trainer(settings, distiller, data, arguments, log)
-    return Parts(distiller, trainer, data.tokenizer, _tried(distiller, trainer))
+    return Parts(distiller, trainer, data.tokenizer, _tried(distiller, trainer), data.cut)
 
 
 def _check_methods(settings: Settings) -> None:
@@ -154,8 +156,8 @@ def distil(settings: Settings, display: Display, *, fresh: bool = False) -> dict
             advance(step, steps, shown(numbers))
 
         parts = prepare(settings, RunLog(folder / LOG_FILE, on_log))
-        for pair in parts.pairs:
-            display.say(f"  {pair}")
+        for said in (*parts.cut, *(f"  {pair}" for pair in parts.pairs)):
+            display.say(said)
         before = _alignment(parts, display)
         checkpoint = last_checkpoint(folder)
         if checkpoint is not None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 TASKS = {
     "text-classification": "AutoModelForSequenceClassification",
@@ -18,12 +18,22 @@ TASKS = {
 }
 """The Auto class of Transformers for each task."""
 
+
+def _pair(value: Any) -> Any:
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return value
+    raise ValueError(f"must be a pair, [teacher, student]; got {value!r}")
+
+
 # Files have lists where Python has pairs: their length is checked, as are their entries' types.
-_LayerPair: TypeAlias = Annotated[tuple[int | list[int], int], Strict(False)]
+_LayerPair: TypeAlias = Annotated[
+    tuple[int | list[int], int], Strict(False), BeforeValidator(_pair)
+]
 _Layers: TypeAlias = Literal["uniform", "last", "first"] | list[_LayerPair]
 _Tokens: TypeAlias = str | Annotated[tuple[str | None, str | None], Strict(False)]
 _Texts: TypeAlias = str | Annotated[tuple[str, str], Strict(False)]
-_Crop: TypeAlias = Annotated[tuple[int, int], Strict(False)]
+_Count: TypeAlias = Annotated[int, Field(ge=0)]
+_Crop: TypeAlias = Annotated[tuple[_Count, _Count], Strict(False), BeforeValidator(_pair)]
 
 
 class _Section(BaseModel):

@@ -278,6 +278,11 @@ def test_texts_for_a_causal_model(here: Path) -> None:
     given["data"]["evaluation"] = None
     data = load_data(checked(given), teacher=nothing, student=nothing)
     assert len(data.train) == 32
+    longest = max(len(line.split(",")[0].split()) for line in lines)
+    assert [len(data.cut), longest > 8] == [1, True]
+    assert "of 32 texts fill a row of 8 tokens; what is longer was cut" in data.cut[0]
+    given["data"]["max_length"] = longest + 1
+    assert load_data(checked(given), teacher=nothing, student=nothing).cut == ()
     batch = data.collate([data.train[row] for row in range(4)])
     assert (batch["labels"] == -100).equal(batch["attention_mask"] == 0)
 
