@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from amad_study.analysis.outlook import plan_weights, whole_plan
+from amad_study.analysis.outlook import plan_weights, untuned, whole_plan
+from amad_study.command import study
 from amad_study.protocol import chosen
 from amad_study.protocol.condition import condition, tuned_as
 from amad_study.protocol.stages import choose_weights
@@ -26,6 +28,16 @@ def test_the_quick_study_takes_the_weights_that_were_chosen(
     assert weights[amad] == 0.1
     assert weights[logits] == 0.3
     assert plan_weights({}) == {}
+    assert amad not in (missing := untuned({}))
+    assert logits in missing
+    assert all(weights[name] == 0.3 for name in missing)
+    quick = ["--quick", "--folder", str(tmp_path), "--plan"]
+    said = " ".join(CliRunner().invoke(study, quick).output.split())
+    assert f"for {len(missing)} ways of teaching, which are run with 0.3" in said
+    assert "VL-T5, teacher's answers;" in said
+    assert "VL-T5, AMAD, KL;" not in said
+    told = json.loads(CliRunner().invoke(study, [*quick, "--json"]).output)
+    assert told["untuned"] == missing
 
 
 def test_the_weights_that_are_shipped_are_those_of_the_records() -> None:

@@ -168,6 +168,7 @@ def test_spreads_count_by_the_bound(records: dict[str, Any]) -> None:
         (finding,) = find([asked], scored(records, change), choose_weights(records))
         assert finding.spread is not None
         assert finding.spread[0] == pytest.approx(share)
+        assert set(finding.sides["amad-kl"]) == {str(seed) for seed in SEEDS}
         return finding.word, verdict(asked, [finding]).word
 
     assert words(0.2) == ("behind", "supported")
@@ -246,9 +247,17 @@ def test_the_page_stands_alone_and_shows_every_seed(study: Path) -> None:
     assert "<script" not in page
     summary = json.loads((study / "results.json").read_text())
     (first,) = [one for one in summary["hypotheses"] if one["name"] == "H1"]
+    chart = page[page.index('id="H1"') : page.index('id="H2"')]
     for finding in first["findings"]:
         for seed, difference in finding["differences"].items():
             assert f"<title>seed {seed}: {difference:+.1f}</title>" in page
+    dots = {
+        re.search('cx="([0-9.]+)" cy="([0-9.]+)"', one)[0]  # type: ignore[index]
+        for one in re.findall(r'<circle class="seed".*?/circle>', chart)
+    }
+    assert len(dots) == len(SEEDS) * len(first["findings"])  # none hides another
+    for seed, score in summary["scores"][0]["seeds"].items():
+        assert f'<td class="num">{score:.1f}</td>' in page, seed
     assert "a &lt;processor&gt;" in page
     assert "The runs are not complete" not in page
     assert summary["cells"]["done"] == summary["cells"]["planned"]

@@ -1,6 +1,6 @@
 """Conditions of the plan that counts: what each is called, its cells, and what they scored."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import fmean, stdev
 from typing import Any
@@ -8,7 +8,10 @@ from typing import Any
 from amad_study.protocol.condition import SEEDS, Records, condition, score_of, was_refused
 from amad_study.runs.cell import Cell
 
-_APART = ("family", "task", "method", "seed", "teacher_seed", "weight", "output_weight")
+_APART = (
+    *("family", "task", "method", "seed", "teacher_seed", "weight", "output_weight"),
+    "last_temperature",  # told with the first
+)
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,32 @@ def unusual(cell: Cell) -> str:
     for field in fields(cell):
         value = getattr(cell, field.name)
         if field.name not in _APART and value != getattr(usual, field.name):
-            name = "" if field.name == "student" else f"{field.name.replace('_', ' ')} "
-            told.append(f"{name}{value}")
+            in_words = _IN_WORDS.get(field.name)
+            told.append(in_words(cell) if in_words else f"{field.name.replace('_', ' ')} {value}")
     return ", ".join(told)
+
+
+def _temperature(cell: Cell) -> str:
+    if cell.last_temperature is None:
+        return f"temperature {cell.temperature:g}"
+    return f"temperature from {cell.temperature:g} to {cell.last_temperature:g}"
+
+
+_IN_WORDS: Mapping[str, Callable[[Cell], str]] = {
+    "student": lambda cell: cell.student.removeprefix("student-").replace("-", " "),
+    "pretraining_steps": lambda cell: f"teacher pre-trained for {cell.pretraining_steps:,} steps",
+    "start": lambda cell: {
+        "heads of the teacher": "begins as a part of the teacher",
+        "pre-trained": "pre-trained as long as its teacher",
+    }[cell.start],
+    "temperature": _temperature,
+    "release": lambda cell: f"attention taught for the first {100 * cell.release:g} % of the steps",
+    "layers": lambda cell: f"layer map {cell.layers}",
+    "parts": lambda cell: f"attention of {' and '.join(cell.parts)} alone",
+    "steps": lambda cell: f"{cell.steps:,} steps",
+    "train_examples": lambda cell: f"{cell.train_examples:,} examples",
+}
+"""Other settings, which the protocol does not change, are told by their names."""
 
 
 def rows_of(cells: Iterable[Cell], records: Records, counted: Sequence[int] = SEEDS) -> list[Row]:

@@ -35,6 +35,7 @@ class Finding:
         missing, unpaired, refused: seeds that do not count, see `Evidence`.
         paired: what the differences say; `None` with fewer than two seeds.
         spread: of a ratio of spreads, the ratio and Levene's p; else `None`.
+        sides: of a ratio of spreads, by method the scores by seed.
         correlation: of a correlation, it and its p; else `None`.
         likeness: of a correlation, how alike the teacher's heads are, by comparison and seed.
         adjusted_t, adjusted_sign: p-values after Holm's correction; of a spread and of a
@@ -57,6 +58,7 @@ class Finding:
     refused: tuple[int, ...] = ()
     paired: PairedDifferences | None = None
     spread: tuple[float, float] | None = None
+    sides: dict[str, dict[str, float]] = field(default_factory=dict)
     correlation: tuple[float, float] | None = None
     likeness: dict[str, float] = field(default_factory=dict)
     adjusted_t: float = 1.0
@@ -147,8 +149,13 @@ def _contrast(name: str, first: Evidence, last: Evidence) -> Finding:
 def _spread(finding: Finding, evidence: Evidence) -> Finding:
     if finding.paired is None:
         return finding
-    sides = [list(side.values()) for side in (evidence.first, evidence.second)]
-    return replace(finding, spread=spread_ratio(*sides))
+    comparison = evidence.comparison
+    sides = {
+        comparison.first.method: _by_seed(evidence.first),
+        comparison.second.method: _by_seed(evidence.second),
+    }
+    ratio = spread_ratio(*(list(side.values()) for side in sides.values()))
+    return replace(finding, spread=ratio, sides=sides)
 
 
 def _correlation(name: str, evidence: Sequence[Evidence]) -> Finding:

@@ -76,6 +76,17 @@ def plan_weights(records: Records, *, quick: bool = False) -> dict[str, float]:
     return {**dict.fromkeys(_names_of_weights(), UNTUNED), **shipped_weights(), **chosen}
 
 
+def untuned(records: Records) -> list[str]:
+    """What the quick study has no chosen weight for, neither in its folder nor shipped.
+
+    As `tuned_as` names it; it is run with `UNTUNED`.
+    """
+    known = {**shipped_weights(), **choose_weights(records)}
+    cells = [cell for stage in whole_plan(records, quick=True) for cell in stage.cells]
+    names = dict.fromkeys(tuned_as(cell) for cell in cells if is_tuned(cell))
+    return [name for name in names if name not in known]
+
+
 def whole_plan(records: Records, *, quick: bool = False) -> list[Stage]:
     """All stages with all their cells, with a weight of 1 where none is chosen yet."""
     weights = {**dict.fromkeys(_names_of_weights(), 1.0), **plan_weights(records, quick=quick)}

@@ -11,7 +11,7 @@ from amad_study.analysis.answer import answer
 from amad_study.analysis.conditions import Row, rows_of
 from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
-from amad_study.analysis.outlook import outlook, plan_weights, whole_plan
+from amad_study.analysis.outlook import outlook, plan_weights, untuned, whole_plan
 from amad_study.analysis.provenance import provenance, teachers
 from amad_study.analysis.recipe import recipe
 from amad_study.analysis.verdicts import verdict
@@ -74,6 +74,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         "curves": _curves(rows),
         "on the way": on_the_way(rows),
         "weights": dict(sorted(weights.items())),
+        "untuned": untuned(records) if quick else [],
         "teachers": teachers(folder, records),
         "missing": [_seeds(row, row.missing) for row in rows if row.missing],
         "refused": [_seeds(row, row.refused) for row in rows if row.refused],

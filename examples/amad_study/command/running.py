@@ -9,12 +9,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from amad_study.analysis.outlook import Outlook, outlook, plan_weights, whole_plan
+from amad_study.analysis.outlook import (
+    UNTUNED,
+    Outlook,
+    outlook,
+    plan_weights,
+    untuned,
+    whole_plan,
+)
 from amad_study.command.looking import look_at_one
 from amad_study.command.progress import Told
 from amad_study.command.reporting import write_report
 from amad_study.protocol.stages import Stage, stages
-from amad_study.report.names import hours_and_minutes
+from amad_study.report.names import hours_and_minutes, weight_name
 from amad_study.runs.cell import Cell
 from amad_study.runs.plan import run_plan
 from amad_study.runs.records import read_records, unfinished
@@ -64,6 +71,7 @@ def run_study(choices: Choices) -> bool:
     """
     console = Console(stderr=choices.json_output, quiet=choices.quiet)
     troubles: dict[str, str] = {}
+    _say_what_is_untuned(choices, console)
     while (stage := _next_stage(choices, troubles)) is not None:
         records = read_records(choices.folder)
         with Told(console, stage, records, choices.processes) as told:
@@ -119,6 +127,7 @@ def show_plan(choices: Choices) -> None:
         f"{'records of this folder' if ahead.measured else 'rough figures'}.",
         highlight=False,
     )
+    _say_what_is_untuned(choices, console)
 
 
 def _next_stage(choices: Choices, troubles: dict[str, str]) -> Stage | None:
@@ -158,7 +167,18 @@ def _say_what_waits(choices: Choices, console: Console) -> None:
     if waiting:
         console.print(
             f"{waiting} students wait for weights, as their methods have not had all their tries. "
-            "Merge the shares of the tuning ('amad study merge'), then go on.",
+            "Run the stages 'weights for ...', and merge their shares ('amad study merge'), first.",
+            highlight=False,
+        )
+
+
+def _say_what_is_untuned(choices: Choices, console: Console) -> None:
+    missing = untuned(read_records(choices.folder)) if choices.quick else []
+    if missing:
+        console.print(
+            f"No weight was chosen yet, here or in the study that is shipped, for {len(missing)} "
+            f"ways of teaching, which are run with {UNTUNED} and may do better with another: "
+            f"{'; '.join(map(weight_name, missing))}.",
             highlight=False,
         )
 
@@ -171,4 +191,5 @@ def _plan_as_json(ahead: Outlook, choices: Choices) -> dict[str, Any]:
         "seconds left": ahead.seconds / choices.processes,
         "processes": choices.processes,
         "measured": ahead.measured,
+        "untuned": untuned(read_records(choices.folder)) if choices.quick else [],
     }

@@ -18,6 +18,7 @@ from amad_study.report.tables import (
     crossed_tables,
     other_conditions,
     recipe_table,
+    score_seeds,
     scores_table,
     way_tables,
 )
@@ -89,6 +90,10 @@ def _scores(summary: Summary) -> str:
     parts += [
         "Other methods and settings:",
         markdown_table(other_conditions(summary["scores"]), ""),
+        folded(
+            "Every student's main score, by seed",
+            markdown_table(score_seeds(summary["scores"]), "on, taught by"),
+        ),
     ]
     return "\n\n".join(parts)
 
@@ -154,7 +159,7 @@ def _finding(finding: dict[str, Any]) -> str:
         finding["word"],
     ]
     if finding["spread"] is not None:
-        cells[3] = f"spreads {number(finding['spread'][0], '.2f')}"
+        cells[3] = f"ratio of spreads {number(finding['spread'][0], '.2f')}"
     if finding["correlation"] is not None:
         cells[3:6] = [f"correlation {number(finding['correlation'][0], '+.2f')}", "–", "–"]
     return f"| {' | '.join(escaped(cell) for cell in cells)} |"

@@ -1,6 +1,7 @@
 """The report's charts, made from the summary."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from markupsafe import Markup
@@ -21,12 +22,12 @@ def strip_chart(hypothesis: dict[str, Any]) -> Markup:
     shown = [one for one in hypothesis["findings"] if one["differences"] and not one["likeness"]]
     if not shown:
         return Markup("")
+    if any(one["sides"] for one in shown if one["spread"] is not None):
+        return _spread_chart(shown)
     strips = []
     for one in shown:
         paired, note = one["paired"], one["word"]
-        if one["spread"] is not None:
-            note = f"ratio of spreads {names.number(one['spread'][0], '.2f')}: {note}"
-        elif paired is not None:
+        if paired is not None:
             note = f"{names.number(paired['mean'], '+.1f')}, {note}"
         strips.append(
             Strip(
@@ -38,7 +39,35 @@ def strip_chart(hypothesis: dict[str, Any]) -> Markup:
                 high=paired and paired["high"],
             )
         )
-    return draw_strips(strips, axis="difference in points; right of 0: the first is ahead")
+    return draw_strips(strips, axis=_axis(one["what"] for one in shown))
+
+
+def _axis(told: Iterable[str]) -> str:
+    """What is subtracted, where it is the same in all of them."""
+    whats = {what for what in told if not what.startswith("(")}  # that is a difference of these
+    if len(whats) != 1:
+        return "difference in points\nright of 0: the first is ahead"
+    what = names.readable(whats.pop())
+    return f"{what}, in points\nright of 0: {what.partition(' − ')[0]} is ahead"
+
+
+def _spread_chart(findings: Sequence[dict[str, Any]]) -> Markup:
+    """The scores of both sides about their own means."""
+    strips = []
+    for one in findings:
+        for row, (method, scores) in enumerate(one["sides"].items()):
+            note = f"spread {stdev(scores.values()):.1f}"
+            if row:
+                note += f"; ratio {names.number(one['spread'][0], '.2f')}, {one['word']}"
+            mean = fmean(scores.values())
+            strips.append(
+                Strip(
+                    label=f"{names.readable(one['label'])}: {names.method_name(method)}",
+                    note=note,
+                    values={f"seed {seed}": score - mean for seed, score in scores.items()},
+                )
+            )
+    return draw_strips(strips, axis="score minus the mean over seeds, in points")
 
 
 def curve_chart(one: dict[str, Any]) -> Markup:

@@ -23,6 +23,13 @@ TASK_NAMES = {
     "easy-vqa": "easy-VQA",
 }
 FAMILY_NAMES = {"vl-t5": "VL-T5", "blip": "BLIP"}
+CHANGE_NAMES = {
+    "learned-temperature": "learned temperature",
+    "without-sinks": "without sinks",
+    "permuted": "weights permuted",
+    "uniform": "weights equal",
+    "detached": "weights not learned through",
+}
 DIVERGENCE_NAMES = {"mse": "squared error", "kl": "KL", "js": "Jensen-Shannon"}
 
 
@@ -33,7 +40,7 @@ def method_name(method: str) -> str:
     for pairing, name in METHOD_NAMES.items():
         divergence, _, further = method.removeprefix(f"{pairing}-").partition("-")
         if method.startswith(f"{pairing}-") and divergence in DIVERGENCE_NAMES:
-            told = [name, DIVERGENCE_NAMES[divergence], further.replace("-", " ")]
+            told = [name, DIVERGENCE_NAMES[divergence], CHANGE_NAMES.get(further, further)]
             return ", ".join(part for part in told if part)
     return method
 
@@ -50,7 +57,12 @@ def readable(text: str) -> str:
         key = found.group()
         return method_name(key) if key in METHODS else {**TASK_NAMES, **FAMILY_NAMES}.get(key, key)
 
-    return re.sub(r"[a-z0-9]+(-[a-z0-9]+)+|blip", name, text).replace("`", "")
+    return re.sub(r"[a-z0-9]+(-[a-z0-9]+)+|blip|logits", name, text).replace("`", "")
+
+
+def weight_name(tuned_as: str) -> str:
+    """What a weight is chosen for, `tuned_as`; of temperatures only those that are not as usual."""
+    return readable(tuned_as.removesuffix(", temperature 1"))
 
 
 def place_name(family: str, task: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from amad_study.protocol.condition import SEEDS
 from amad_study.report.markdown import folded, markdown_table
 from amad_study.report.names import number, sentence_method_name
 from amad_study.report.picture_files import of_score
@@ -94,9 +95,9 @@ def sentence_seeds(rows: Sequence[dict[str, Any]]) -> list[Table]:
 
 
 def _sentence_cells(one: dict[str, Any], columns: Sequence[str]) -> list[dict[str, str]]:
-    note = f"{len(one['seeds'])} seeds"
-    if one["diverged"]:
-        note += f", {len(one['diverged'])} diverged"
+    some = f"{len(one['seeds'])} of {len(SEEDS)} seeds" if len(one["seeds"]) < len(SEEDS) else ""
+    diverged = f"{len(one['diverged'])} diverged" if one["diverged"] else ""
+    note = ", ".join(part for part in (some, diverged) if part)
     texts = [mean_and_spread(one["means"][name], one["spreads"][name]) for name in columns]
     of_weight = "" if one["method"] == "ground-truth" else number(one["weight"], "g")
     cells = [*texts, number(one["half"]), of_weight]

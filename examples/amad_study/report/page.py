@@ -20,6 +20,7 @@ from amad_study.report.tables import (
     crossed_tables,
     other_conditions,
     recipe_table,
+    score_seeds,
     scores_table,
     way_tables,
 )
@@ -44,6 +45,7 @@ def as_html(summary: dict[str, Any]) -> str:
         method=names.method_name,
         sentence_method=names.sentence_method_name,
         readable=names.readable,
+        of_weight=names.weight_name,
     )
     sentences = summary["sentences"]["rows"]
     return environment.get_template("report.html.jinja").render(
@@ -54,6 +56,7 @@ def as_html(summary: dict[str, Any]) -> str:
         scores_table=scores_table(summary["scores"]),
         crossed=crossed_tables(summary["scores"]),
         others=other_conditions(summary["scores"]),
+        seeds_of_scores=score_seeds(summary["scores"]),
         recipe_table=recipe_table(summary["recipe"]["settings"]) if summary["recipe"] else None,
         of_sentences=sentence_tables(sentences),
         seeds_of_sentences=sentence_seeds(sentences),

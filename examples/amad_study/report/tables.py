@@ -39,6 +39,27 @@ def scores_table(scores: Sequence[dict[str, Any]]) -> Table:
     }
 
 
+def score_seeds(scores: Sequence[dict[str, Any]]) -> Table:
+    """Every student's main score: a row a condition, a column a seed."""
+    seeds = sorted({seed for one in scores for seed in one["seeds"]}, key=int)
+    return {
+        "columns": seeds,
+        "rows": [
+            {
+                "heading": _condition_name(one),
+                "cells": [{"text": number(one["seeds"].get(seed)), "note": ""} for seed in seeds],
+            }
+            for one in scores
+            if one["seeds"]
+        ],
+    }
+
+
+def _condition_name(one: dict[str, Any]) -> str:
+    told = f"{place_name(one['family'], one['task'])}: {method_name(one['method'])}"
+    return f"{told}; {one['settings']}" if one["settings"] else told
+
+
 def other_conditions(scores: Sequence[dict[str, Any]]) -> Table:
     """The conditions that neither of the other tables has, one a row."""
     return {

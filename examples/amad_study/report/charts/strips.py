@@ -1,5 +1,6 @@
 """Paired differences: a dot for every seed, the mean, and its confidence interval."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -22,6 +23,8 @@ _FITS = 44
 """So many letters of label and note stand in one line."""
 
 _LEFT, _RIGHT = 12, WIDTH - 12
+_HEIGHTS = (0.0, -5.0, 5.0, -9.0, 9.0)
+_APART = 6.4
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Strip:
 
 
 def draw_strips(strips: Sequence[Strip], axis: str) -> Markup:
-    """All rows over one axis, with a line at zero."""
+    """All rows over one axis, whose label may have several lines, with a line at zero."""
     shown = [value for strip in strips for value in strip.values.values()]
     ends = [end for strip in strips for end in (strip.low, strip.high) if end is not None]
     scale = scale_around([*shown, *ends], _LEFT, _RIGHT, 0.0)
@@ -69,18 +72,32 @@ def draw_strips(strips: Sequence[Strip], axis: str) -> Markup:
         parts.append(text(_RIGHT, of_note, strip.note, "note", "end"))
         if strip.low is not None and strip.high is not None:
             parts.append(line(scale(strip.low), middle, scale(strip.high), middle, "interval"))
-        parts += [
-            dot(scale(value), middle, "seed", f"{name}: {value:+.1f}")
-            for name, value in strip.values.items()
-        ]
+        taken = [] if strip.mean is None else [(scale(strip.mean), 0.0)]
+        for name, value in sorted(strip.values.items(), key=lambda one: one[1]):
+            taken.append(_free(scale(value), taken))
+            hint = f"{name}: {value:+.1f}"
+            parts.append(dot(scale(value), middle + taken[-1][1], "seed", hint))
         if strip.mean is not None:
             x = scale(strip.mean)
             corners = f"{x:.1f},{middle - 7} {x + 4.5:.1f},{middle} {x:.1f},{middle + 7} "
             corners += f"{x - 4.5:.1f},{middle}"
             parts.append(element("polygon", "mean", points=corners))
-    bottom += 4
+    bottom += 6
     parts += [
         text(scale(tick), bottom + 13, tick_label(tick), "tick", "middle") for tick in scale.ticks()
     ]
-    parts.append(text(WIDTH / 2, bottom + 30, axis, "axis", "middle"))
-    return svg(bottom + 36, f"{axis}: {', '.join(strip.label for strip in strips)}", parts)
+    lines = axis.split("\n")
+    for row, line_of in enumerate(lines, start=1):
+        parts.append(text(WIDTH / 2, bottom + 15 + 15 * row, line_of, "axis", "middle"))
+    label = f"{', '.join(lines)}: {', '.join(strip.label for strip in strips)}"
+    return svg(bottom + 21 + 15 * len(lines), label, parts)
+
+
+def _free(x: float, taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """A place at this value, above or below where others are in the way, so that all are seen."""
+    nearest = [
+        min((math.hypot(x - other, up - height) for other, height in taken), default=_APART)
+        for up in _HEIGHTS
+    ]
+    best = next((row for row, gap in enumerate(nearest) if gap >= _APART), None)
+    return x, _HEIGHTS[nearest.index(max(nearest)) if best is None else best]
