@@ -13,7 +13,7 @@ from amad_study.runs.records import DamagedRecordError, cell_of, read_record
 from amad_study.sentences.cell import SentenceCell
 from amad_study.sentences.running import WorkOnSentences
 
-COMPARED = ("scores", "curve", "parity", "heads", "loss")
+COMPARED = ("scores", "curve", "parity", "heads", "loss", "temperature")
 
 
 def compare_again(
