@@ -64,7 +64,8 @@ def keep(monkeypatch: pytest.MonkeyPatch) -> Any:
     def blocks(count: float) -> None:
         monkeypatch.setattr(workspace, "_kept", workspace._Kept())  # as in a new thread
         block = sum(HEADS.values()) * AT_ONCE * TOKENS * 4
-        monkeypatch.setattr(kept, "_BYTES", {"cpu": int(count * block)})
+        gradients = kept._GRADIENTS * 2 * HEADS["student"] * TOKENS * 4 * 4
+        monkeypatch.setattr(kept, "_BYTES", int(count * block) + gradients)
 
     return blocks
 

@@ -5,12 +5,15 @@ import math
 from torch import Tensor
 
 from amad_torch.closed_form.workspace import Workspace
+from amad_torch.streaming.queries_keys import QueriesKeys
 from amad_torch.streaming.rows import BothRows
 
-_BYTES = {"cpu": 2**27}
-"""At most, whatever the number of tokens: 20 heads' rows of 1295 tokens, in float32."""
+_BYTES = 2**28
+"""Of rows and gradients, whatever the number of tokens: both maps of 20 heads of 1700 tokens."""
 
-_BYTES_ELSEWHERE = 2**28
+_GRADIENTS = 4
+"""So many times as large as queries and keys is what the backward pass has at its peak: gradients,
+their products with what comes from above, and keys laid out anew."""
 
 
 class Kept:
@@ -19,10 +22,11 @@ class Kept:
     A sweep that reads a cell again takes a third of the time of one that computes it.
     """
 
-    def __init__(self, workspace: Workspace, like: Tensor, cells: int) -> None:
-        """Memory for so many cells, in the dtype of ``like``, if that is not too much."""
-        most = _BYTES.get(like.device.type, _BYTES_ELSEWHERE) // like.element_size()
-        self._memory = workspace("rows that stay", min(cells, most))
+    def __init__(self, workspace: Workspace, student: QueriesKeys, cells: int) -> None:
+        """Memory for so many cells, or as many as gradients of the student leave room for."""
+        learned = student.queries.numel() + student.keys.numel()
+        most = _BYTES // student.queries.element_size() - _GRADIENTS * learned
+        self._memory = workspace("rows that stay", max(0, min(cells, most)))
         self._used = 0
         self.rows: dict[tuple[int, int], BothRows] = {}
 

@@ -36,9 +36,9 @@ def amad_loss_from_queries_and_keys(
     Value and gradient are those of ``amad_loss`` of ``softmax(softcap(q kᵀ scale) + bias)`` of both
     models, to the accuracy of the dtype. Rows of probabilities are computed for a block of queries
     at a time, used and dropped: extra memory is that of the gradients and of one block, linear in
-    the number of tokens, where maps grow with its square, and 134 MB at most of rows that are used
-    again. On a CPU a thread keeps the memory of blocks and rows for its next call. The gradient is
-    made in the forward pass; the backward pass multiplies it.
+    the number of tokens, where maps grow with its square, and rows that are used again, as far as
+    268 MB go for them and the gradients. On a CPU a thread keeps the memory of blocks and rows for
+    its next call. The gradient is made in the forward pass; the backward pass multiplies it.
 
     ``mse`` takes two sweeps over the blocks, since it follows from the products of heads
     ``C = T Sᵀ`` and ``G = S Sᵀ`` alone; ``kl`` and ``js`` take a further one, as no cell of the

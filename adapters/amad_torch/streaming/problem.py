@@ -50,8 +50,7 @@ class Problem(NamedTuple):
         if self.variant == "token" or sweeps < 2 or self.for_kernels is not None:
             return self
         wanted = sum(self._cells(block) for block in self.blocks)
-        like = self.student.attended.queries
-        return self._replace(kept=Kept(self.workspace, like, wanted))
+        return self._replace(kept=Kept(self.workspace, self.student.attended, wanted))
 
     def rows(self, block: Block) -> BothRows:
         """Both models', not to be changed: a later sweep may have them."""
