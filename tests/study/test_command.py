@@ -120,10 +120,12 @@ def test_one_cell_again(here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     came_out = json.loads(path.read_text())
     monkeypatch.setattr(plan, "run_cell", lambda *_: came_out)  # it takes a second
     changed["scores"]["accuracy"] += 5
+    changed["run"]["versions"]["torch"] = "0.4"
     path.write_text(json.dumps(changed))
     done = run("cell", path)
     assert done.exit_code == 1
     assert "Different: scores." in done.output
+    assert "torch: 0.4 when it was recorded" in done.output
     assert run("cell", path, "--within", 5).exit_code == 0
     assert run("cell", path, "--within", 4).exit_code == 1
     path.write_text("{}")

@@ -75,6 +75,11 @@ def comparison(record: dict[str, Any], work: Work[Any], teachers: Path) -> dict[
         "same sentences": record.get("corpus") == again.get("corpus"),
         "same machine": run.get("machine") == machine(),
         "same versions": run.get("versions") == versions(),
+        "other versions": {
+            name: [then, now]
+            for name, now in versions().items()
+            if (then := run.get("versions", {}).get(name, "unknown")) != now
+        },
     }
 
 
@@ -90,6 +95,8 @@ def _say(found: dict[str, Any], within: float) -> None:
     others = [name for name in ("teacher", "machine", "versions") if not found[f"same {name}"]]
     if others:
         print(f"Not the same: {', '.join(others)}; from there on rounding differs.")
+    for name, (then, now) in found["other versions"].items():
+        print(f"  {name}: {then} when it was recorded, {now} now")
     if within:
         near = abs(found["again"] - found["recorded"]) <= within
         print(f"The main score is {'' if near else 'NOT '}within {within:g} points.")
