@@ -161,6 +161,7 @@ def test_hypotheses_by_name() -> None:
 
 
 def test_the_page_says_what_the_plan_does() -> None:
+    assert [one.name for one in HYPOTHESES if one.one_suffices] == ["H7"]  # "a temperature"
     page = (Path(__file__).parents[2] / "docs" / "study-protocol.md").read_text()
     told = " ".join(page.split())
     for one in HYPOTHESES:

@@ -144,6 +144,20 @@ def test_both_tests_have_to_agree(records: dict[str, Any]) -> None:
     assert verdict(asked, [finding]).word == "undecided"
 
 
+def test_one_is_enough_where_a_hypothesis_says_that_there_is_one(records: dict[str, Any]) -> None:
+    asked = hypothesis("H1")
+    place = asked.comparisons[0].first.family, asked.comparisons[0].first.task
+
+    def change(cell: Cell, score: float) -> float:
+        return 50.0 + 10 * (cell.method == "amad-kl" and (cell.family, cell.task) == place)
+
+    findings = find([asked], scored(records, change), choose_weights(records))
+    assert verdict(asked, findings).word == "mixed"
+    there_is = replace(asked, one_suffices=True)
+    assert verdict(there_is, findings).word == "supported"
+    assert verdict(replace(there_is, expected=-1), findings).word == "undecided"
+
+
 def test_what_was_not_run_makes_no_verdict_easier(records: dict[str, Any]) -> None:
     """The family is the protocol's: comparisons without records are in it."""
     absent = Cell("blip", "easy-vqa", "amad-kl", seed=0)

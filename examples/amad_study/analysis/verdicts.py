@@ -49,11 +49,11 @@ def _word(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
         return NO_VERDICT
     supported = sum(_supports(hypothesis, one) for one in findings)
     contradicted = sum(_contradicts(hypothesis, one) for one in findings)
-    if supported == len(findings):
+    if supported == len(findings) or (supported and hypothesis.one_suffices):
         return SUPPORTED
     if contradicted == len(findings):
         return CONTRADICTED
-    if supported or contradicted:
+    if supported or (contradicted and not hypothesis.one_suffices):
         return MIXED
     return UNDECIDED
 

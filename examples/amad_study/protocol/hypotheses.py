@@ -141,6 +141,7 @@ HYPOTHESES = (
                 _questions("mean-head-kl"),
             ),
         ),
+        one_suffices=True,
         quick=True,
     ),
     Hypothesis(

@@ -48,6 +48,7 @@ class Hypothesis:
         comparisons: that count for it.
         judged: how.
         expected: the sign of the difference if it is true: 1 or -1.
+        one_suffices: whether it says that there is such a comparison; else that all are such.
         quick: whether the quick study has it.
     """
 
@@ -56,6 +57,7 @@ class Hypothesis:
     comparisons: tuple[Comparison, ...]
     judged: Judged = Judged.EACH
     expected: int = 1
+    one_suffices: bool = False
     quick: bool = False
 
     @property
