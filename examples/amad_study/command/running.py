@@ -22,8 +22,7 @@ from amad_study.command.progress import Told
 from amad_study.command.reporting import write_report
 from amad_study.protocol.stages import Stage, stages
 from amad_study.report.names import hours_and_minutes, weight_name
-from amad_study.runs.cell import Cell
-from amad_study.runs.plan import run_plan
+from amad_study.runs.plan import in_share, run_plan
 from amad_study.runs.records import read_records, unfinished
 
 _WIDE = 120
@@ -51,11 +50,6 @@ class Choices:
     json_output: bool
     quiet: bool
     stages: tuple[str, ...] = ()
-
-    def mine(self, cell: Cell) -> bool:
-        """Whether a cell is in this machine's share: all cells of a seed are, so that they pair."""
-        part, parts = self.share
-        return cell.seed % parts == part - 1
 
 
 def stage_names(*, quick: bool) -> list[str]:
@@ -152,7 +146,11 @@ def _outlook(choices: Choices, records: dict[str, dict[str, Any]]) -> Outlook:
 def _mine(choices: Choices, all_stages: list[Stage]) -> list[Stage]:
     """This machine's cells of the stages that are asked for."""
     return [
-        Stage(one.name, one.question, tuple(filter(choices.mine, one.cells)))
+        Stage(
+            one.name,
+            one.question,
+            tuple(cell for cell in one.cells if in_share(cell, choices.share)),
+        )
         for one in all_stages
         if not choices.stages or one.name in choices.stages
     ]

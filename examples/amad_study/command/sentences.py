@@ -6,11 +6,11 @@ from statistics import median
 
 from amad_study.command.reporting import write_report
 from amad_study.report.names import hours_and_minutes
-from amad_study.runs.plan import Progress, run_plan
+from amad_study.runs.plan import Progress, in_share, run_plan
 from amad_study.runs.records import read_records, unfinished
 from amad_study.sentences.cell import SentenceCell
 from amad_study.sentences.minilm import find_minilm
-from amad_study.sentences.plan import in_share, known_cells, planned
+from amad_study.sentences.plan import known_cells, planned
 from amad_study.sentences.running import WorkOnSentences
 
 _A_CELL = 20.0
@@ -40,8 +40,8 @@ def run_sentence_study(
     find_minilm(where)
     troubles: dict[str, str] = {}
     while True:
-        cells = in_share(known_cells(read_records(folder, SentenceCell)), *share)
-        cells = [cell for cell in cells if cell.key not in troubles]
+        known = known_cells(read_records(folder, SentenceCell))
+        cells = [cell for cell in known if in_share(cell, share) and cell.key not in troubles]
         if not unfinished(cells, folder):
             break
         troubles |= run_plan(

@@ -13,7 +13,7 @@ from typing import Any, Generic
 from amad_study.models.gate import GateError
 from amad_study.runs.cell import Cell
 from amad_study.runs.circumstances import surroundings, teacher_facts
-from amad_study.runs.records import OneKind, record_path, unfinished, write_record
+from amad_study.runs.records import AnyCell, OneKind, record_path, unfinished, write_record
 from amad_study.runs.student import run_cell, teacher_of
 from amad_study.runs.workers import Outcome, Workers
 
@@ -34,6 +34,12 @@ class Progress:
     key: str
     trouble: str = ""
     seconds: float = 0.0
+
+
+def in_share(cell: AnyCell, share: tuple[int, int]) -> bool:
+    """Whether a cell is in the K-th of N machines' part: all cells of a seed are, so they pair."""
+    part, parts = share
+    return cell.seed % parts == part - 1
 
 
 class Work(ABC, Generic[OneKind]):

@@ -1,6 +1,6 @@
 """The plan for MiniLM: weights on tuning seeds, then a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from amad_study.protocol.condition import SEEDS, TUNING_SEEDS, Records, best_tried
 from amad_study.protocol.stages import WEIGHTS
@@ -66,8 +66,3 @@ def known_cells(records: Records) -> list[SentenceCell]:
 def planned() -> int:
     """How many cells the whole plan has."""
     return len(tuning_cells()) + len(counted_cells(dict.fromkeys(METHODS, 1.0)))
-
-
-def in_share(cells: Sequence[SentenceCell], part: int, parts: int) -> list[SentenceCell]:
-    """One machine's part: all cells of a seed are in the same."""
-    return [cell for cell in cells if cell.seed % parts == part - 1]
