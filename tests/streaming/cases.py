@@ -121,6 +121,26 @@ def side(
     )
 
 
+def with_log_sum_exp(attended: QueriesKeys) -> QueriesKeys:
+    """As a caller has it who ran the attention; of those with a mask or sinks at most."""
+    keys = attended.keys.repeat_interleave(
+        attended.queries.shape[1] // attended.keys.shape[1], dim=1
+    )
+    scores = (attended.queries @ keys.mT) * attended.factor
+    if attended.mask is not None:
+        scores = scores.masked_fill(~attended.mask, -torch.inf)
+    if attended.sinks is not None:
+        column = attended.sinks.view(-1, 1, 1).expand(*scores.shape[:3], 1)
+        scores = torch.cat([scores, column], dim=-1)
+    return QueriesKeys(
+        attended.queries,
+        attended.keys,
+        mask=attended.mask,
+        sinks=attended.sinks,
+        log_sum_exp=scores.logsumexp(dim=-1).detach(),
+    )
+
+
 @st.composite
 def cases(draw: st.DrawFn, variant: str, dtype: torch.dtype) -> Case:
     """At least two blocks wherever there are two queries."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from amad_torch import QueriesKeys, amad_loss, amad_loss_from_queries_and_keys
 from amad_torch.streaming import rows
 from amad_torch.streaming.queries_keys import attention_maps
-from tests.streaming.cases import KINDS, Case, cases, side
+from tests.streaming.cases import KINDS, Case, cases, side, with_log_sum_exp
 from tests.support.agreement import assert_agrees
 
 WITHIN = {torch.float64: 1e-12, torch.float32: 2e-5}
@@ -145,7 +145,7 @@ def test_a_log_sum_exp_that_the_caller_has(variant: str, kind: str) -> None:
     )
     case = Case(teacher, student, {"variant": variant}, 3)
     losses, gradients = case.streamed()
-    told = [_with_log_sum_exp(one) for one in (teacher, student)]
+    told = [with_log_sum_exp(one) for one in (teacher, student)]
     again, others = Case(told[0], told[1], {"variant": variant}, 3).streamed()
     assert_agrees(again.detach(), losses.detach(), within=1e-12)
     for one, other in zip(others, gradients, strict=True):
@@ -159,7 +159,7 @@ def test_a_head_with_an_infinite_log_sum_exp_contributes_nothing() -> None:
         side((2, heads, heads, 3, 8, 7), "nothing", numbers, torch.float64, leaves=False)
         for heads in (3, 2)
     )
-    told = _with_log_sum_exp(teacher)
+    told = with_log_sum_exp(teacher)
     assert told.log_sum_exp is not None
     told.log_sum_exp[:, 2] = torch.inf
     fewer = QueriesKeys(teacher.queries[:, :2], teacher.keys[:, :2])
@@ -171,22 +171,3 @@ def test_a_head_with_an_infinite_log_sum_exp_contributes_nothing() -> None:
             for one in (told, fewer)
         )
         assert_agrees(found, wanted, within=1e-12)
-
-
-def _with_log_sum_exp(attended: QueriesKeys) -> QueriesKeys:
-    keys = attended.keys.repeat_interleave(
-        attended.queries.shape[1] // attended.keys.shape[1], dim=1
-    )
-    scores = (attended.queries @ keys.mT) * attended.factor
-    if attended.mask is not None:
-        scores = scores.masked_fill(~attended.mask, -torch.inf)
-    if attended.sinks is not None:
-        column = attended.sinks.view(-1, 1, 1).expand(*scores.shape[:3], 1)
-        scores = torch.cat([scores, column], dim=-1)
-    return QueriesKeys(
-        attended.queries,
-        attended.keys,
-        mask=attended.mask,
-        sinks=attended.sinks,
-        log_sum_exp=scores.logsumexp(dim=-1).detach(),
-    )

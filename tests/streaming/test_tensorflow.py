@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.streaming.cases import KINDS, Case, cases, side
+from tests.streaming.cases import KINDS, Case, cases, side, with_log_sum_exp
 from tests.support.agreement import assert_agrees
 from tests.support.frameworks import TENSORFLOW
 
@@ -160,7 +160,7 @@ def tensors(batch: int, tokens: int, generator: Any) -> list[Any]:
 def test_one_graph_for_all_lengths(variant: str) -> None:
     """Batch, heads and tokens are unknown to it; the numbers are those of maps."""
     from amad_tensorflow import QueriesKeys, amad_loss
-    from amad_tensorflow.streaming.queries_keys import attention_maps
+    from amad_tensorflow.streaming.rows import attention_maps
 
     run = tf.function(step(variant), input_signature=[tf.TensorSpec([None] * 4)] * 4)
     generator = np.random.default_rng(0)
@@ -179,14 +179,17 @@ def test_one_graph_for_all_lengths(variant: str) -> None:
     assert run.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize("variant", ["mse", "kl"])
+@pytest.mark.parametrize(("variant", "kind"), [("mse", "everything"), ("kl", "sinks")])
 def test_few_cells_are_built_and_others_streamed(
-    variant: str, monkeypatch: pytest.MonkeyPatch
+    variant: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same numbers, whatever they are compared with."""
     from amad_tensorflow.streaming import loss
 
-    case = case_of("everything", variant)._replace(queries_at_once=None)
+    case = case_of(kind, variant)._replace(queries_at_once=None)
+    if kind == "sinks":
+        sides = (with_log_sum_exp(one) for one in (case.teacher, case.student))
+        case = Case(*sides, case.options, None)
     built: list[Any] = []
     maps = loss.attention_maps
     monkeypatch.setattr(loss, "attention_maps", lambda given: built.append(given) or maps(given))

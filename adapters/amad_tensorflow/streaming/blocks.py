@@ -15,7 +15,7 @@ Length = Any
 
 
 class Blocks(NamedTuple):
-    """Ranges of queries, equally long; the last one goes on beyond the last query.
+    """Ranges of queries, equally long; the last one may go on beyond the last query.
 
     Attributes:
         count: blocks a sample.
@@ -31,9 +31,15 @@ class Blocks(NamedTuple):
         """The queries of a block, ``[q]``."""
         return self.first + block * tf.shape(self.first)[0]
 
-    def real(self, rows: Tensor) -> Tensor:
-        """Which of them there are, ``[q, 1]``."""
-        return (rows < self.queries)[:, tf.newaxis]
+    def real(self, values: Tensor, rows: Tensor) -> Tensor:
+        """Values ``[H, q, n]`` of a block, 0 beyond the last query."""
+
+        def cut() -> Tensor:
+            there = (rows < self.queries)[:, tf.newaxis]
+            return tf.where(there, values, tf.zeros([], values.dtype))
+
+        # To choose among cells is a pass over memory as costly as a softmax: in the last block.
+        return tf.cond(rows[-1] < self.queries, lambda: values, cut)
 
 
 def blocks(heads: Length, queries: Length, keys: Length, queries_at_once: int | None) -> Blocks:
@@ -42,6 +48,10 @@ def blocks(heads: Length, queries: Length, keys: Length, queries_at_once: int | 
     least, largest = (min, max) if known else (tf.minimum, tf.maximum)
     most = largest(1, CELLS // (heads * keys)) if queries_at_once is None else queries_at_once
     count = -(-queries // least(most, queries))
+    if known:
+        # Cells beyond the last query are 0, and 0 is a number that needs care: rather more blocks.
+        whole = (one for one in range(count, 2 * count) if queries % one == 0)
+        count = next(whole, count)
     return Blocks(count, tf.range(-(-queries // count)), queries)
 
 

@@ -34,8 +34,8 @@ def of_block(
         of_scores *= 1 - tf.square(found.tanh)
     queries, keys = vectors(attended, sample, rows)
     count = tf.shape(keys)
-    flat = tf.reshape(of_scores * attended.factor, tf.stack([count[0], -1, count[1]]))
+    flat = tf.reshape(of_scores, tf.stack([count[0], -1, count[1]]))
     shape = tf.stack([tf.shape(of_scores)[0], tf.shape(rows)[0], count[2]])
-    gradients["queries"] = tf.reshape(tf.matmul(flat, keys), shape)
+    gradients["queries"] = tf.reshape(tf.matmul(flat, keys), shape) * attended.factor
     gradients["keys"] = tf.matmul(flat, queries, transpose_a=True)
     return gradients

@@ -19,13 +19,13 @@ class Block(NamedTuple):
     """A block's heads, 0 where a cell does not count.
 
     Attributes:
-        counted: ``[q, K]`` or broadcasts.
+        counted: ``[q, K]`` or broadcasts; ``None``: all do.
         found: the student's rows as they are.
     """
 
     teacher: Tensor
     student: Tensor
-    counted: Tensor
+    counted: Tensor | None
     found: Rows
 
 
@@ -88,11 +88,11 @@ class StreamedHeads:
             block = self._block(sample, rows)
             by_heads = self._given(function, block, sample, small)
             by_maps = tf.reshape(by_heads, tf.shape(block.student))
-            by_maps = tf.where(block.counted, by_maps, tf.zeros_like(by_maps))
+            by_maps = self._counting(by_maps, block.counted, rows)
             found = of_block(self._student, sample, rows, block.found, by_maps)
-            number, real = place % self._blocks.count, self._blocks.real(rows)
+            number = place % self._blocks.count
             added = {
-                name: one.add(arrays[name], sample, number, real, found[name])
+                name: one.add(arrays[name], sample, number, found[name])
                 for name, one in sums.items()
             }
             return place + 1, added
@@ -110,14 +110,17 @@ class StreamedHeads:
         return place // self._blocks.count, self._blocks.rows(place % self._blocks.count)
 
     def _block(self, sample: Tensor, rows: Tensor) -> Block:
-        counted = self._blocks.real(rows)
-        if self._counted is not None:
-            counted &= part(self._counted, sample, rows)
+        counted = None if self._counted is None else part(self._counted, sample, rows)
         teacher = whole_rows(self._teacher, sample, rows).maps
         found = whole_rows(self._student, sample, rows)
-        none = tf.zeros([], self.dtype)
-        one, other = (tf.where(counted, maps, none) for maps in (teacher, found.maps))
+        one, other = (self._counting(maps, counted, rows) for maps in (teacher, found.maps))
         return Block(one, other, counted, found)
+
+    def _counting(self, values: Tensor, counted: Tensor | None, rows: Tensor) -> Tensor:
+        """0 where a cell does not count, and beyond the last query."""
+        if counted is not None:
+            values = tf.where(counted, values, tf.zeros([], values.dtype))
+        return self._blocks.real(values, rows)
 
     def _given(
         self,
@@ -171,11 +174,10 @@ class Sum(NamedTuple):
         return array.unstack(zeros)
 
     def add(
-        self, array: tf.TensorArray, sample: Tensor, number: Tensor, real: Tensor, found: Tensor
+        self, array: tf.TensorArray, sample: Tensor, number: Tensor, found: Tensor
     ) -> tf.TensorArray:
-        """Adds what a block has given; ``real``: which of its queries there are."""
+        """Adds what a block has given, which is 0 beyond the last query."""
         if self.name != "keys":
-            found = tf.where(real, found, tf.zeros_like(found))
             for axis in range(3):
                 if self.of.shape[axis + 1] == 1:
                     found = tf.reduce_sum(found, axis=axis, keepdims=True)

@@ -15,7 +15,8 @@ from amad_tensorflow.attention.value_checks import reads_values
 from amad_tensorflow.attention.variants import VARIANTS
 from amad_tensorflow.streaming.inputs import DIFFERENTIABLE, checked_pair, widened
 from amad_tensorflow.streaming.passes import Tensors, kind_of, passes_of, tensors_of, traced
-from amad_tensorflow.streaming.queries_keys import QueriesKeys, attention_maps
+from amad_tensorflow.streaming.queries_keys import QueriesKeys
+from amad_tensorflow.streaming.rows import attention_maps
 
 BUILT_CELLS = 2**27
 """So many cells of both models' maps are built rather than computed again."""
@@ -64,7 +65,7 @@ def amad_loss_from_queries_and_keys(
             ``amad_loss``; beside what the models themselves do not see. ``None``: all count.
         check_values: raise where the loss is no number: always (``True``), never (``False``), or
             where it costs no device synchronisation (``None``). In a graph, never.
-        queries_at_once: queries in a block; ``None``: as many as keep a block of both models at
+        queries_at_once: queries in a block, at most; ``None``: as many as keep a block of both at
             about four million cells.
 
     Returns:

@@ -84,37 +84,14 @@ class QueriesKeys:
         return math.isfinite(self.in_empty_rows)
 
 
-def attention_scores(attended: QueriesKeys) -> Tensor:
-    """``softcap(q kᵀ scale) + bias``, before any mask."""
-    queries, keys = attended.queries, attended.keys
-    groups = tf.shape(queries)[1] // tf.shape(keys)[1]
-    scores = tf.matmul(queries, tf.repeat(keys, groups, axis=1), transpose_b=True)
-    scores *= attended.factor
-    if attended.softcap is not None:
-        scores = attended.softcap * tf.tanh(scores / attended.softcap)
-    return scores if attended.bias is None else scores + attended.bias
+ALL = slice(None)
+"""In an index's place: all samples, or all queries."""
 
 
-def attention_maps(attended: QueriesKeys) -> Tensor:
-    """The maps themselves, ``[B, H, Q, K]``: what the streamed loss never builds."""
-    scores = attention_scores(attended)
-    rows = tf.range(tf.shape(scores)[2])
-    seen = seen_keys(attended, slice(None), rows)
-    if seen is None:
-        return _softmax(scores, attended.sinks)
-    if attended.even_in_empty_rows:
-        return _softmax(tf.where(seen, scores, scores.dtype.min), attended.sinks)
-    sees = tf.reduce_any(seen, axis=-1, keepdims=True)
-    # Rows that see nothing: any finite scores do, and what comes of them is dropped.
-    zeros = tf.zeros_like(scores)
-    scores = tf.where(sees, tf.where(seen, scores, -math.inf), zeros)
-    return tf.where(sees, _softmax(scores, attended.sinks), zeros)
-
-
-def seen_keys(attended: QueriesKeys, sample: Any, rows: Tensor) -> Tensor | None:
+def seen_keys(attended: QueriesKeys, sample: Any, rows: Any) -> Tensor | None:
     """True where a key is seen, of a sample and some of its queries, axes that broadcast.
 
-    ``sample``: an index, or ``slice(None)`` for all of them. ``None``: every key is.
+    ``sample``: an index, or ``ALL`` of them. ``rows``: indices, or ``ALL``. ``None``: every key is.
     """
     parts = []
     if attended.mask is not None:
@@ -131,27 +108,22 @@ def seen_keys(attended: QueriesKeys, sample: Any, rows: Tensor) -> Tensor | None
     return seen
 
 
-def part(values: Tensor, sample: Any, rows: Tensor) -> Tensor:
+def part(values: Tensor, sample: Any, rows: Any) -> Tensor:
     """A part of what broadcasts to ``[B, H, Q, K]``; axes of length 1 stay, or are repeated."""
-    if not isinstance(sample, slice):
+    if sample is not ALL:
         values = values[tf.minimum(sample, tf.shape(values)[0] - 1)]
+    if rows is ALL:
+        return values
     return tf.gather(values, tf.minimum(rows, tf.shape(values)[-2] - 1), axis=-2)
 
 
-def _in_order(attended: QueriesKeys, rows: Tensor) -> Tensor:
+def _in_order(attended: QueriesKeys, rows: Any) -> Tensor:
     """``[Q, K]``: what a causal order and a window leave."""
+    if rows is ALL:
+        rows = tf.range(tf.shape(attended.queries)[2])
     after = tf.range(tf.shape(attended.keys)[2]) - rows[:, tf.newaxis]
     seen = tf.fill(tf.shape(after), True)
     if attended.window is not None:
         before, beyond = attended.window
         seen = (after >= -before) & (after <= beyond)
     return seen & (after <= 0) if attended.causal else seen
-
-
-def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
-    if sinks is None:
-        return tf.nn.softmax(scores)
-    column = sinks if sinks.shape.rank == 4 else tf.reshape(sinks, [1, -1, 1, 1])
-    shape = tf.concat([tf.shape(scores)[:-1], [1]], axis=0)
-    column = tf.broadcast_to(tf.cast(column, scores.dtype), shape)
-    return tf.nn.softmax(tf.concat([scores, column], axis=-1))[..., :-1]

@@ -1,23 +1,25 @@
-"""Rows of probabilities, one block at a time.
+"""Rows of probabilities, one block at a time, or all at once.
 
 ``s = softmax(z)`` over a whole row, ``z = softcap(q kᵀ scale) + bias`` where a key is seen. A row
 is always in one block, and its softmax is taken anew in each sweep. Guarded by
 tests/streaming/test_tensorflow.py.
 """
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from amad_tensorflow.attention.inputs import Tensor
-from amad_tensorflow.streaming.queries_keys import QueriesKeys, part, seen_keys
+from amad_tensorflow.streaming.blocks import lengths
+from amad_tensorflow.streaming.queries_keys import ALL, QueriesKeys, part, seen_keys
 
 NOT_SEEN = -1e30
 """The score of a key that is not seen: finite, so that a row without any is even and not NaN."""
 
 
 class Rows(NamedTuple):
-    """One model's part of a block.
+    """One model's part of a block; of all samples at once with one more axis in front.
 
     Attributes:
         maps: probabilities ``[H, q, K]``.
@@ -33,8 +35,14 @@ class Rows(NamedTuple):
     sinking: Tensor | None
 
 
-def whole_rows(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> Rows:
-    """The rows of the maps, as they are."""
+def attention_maps(attended: QueriesKeys) -> Tensor:
+    """The maps themselves, ``[B, H, Q, K]``, differentiable: what is built where cells are few."""
+    # A row's log-sum-exp follows from its scores, too: gradients that take it as given are wrong.
+    return whole_rows(replace(attended, log_sum_exp=None), ALL, ALL).maps
+
+
+def whole_rows(attended: QueriesKeys, sample: Any, rows: Any) -> Rows:
+    """The rows of the maps, as they are; of a sample and some of its queries, or of ``ALL``."""
     scores, tanh = _scores(attended, sample, rows)
     seen = seen_keys(attended, sample, rows)
     if seen is not None:
@@ -62,22 +70,22 @@ def whole_rows(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> Rows:
     return Rows(tf.where(blank, share, maps), blank, tanh, sinking)
 
 
-def vectors(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries and keys of a block for products, one matrix a key head.
+def vectors(attended: QueriesKeys, sample: Any, rows: Any) -> tuple[Tensor, Tensor]:
+    """Queries times the scale, and keys, of a block for products, one matrix a key head.
 
     The queries of the heads that share keys stand behind each other.
     """
-    queries, keys = part(attended.queries, sample, rows), attended.keys[sample]
-    size = tf.shape(queries)[-1]
-    return tf.reshape(queries, tf.stack([tf.shape(keys)[0], -1, size])), keys
+    queries = part(attended.queries, sample, rows) * attended.factor
+    keys = part(attended.keys, sample, ALL)
+    return tf.reshape(queries, [*lengths(keys)[:-2], -1, lengths(queries)[-1]]), keys
 
 
-def _scores(attended: QueriesKeys, sample: Tensor, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+def _scores(attended: QueriesKeys, sample: Any, rows: Any) -> tuple[Tensor, Tensor | None]:
     """``softcap(q kᵀ scale) + bias`` ``[H, q, K]``, and the ``tanh`` in it."""
     queries, keys = vectors(attended, sample, rows)
-    flat = tf.matmul(queries, keys, transpose_b=True) * attended.factor
-    heads = tf.shape(attended.queries)[1]
-    scores = tf.reshape(flat, tf.stack([heads, tf.shape(rows)[0], tf.shape(keys)[1]]))
+    flat = tf.matmul(queries, keys, transpose_b=True)
+    *samples, _, count, _ = lengths(keys)
+    scores = tf.reshape(flat, [*samples, lengths(attended.queries)[1], -1, count])
     tanh = None
     if attended.softcap is not None:
         tanh = tf.tanh(scores / attended.softcap)

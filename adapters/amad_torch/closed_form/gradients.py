@@ -96,7 +96,8 @@ def _of_divergences(
     Of dense maps, and where no product overflows, on the maps and the gradient where they lie.
     """
     workspace, cuts = kept_workspace(found, maps.dtype), maps.tiling()
-    divergence, factor = DIVERGENCES[options.variant], DIVERGENCES[options.variant].factor
+    divergence = DIVERGENCES[options.variant]
+    factor = divergence.factor
     flags = state.of_mixtures[2]
     some = flags.device.type == "cpu" and bool(flags.any())
     dense = some and bool(flags.all())
