@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from amad_keras import capture_attention
+from amad_keras import AttentionDistillation, capture_attention
+from amad_keras.capture import layer_attention
 from amad_keras.capture.layer_attention import attention_maps
+from amad_torch.distillation import streamed
+from tests.distillation.test_keras_backends import IDS, Y, distiller
 
 X = torch.sin(torch.arange(3 * 6 * 8, dtype=torch.float32)).reshape(3, 6, 8)
 SEEN = torch.ones(6, 6).tril(1).bool()
@@ -70,6 +73,36 @@ def test_attention_in_plain_pytorch(way: str, key_heads: int) -> None:
     torch.sum(one.maps**2).backward()
     for dense in (layer.q, layer.k):
         assert dense.kernel.value.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("variant", ["mse", "kl", "token", "js"])
+def test_large_maps_of_fused_attention_are_not_built(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Value and gradients are those of maps, of padded tokens."""
+    built: list[Any] = []
+
+    def builds(attended: Any) -> Any:
+        built.append(attended)
+        return attention_maps(attended)
+
+    monkeypatch.setattr(layer_attention, "attention_maps", builds)
+    found = []
+    for least, times in ((streamed.WORTHWHILE, 4), (8 * (4 + 2) * 6 * 6, 0)):
+        monkeypatch.setattr(streamed, "WORTHWHILE", least)
+        added = AttentionDistillation(variant=variant, temperature=0.1, options={"eps": 1e-6})
+        made = distiller(added, weight=0.0, tokens=True)
+        total = made.compute_loss(IDS, Y, made(IDS, training=True), training=True)
+        total.backward()
+        learned = (one.value.grad for one in made.student.trainable_variables)
+        gradients = [one.flatten() for one in learned if one is not None]
+        found.append((total.detach(), torch.cat(gradients)))
+        assert len(built) == times
+        built.clear()
+    (loss, gradient), (wanted, wanted_gradient) = found
+    torch.testing.assert_close(loss, wanted, rtol=1e-5, atol=0)
+    size = float(wanted_gradient.abs().max())
+    torch.testing.assert_close(gradient, wanted_gradient, rtol=0, atol=1e-4 * size)
 
 
 def test_no_attention_is_no_silence() -> None:

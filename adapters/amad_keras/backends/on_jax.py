@@ -1,6 +1,6 @@
 """The loss on the JAX backend, in ``keras.ops``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ __all__ = [
     "check_compiled",
     "distillation_loss",
     "replica_share",
+    "streamed_loss",
     "weighted",
 ]
 
@@ -52,6 +53,12 @@ def distillation_loss(*, name: str, **options: Any) -> Tensor:
 
 
 _OF_ALL = ("teacher", "student", "mask", "reduction")
+
+
+def streamed_loss(
+    layers: Sequence[Any], method: str, mask: Tensor | None, options: Mapping[str, Any]
+) -> None:
+    """None: from queries and keys nothing is computed in ``keras.ops``."""
 
 
 def weighted(loss: Tensor, weight: Weight, step: Tensor | None) -> Tensor:

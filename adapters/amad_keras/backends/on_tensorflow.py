@@ -1,5 +1,6 @@
 """The loss on the TensorFlow backend, by ``amad_tensorflow``."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,8 +17,15 @@ __all__ = [
     "check_compiled",
     "distillation_loss",
     "replica_share",
+    "streamed_loss",
     "weighted",
 ]
+
+
+def streamed_loss(
+    layers: Sequence[Any], method: str, mask: Tensor | None, options: Mapping[str, Any]
+) -> None:
+    """None: Keras's attention on TensorFlow has its maps in any case."""
 
 
 def weighted(loss: Tensor, weight: Weight, step: Tensor | None) -> Tensor:

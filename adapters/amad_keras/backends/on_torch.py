@@ -1,11 +1,14 @@
 """The loss on the PyTorch backend, by ``amad_torch``."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amad_core.training.schedule import Weight
 from amad_keras.capture.tensors import Tensor
 from amad_torch.attention.alignment import alignment_weights
+from amad_torch.distillation.streamed import is_better_streamed
 from amad_torch.peers.table import METHODS, distillation_loss
+from amad_torch.streaming import QueriesKeys, amad_loss_from_queries_and_keys
 from amad_torch.training.total import total_loss
 
 __all__ = [
@@ -14,8 +17,29 @@ __all__ = [
     "check_compiled",
     "distillation_loss",
     "replica_share",
+    "streamed_loss",
     "weighted",
 ]
+
+
+def streamed_loss(
+    layers: Sequence[Any], method: str, mask: Tensor | None, options: Mapping[str, Any]
+) -> Tensor | None:
+    """The loss of teacher's and student's layer from queries and keys; ``None``: maps do better.
+
+    As in ``amad_torch.Distiller``: where both models run fused attention, which builds no maps, and
+    these would be large.
+    """
+    if not is_better_streamed(layers, method, options):
+        return None
+    teacher, student = (QueriesKeys(**layer.attended._asdict()) for layer in layers)
+    return amad_loss_from_queries_and_keys(
+        teacher=teacher,
+        student=student,
+        variant=method.removeprefix("amad_"),
+        mask=mask,
+        **options,
+    )
 
 
 def weighted(loss: Tensor, weight: Weight, step: Tensor | None) -> Tensor:

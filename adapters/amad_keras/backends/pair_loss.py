@@ -35,6 +35,9 @@ def attention_loss(
                 cells = seen if cells is None else ops.logical_and(cells, seen)
         compared = [attention_scores(layer.attended) for layer in pair]
     else:
+        streamed = backend.streamed_loss(pair, method, cells, options)
+        if streamed is not None:
+            return streamed
         compared = [layer.maps for layer in pair]
     if method == "squeezing_heads":
         options = {"teacher_values": pair.teacher.head_outputs, **options}

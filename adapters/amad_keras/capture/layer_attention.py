@@ -178,6 +178,11 @@ class LayerAttention:
         return self._read is not None
 
     @property
+    def holds_maps(self) -> bool:
+        """Whether the maps are there already: the layer had them, or somebody asked."""
+        return self._maps is not None
+
+    @property
     def shape(self) -> tuple[int | None, ...]:
         """``(B, H, Q, K)`` of the maps, ``None`` for a length that a graph does not know."""
         if self._maps is None:

@@ -1,7 +1,7 @@
 """Which matched layers are compared by their queries and keys, without a map being built."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -25,26 +25,50 @@ of 128 tokens, 2 of 256, one of 384), 1.02 to 1.12 times at 5 to 12 million (``a
 _OPTIONS = {"temperature", "eps", "check_values"}
 
 
+class Layer(Protocol):
+    """A captured layer, of this library's or of Keras's models."""
+
+    @property
+    def knows_queries_and_keys(self) -> bool:
+        """Whether they can be asked for."""
+
+    @property
+    def holds_maps(self) -> bool:
+        """Whether the maps are there already."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``(B, H, Q, K)`` of the maps."""
+
+
 def is_streamed(
     matched: MatchedLayers, method: str, lengths: Lengths, options: Mapping[str, Any]
 ) -> bool:
     """Whether the loss is to come from queries and keys.
 
-    Maps are needed where the method compares something else, where several teacher layers are
-    averaged or lengths are made equal, and where only maps are known; and taken where they are
-    there already, or small.
+    Not where several teacher layers are averaged or lengths are made equal, either.
     """
-    teacher, student = matched.teacher[0], matched.student
-    layers = (teacher, student)
+    layers = (matched.teacher[0], matched.student)
+    return (
+        len(matched.teacher) == 1
+        and not any(lengths.crop or ())
+        and is_better_streamed(layers, method, options)
+        and layers[0].device == layers[1].device
+    )
+
+
+def is_better_streamed(layers: Sequence[Layer], method: str, options: Mapping[str, Any]) -> bool:
+    """Whether two layers are compared faster without maps than by building them.
+
+    Maps are needed where the method compares something else, and where only maps are known; and
+    taken where they are there already, or small.
+    """
     return (
         method.removeprefix("amad_") in STREAMED
         and method.startswith("amad_")
         and set(options) <= _OPTIONS
-        and len(matched.teacher) == 1
         and all(one.knows_queries_and_keys and not one.holds_maps for one in layers)
-        and not any(lengths.crop or ())
-        and _cells(teacher.shape) == _cells(student.shape)
-        and teacher.device == student.device
+        and len({_cells(one.shape) for one in layers}) == 1
         and sum(_size(one.shape) for one in layers) >= WORTHWHILE
     )
 
