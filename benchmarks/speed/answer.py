@@ -1,6 +1,6 @@
 """The answer in five lines, each made of figures that were measured."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmarks.speed.bars import verdicts
 from benchmarks.speed.cases import (
@@ -10,6 +10,7 @@ from benchmarks.speed.cases import (
     OURS,
     OURS_COMPILED,
     PORT,
+    STREAMED,
     VARIANTS,
 )
 from benchmarks.speed.results import Measured, Results
@@ -64,17 +65,20 @@ def _from_queries_keys(results: AllResults) -> Iterator[str]:
         f"{_range(_ratios(cases, OURS, BUILT_PORT))} times as fast as building both models' maps "
         "for those lines"
     )
-    alone = of_group(results, "memory", "queries and keys")
-    largest = max((one.case.tokens for one in alone), default=0)
-    peaks = [one.peaks[OURS] / 1e6 for one in alone if one.case.tokens == largest]
-    if peaks:
-        case = next(one.case for one in alone if one.case.tokens == largest)
-        maps = 4e-9 * case.batch * (case.teacher_heads + case.student_heads) * largest**2
-        line += (
-            f", and takes {_range(peaks)} MB at {largest} tokens, where the maps alone have "
-            f"{maps:.1f} GB"
-        )
-    yield f"{line}."
+    memory = _of_the_longest(of_group(results, "memory", "queries and keys"), OURS)
+    yield f"{line}, and takes {memory}." if memory else f"{line}."
+
+
+def _of_the_longest(cases: Sequence[Measured], peer: str) -> str:
+    """The memory of a peer where there are most tokens; nothing where it was not measured."""
+    largest = max((one.case.tokens for one in cases), default=0)
+    found = [one for one in cases if one.case.tokens == largest and peer in one.peaks]
+    if not found:
+        return ""
+    case = found[0].case
+    maps = 4e-9 * case.batch * (case.teacher_heads + case.student_heads) * largest**2
+    peaks = _range(one.peaks[peer] / 1e6 for one in found)
+    return f"{peaks} MB at {largest} tokens, where the maps alone have {maps:.1f} GB"
 
 
 def _tensorflow(results: AllResults) -> Iterator[str]:
@@ -84,9 +88,11 @@ def _tensorflow(results: AllResults) -> Iterator[str]:
             _range(_ratios(cases, f"{OURS}, {way}", f"{PORT}, {way}"))
             for way in ("graph", "XLA", "eager")
         )
+        memory = _of_the_longest(of_group(results, "tensorflow", "memory"), STREAMED)
+        streamed = f"; streamed from queries and keys it takes {memory}" if memory else ""
         yield (
             f"**In TensorFlow** it is {graph} times as fast as the straightforward port in a "
-            f"graph, {xla} times under XLA, {eager} times eagerly."
+            f"graph, {xla} times under XLA, {eager} times eagerly{streamed}."
         )
 
 

@@ -11,6 +11,7 @@ from benchmarks.speed.cases import (
     OURS,
     OURS_COMPILED,
     PORT,
+    STREAMED,
     VARIANTS,
 )
 from benchmarks.speed.plans import SHOWN
@@ -96,6 +97,11 @@ BARS = (
     Bar(
         "kl in a TensorFlow graph is twice as fast as the port",
         "tensorflow", "sizes", ("kl",), {197: 2, 512: 2}, "ours, graph", "port, graph",
+    ),
+    Bar(
+        "in TensorFlow, streamed from queries and keys, little memory where the maps alone are "
+        "1.3 GB",
+        "tensorflow", "memory", SHOWN, {4096: 100}, STREAMED, unit="MB",
     ),
     *(
         Bar(

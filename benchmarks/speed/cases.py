@@ -12,6 +12,7 @@ OURS_COMPILED, COMPILED_PORT = "ours, compiled", "compiled port"
 ONE_TO_ONE, MEAN_HEAD = "one-to-one", "mean head"
 OTHERS = (ONE_TO_ONE, MEAN_HEAD, "align to distill", "copy")
 BUILT, BUILT_PORT, ATTENTION = "built maps, ours", "built maps, port", "attention"
+STREAMED = "streamed"
 FLOOR = "no attention term"
 PEERS = {
     "maps": (OURS, OURS_COMPILED, PORT, COMPILED_PORT, *OTHERS),
@@ -24,6 +25,12 @@ PEERS = {
 }  # fmt: skip
 """By part; benchmarks/README.md says what each of them is."""
 
+FROM_QUERIES_KEYS = {
+    "memory": PEERS["queries-keys"],
+    "tensorflow": (OURS, STREAMED, BUILT, BUILT_PORT),
+}
+"""By part: those of its groups where queries and keys are given."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -31,7 +38,7 @@ class Case:
 
     Attributes:
         group: ``sizes`` for those that targets speak of; else the size that a sweep changes, a
-            model, or ``queries and keys``.
+            model, ``queries and keys``, or ``memory`` of these.
         dynamic: a compiler takes sizes for numbers that change, so that what it made serves a
             whole sweep.
         causal: attention of queries and keys is.

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.speed.cases import (
-    ATTENTION,
+    BUILT,
     COMPILED_PORT,
+    FROM_QUERIES_KEYS,
     OURS,
     OURS_COMPILED,
     PARTS,
     PEERS,
+    STREAMED,
     VARIANTS,
     Case,
 )
@@ -62,14 +64,19 @@ class Plan:
         if part == "maps":
             yield from self._swept(part, [name for name in PEERS[part] if name != OURS_COMPILED])
         if part == "tensorflow":
-            built = [name for name in PEERS["queries-keys"] if name != ATTENTION]
+            peers = FROM_QUERIES_KEYS[part]
             batches = self.sizes["tensorflow from queries and keys"]
-            yield from self.from_queries_keys(batches, SHOWN, built, part)
+            yield from self.from_queries_keys(batches, SHOWN, peers, part)
+            # Of maps that few, ours are built maps.
+            batches = self.sizes["tensorflow memory"]
+            yield from self.from_queries_keys(batches, SHOWN, (STREAMED, BUILT), part, "memory")
+            batches = self.sizes["tensorflow memory, alone"]
+            yield from self.from_queries_keys(batches, SHOWN, (STREAMED,), part, "memory")
 
     def _peaks(self, part: str) -> Iterator[Case]:
         yield from self.at_sizes(part, self.sizes["maps"], VARIANTS)
         yield from self._swept(part, [name for name in PEERS[part] if name != COMPILED_PORT])
-        yield from self.from_queries_keys(self.memory, SHOWN, PEERS["queries-keys"])
+        yield from self.from_queries_keys(self.memory, SHOWN, FROM_QUERIES_KEYS[part])
         yield from self.from_queries_keys(self.alone, SHOWN, (OURS,))
 
     def from_queries_keys(
@@ -78,11 +85,12 @@ class Plan:
         variants: Sequence[str],
         peers: Sequence[str],
         part: str = "memory",
+        group: str = "queries and keys",
     ) -> Iterator[Case]:
         """Cases of a part that has other groups, too, where queries and keys are given."""
         for variant in variants:
             for tokens, batch in batches.items():
-                yield Case(part, "queries and keys", variant, batch, tokens, tuple(peers))
+                yield Case(part, group, variant, batch, tokens, tuple(peers))
 
     def _steps(self, part: str) -> Iterator[Case]:
         for model, batches in self.models.items():
@@ -119,7 +127,9 @@ FULL = Plan(
         "maps": {64: 8, 197: 8, 512: 4, 1024: 1},
         "queries-keys": {512: 1, 1024: 1, 2048: 1},
         "tensorflow": {64: 8, 197: 8, 512: 4},
-        "tensorflow from queries and keys": {512: 1, 1024: 1},
+        "tensorflow from queries and keys": {512: 1, 1024: 1, 2048: 1},
+        "tensorflow memory": {2048: 1},
+        "tensorflow memory, alone": {4096: 1},
     },
     sweeps={
         "tokens": ((32, 64, 128, 181, 256, 362, 512, 724), {"batch": 1}),
@@ -143,6 +153,8 @@ QUICK = Plan(
         "queries-keys": {512: 1},
         "tensorflow": {64: 8},
         "tensorflow from queries and keys": {512: 1},
+        "tensorflow memory": {512: 1},
+        "tensorflow memory, alone": {1024: 1},
     },
     sweeps={
         "tokens": ((64, 256), {"batch": 1}),
@@ -166,6 +178,8 @@ TINY = Plan(
         "queries-keys": {6: 1},
         "tensorflow": {5: 2},
         "tensorflow from queries and keys": {5: 2},
+        "tensorflow memory": {6: 1},
+        "tensorflow memory, alone": {},
     },
     sweeps={
         "tokens": ((4,), {"batch": 1}),

@@ -65,9 +65,6 @@ class Worker:
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "KERAS_BACKEND": "tensorflow",
         }
-        if part == "memory":
-            # Freed tensors go back to the system at once: a peak is of what is in use.
-            self._environment["MALLOC_MMAP_THRESHOLD_"] = str(2**16)
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "Worker":

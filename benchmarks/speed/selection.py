@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.speed.cases import PEERS, VARIANTS, Case
+from benchmarks.speed.cases import ATTENTION, FROM_QUERIES_KEYS, PEERS, VARIANTS, Case
 from benchmarks.speed.plans import Plan
 
 MORE_PEERS = {
     "maps": ("plain form",),
-    "memory": ("plain form", *PEERS["queries-keys"]),
-    "tensorflow": PEERS["queries-keys"],
+    "memory": ("plain form", *FROM_QUERIES_KEYS["memory"]),
+    "tensorflow": FROM_QUERIES_KEYS["tensorflow"],
 }
 """Measured on request, or in some groups."""
 
@@ -63,7 +63,8 @@ def _own(plan: Plan, part: str, selection: Selection) -> list[Case]:
     batches = dict.fromkeys(selection.tokens, selection.batch)
     cases = list(plan.at_sizes(part, batches, VARIANTS))
     if part in ("memory", "tensorflow"):
-        cases += plan.from_queries_keys(batches, VARIANTS, PEERS["queries-keys"][:3], part)
+        peers = [name for name in FROM_QUERIES_KEYS[part] if name != ATTENTION]
+        cases += plan.from_queries_keys(batches, VARIANTS, peers, part)
     return [
         replace(
             case, teacher_heads=selection.teacher_heads, student_heads=selection.student_heads,

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as TerminalTable
 
 from benchmarks.speed.bars import Bar, Verdict, verdicts
-from benchmarks.speed.cases import BUILT, BUILT_PORT, FLOOR, OURS, PEERS, PORT
+from benchmarks.speed.cases import BUILT, FLOOR, FROM_QUERIES_KEYS, OURS, PEERS, PORT, STREAMED
 from benchmarks.speed.exponents import exponents
 from benchmarks.speed.results import Measured, Results
 
@@ -90,17 +90,19 @@ def peaks(results: AllResults) -> Table:
     return Table("memory: extra megabytes at the peak of a step from maps", columns, rows)
 
 
-def peaks_from_queries_keys(results: AllResults) -> Table:
+def peaks_from_queries_keys(
+    results: AllResults, part: str, group: str, peers: Sequence[str]
+) -> Table:
     """The same where queries and keys are given."""
-    cases = of_group(results, "memory", "queries and keys")
+    cases = of_group(results, part, group)
     rows = []
     for one in cases:
         sizes = one.case.batch * (one.case.teacher_heads + one.case.student_heads)
         maps = 4 * sizes * one.case.tokens**2
-        found = (_megabytes(one, name) for name in PEERS["queries-keys"])
+        found = (_megabytes(one, name) for name in peers)
         rows.append([*_size(one), number(maps / 1e6), *found])
-    columns = ["loss", "batch", "tokens", "both maps", *PEERS["queries-keys"]]
-    return Table("memory: extra megabytes from queries and keys", columns, rows)
+    columns = ["loss", "batch", "tokens", "both maps", *peers]
+    return Table(f"{part}: extra megabytes from queries and keys", columns, rows)
 
 
 def grown(results: AllResults, part: str, what: str) -> Table:
@@ -211,10 +213,15 @@ TABLES: dict[str, Callable[[AllResults], Table]] = {
         found, "queries-keys", OURS, PEERS["queries-keys"][1:]
     ),
     "queries and keys times": lambda found: times(found, "queries-keys"),
-    "queries and keys memory": peaks_from_queries_keys,
+    "queries and keys memory": lambda found: peaks_from_queries_keys(
+        found, "memory", "queries and keys", FROM_QUERIES_KEYS["memory"]
+    ),
     "tensorflow": lambda found: tensorflow_speed_ups(found),
     "tensorflow from queries and keys": lambda found: speed_ups(
-        found, "tensorflow", OURS, (BUILT, BUILT_PORT), "queries and keys"
+        found, "tensorflow", OURS, FROM_QUERIES_KEYS["tensorflow"][1:], "queries and keys"
+    ),
+    "tensorflow memory": lambda found: peaks_from_queries_keys(
+        found, "tensorflow", "memory", (STREAMED, BUILT)
     ),
     "tensorflow times": lambda found: times(found, "tensorflow"),
     "step": steps,

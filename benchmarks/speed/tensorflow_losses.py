@@ -10,31 +10,39 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from amad_tensorflow import amad_loss
+from benchmarks.speed import memory
 from benchmarks.speed import tensorflow_queries_keys as queries_keys
-from benchmarks.speed.cases import BUILT, BUILT_PORT, OURS, PORT, Case
-from benchmarks.speed.timing import first, interleaved
+from benchmarks.speed.cases import BUILT, BUILT_PORT, OURS, PORT, STREAMED, Case
+from benchmarks.speed.timing import Turn, first, interleaved
 
 Loss = Callable[[Any, Any], Any]
 
 
 def measured(case: Case, *, threads: int, **effort: Any) -> dict[str, Any]:
-    """Seconds of each peer, and how far our gradients are from the port's."""
-    _with_threads(threads)
-    make, inputs = _of_group(case)
-    turns = {name: partial(_run, make(name), inputs) for name in case.peers}
+    """Seconds of each peer, and how far our gradients are from the port's; or its memory."""
+    if case.group == "memory":
+        return memory.measured(case, threads=threads)
+    turns = turns_of(case, threads)
     gradients = first(turns)
     found: dict[str, Any] = {"seconds": interleaved(turns, **effort)}
     found["errors"] = {
         name: float(tf.norm(gradient - port) / tf.norm(port))
         for name, gradient in gradients.items()
-        if name.startswith(OURS) and (port := _port_of(name, gradients)) is not None
+        if name.startswith((OURS, STREAMED)) and (port := _port_of(name, gradients)) is not None
     }
     return found
 
 
+def turns_of(case: Case, threads: int) -> dict[str, Turn]:
+    """One forward and one backward pass of each peer."""
+    _with_threads(threads)
+    make, inputs = _of_group(case)
+    return {name: partial(_run, make(name), inputs) for name in case.peers}
+
+
 def _of_group(case: Case) -> tuple[Callable[[str], Callable[..., Any]], list[Any]]:
     """What makes a peer's step, and what it is called with."""
-    if case.group == "queries and keys":
+    if case.group in ("queries and keys", "memory"):
         losses = {BUILT: ours, BUILT_PORT: port}
         return lambda name: queries_keys.step_of(name, case, losses), queries_keys.inputs_of(case)
     both = enumerate((case.teacher_heads, case.student_heads))
@@ -42,7 +50,7 @@ def _of_group(case: Case) -> tuple[Callable[[str], Callable[..., Any]], list[Any
 
 
 def _port_of(name: str, gradients: dict[str, Any]) -> Any:
-    return gradients.get(BUILT_PORT if name == OURS else name.replace(OURS, PORT))
+    return gradients.get(BUILT_PORT if name in (OURS, STREAMED) else name.replace(OURS, PORT))
 
 
 @cache

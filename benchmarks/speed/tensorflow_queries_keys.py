@@ -7,7 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from amad_tensorflow import QueriesKeys, amad_loss_from_queries_and_keys
-from benchmarks.speed.cases import OURS, Case
+from amad_tensorflow.streaming.blocks import CELLS
+from benchmarks.speed.cases import OURS, STREAMED, Case
 
 SIZE = 64
 """Of a head."""
@@ -24,7 +25,11 @@ def inputs_of(case: Case) -> list[Any]:
 
 def step_of(name: str, case: Case, of_maps: Mapping[str, Any]) -> Any:
     """One forward and one backward pass of a peer, as a graph; losses of maps by their peers."""
-    losses = {OURS: _streamed} | {peer: partial(_built, loss) for peer, loss in of_maps.items()}
+    heads = case.teacher_heads + case.student_heads
+    at_once = max(1, CELLS // (heads * case.tokens))  # as it is where maps are too many to be built
+    streamed = partial(_ours, queries_at_once=at_once)
+    losses: dict[str, Any] = {OURS: _ours, STREAMED: streamed}
+    losses |= {peer: partial(_built, loss) for peer, loss in of_maps.items()}
     if name not in losses:
         raise ValueError(f"no peer of the loss from queries and keys is called {name!r}")
 
@@ -42,9 +47,13 @@ def _built(loss: Callable[..., Any], inputs: Sequence[Any], variant: str) -> Any
     return loss(_maps(*inputs[:2]), _maps(*inputs[2:]), variant)
 
 
-def _streamed(inputs: Sequence[Any], variant: str) -> Any:
-    teacher, student = QueriesKeys(*inputs[:2]), QueriesKeys(*inputs[2:])
-    return amad_loss_from_queries_and_keys(teacher=teacher, student=student, variant=variant)
+def _ours(inputs: Sequence[Any], variant: str, queries_at_once: int | None = None) -> Any:
+    return amad_loss_from_queries_and_keys(
+        teacher=QueriesKeys(*inputs[:2]),
+        student=QueriesKeys(*inputs[2:]),
+        variant=variant,
+        queries_at_once=queries_at_once,
+    )
 
 
 def _maps(queries: Any, keys: Any) -> Any:
