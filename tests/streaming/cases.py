@@ -14,7 +14,7 @@ from amad_torch.streaming.queries_keys import attention_maps
 
 KINDS = (
     "nothing", "mask", "padding", "causal", "window", "bias", "additive", "softcap", "sinks",
-    "even", "everything",
+    "even", "lowest", "everything",
 )  # fmt: skip
 """What a model's attention may have besides queries and keys."""
 
@@ -110,6 +110,12 @@ def side(
         additive = torch.zeros(batch, 1, queries, keys, dtype=dtype)
         additive = additive.masked_fill(~some(batch, 1, queries, keys), -torch.inf)
         given["bias"] = additive.requires_grad_(leaves)
+    if kind == "lowest":
+        hidden = ~some(batch, 1, queries, keys, share=0.5)
+        lowest = torch.zeros(hidden.shape, dtype=dtype)
+        lowest = lowest.masked_fill(hidden, torch.finfo(dtype).min)
+        given["bias"] = lowest.requires_grad_(leaves)
+        given["causal"] = queries == keys
     if kind == "softcap" or everything:
         given["softcap"] = 1.5
     if kind == "sinks" or everything:
@@ -148,7 +154,7 @@ def cases(draw: st.DrawFn, variant: str, dtype: torch.dtype) -> Case:
     batch, size, groups = (draw(st.integers(1, 3)) for _ in range(3))
     queries = draw(st.integers(1, 11))
     kinds = [draw(st.sampled_from(KINDS)) for _ in range(2)]
-    square = any(kind in ("causal", "window", "everything") for kind in kinds)
+    square = any(kind in ("causal", "window", "lowest", "everything") for kind in kinds)
     keys = queries if square else draw(st.integers(1, 9))
     teachers, key_heads = draw(st.integers(1, 4)), draw(st.integers(1, 2))
     lengths = (queries, keys)

@@ -1,5 +1,6 @@
 """Inputs: queries and keys, checked, in the dtype of all sums."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,6 +25,12 @@ DIFFERENTIABLE = ("queries", "keys", "bias", "sinks")
 TENSORS = (*DIFFERENTIABLE, "mask", "log_sum_exp")
 """Its fields that are tensors."""
 
+FAR = 700.0
+"""A number so much smaller has an exponential of 0, in float64 nearly so."""
+
+_HUGE = 1e22
+"""Of scores below it, none is left in the sum with -1e30, which hides keys."""
+
 
 class Side(NamedTuple):
     """One model's queries and keys, ready to be multiplied.
@@ -31,13 +38,16 @@ class Side(NamedTuple):
     Attributes:
         attended: all tensors in the dtype of all sums, queries and keys contiguous.
         drops: whether ``bias`` may hold ``-inf``.
-        finite: whether queries, keys and bias are known to be finite: masked cells may then be
-            multiplied by 0, which for NaN gives NaN.
+        finite: whether scores are known to be finite, and nothing beside the number that keys are
+            hidden by: masked cells may then be multiplied by 0, which for NaN gives NaN.
+        far: whether scores of a row may lie so far apart that the lesser are 0 in any dtype, as
+            with a bias of -1e4, or of the smallest number of a dtype, where a key is not seen.
     """
 
     attended: QueriesKeys
     drops: bool
     finite: bool
+    far: bool
 
 
 def checked(argument: str, given: object) -> QueriesKeys:
@@ -125,8 +135,18 @@ def _side(attended: QueriesKeys, dtype: torch.dtype) -> Side:
     wide["queries"], wide["keys"] = wide["queries"].contiguous(), wide["keys"].contiguous()
     bias = wide.get("bias")
     if wide["queries"].device.type != "cpu":  # to look would be to wait
-        return Side(replace(attended, **wide), drops=bias is not None, finite=False)
-    drops = bias is not None and bool((bias == -torch.inf).any())
-    looked_at = [wide["queries"], wide["keys"]] + ([] if bias is None or drops else [bias])
-    finite = all(bool(torch.isfinite(one.sum())) for one in looked_at)
-    return Side(replace(attended, **wide), drops=drops, finite=finite)
+        has_bias = bias is not None
+        return Side(replace(attended, **wide), drops=has_bias, finite=False, far=has_bias)
+    both = (wide["queries"], wide["keys"])
+    norms = (float(torch.linalg.vector_norm(one, dim=-1).amax()) for one in both)
+    most = math.prod(norms) * abs(attended.factor)  # Cauchy and Schwarz
+    least, drops = -most, False
+    if bias is not None:
+        lowest, highest = (float(one) for one in torch.aminmax(bias))
+        drops = lowest == -math.inf or (math.isnan(lowest) and bool((bias == -math.inf).any()))
+        if drops:
+            lowest = float(bias.masked_fill(bias == -math.inf, 0.0).amin())
+        most, least = most + max(highest, 0.0), least + min(lowest, 0.0)
+    # NaN is neither finite nor near.
+    finite, near = most < _HUGE and not math.isnan(least), most - least < FAR
+    return Side(replace(attended, **wide), drops=drops, finite=finite, far=not near)

@@ -7,6 +7,7 @@ costs less than the exponential of scores from which a log-sum-exp that was kept
 that the caller has is taken. Guarded by tests/streaming/test_against_maps.py.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from amad_torch.closed_form.workspace import Workspace
 from amad_torch.streaming.blocks import Block
-from amad_torch.streaming.inputs import Side
+from amad_torch.streaming.inputs import FAR, Side
 from amad_torch.streaming.queries_keys import QueriesKeys, part, seen_keys
 
 Room = Callable[..., Tensor]
@@ -26,6 +27,9 @@ NOT_SEEN = -1e30
 
 NOT_COUNTED = -3e38
 """So far below it that cells that do not count get nothing even in a row without a key seen."""
+
+_LEAST = -1e29
+"""The least score of a key that is seen, above those that are not."""
 
 
 _AT_ONCE = 2**19
@@ -71,15 +75,15 @@ def whole_rows(side: Side, block: Block, workspace: Workspace, room: Room, maps:
         _softmax(side, block, seen, workspace, maps)
     else:
         scores, tanh = _scores(side, block, workspace, room)
-        if seen is not None:
-            _hide(scores, seen, side)
-        if attended.log_sum_exp is None:
+        taken_off = _hide(scores, seen, side)
+        if attended.log_sum_exp is None or taken_off is not None or side.far:
             for ours, into in zip(scores, maps, strict=True):
                 torch.softmax(ours, dim=-1, out=into)
             if attended.sinks is not None:
                 # The sum that a row was divided by, from its largest cell.
                 sums = scores.amax(dim=-1, keepdim=True) - maps.amax(dim=-1, keepdim=True).log()
                 above = attended.sinks.view(-1, 1, 1) - sums
+                above = above if taken_off is None else above - taken_off
                 sinking = above.sigmoid()
                 maps.mul_((-above).sigmoid())
         else:
@@ -104,16 +108,22 @@ def counted_rows(
     """
     scores, tanh = _scores(side, block, workspace, workspace)
     seen = compared = _seen(side, block)
-    if seen is not None:
-        _hide(scores, seen, side)
+    taken_off = _hide(scores, seen, side)
     cells = None if counted is None else counted.unsqueeze(1)
+    sinks = side.attended.sinks
+    highest = None
+    if side.far and (cells is not None or sinks is not None):
+        highest = scores.amax(dim=-1, keepdim=True)
+        if sinks is not None:
+            sink = sinks.view(-1, 1, 1)
+            highest = torch.maximum(highest, sink if taken_off is None else sink - taken_off)
     if cells is not None:
         _put(scores, ~cells, NOT_COUNTED, side.finite)
         compared = cells if seen is None else seen & cells
     maps = torch.softmax(scores, dim=-1, out=workspace(name, *scores.shape))
-    if compared is None:
+    if highest is None and compared is None:
         return Rows(maps, None, tanh)
-    fixed = empty = ~compared.any(dim=-1, keepdim=True)
+    fixed = empty = _without_any(scores, highest, compared)
     if side.attended.even_in_empty_rows and side.attended.sinks is None and seen is not None:
         # A row that sees nothing stays even, over what counts of it.
         sees = seen.any(dim=-1, keepdim=True)
@@ -194,11 +204,32 @@ def _seen(side: Side, block: Block) -> Tensor | None:
     return seen_keys(side.attended, *block, by_bias=side.drops)
 
 
-def _hide(scores: Tensor, seen: Tensor, side: Side) -> None:
-    """One score for all keys that are not seen, those that a bias of ``-inf`` drops among them."""
-    _put(scores, ~seen, NOT_SEEN, side.finite)
-    if side.drops:
-        scores.clamp_(min=NOT_SEEN)
+def _hide(scores: Tensor, seen: Tensor | None, side: Side) -> Tensor | None:
+    """One score for all keys that are not seen, those that a bias of ``-inf`` drops among them.
+
+    Returns what was taken off each row before, where scores may be as large as that one.
+    """
+    taken_off = None
+    if seen is not None and not side.finite and scores.device.type == "cpu":
+        taken_off = scores.masked_fill(~seen, -math.inf).amax(dim=-1, keepdim=True)
+        scores.sub_(taken_off.masked_fill_(~seen.any(dim=-1, keepdim=True), 0.0))
+    if taken_off is not None or (side.far and side.attended.bias is not None):
+        scores.clamp_(min=_LEAST)
+    if seen is not None:
+        _put(scores, ~seen, NOT_SEEN, side.finite)
+        if side.drops:
+            scores.clamp_(min=NOT_SEEN)
+    return taken_off
+
+
+def _without_any(scores: Tensor, highest: Tensor | None, compared: Tensor | None) -> Tensor:
+    """True for rows of which no cell counts, or so little that it is 0 in a map."""
+    none = None if compared is None else ~compared.any(dim=-1, keepdim=True)
+    if highest is None:
+        assert none is not None
+        return none
+    nothing = scores.amax(dim=-1, keepdim=True) < highest - FAR
+    return nothing if none is None else nothing | none
 
 
 def _put(scores: Tensor, where: Tensor, score: float, finite: bool) -> None:
