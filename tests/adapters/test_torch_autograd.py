@@ -55,8 +55,10 @@ def test_functional_gradients(variant: str) -> None:
     leaf = student.clone().requires_grad_()
     loss(leaf).backward()
     torch.testing.assert_close(torch.func.grad(loss)(student), leaf.grad)
-    _, tangent = torch.func.jvp(loss, (student,), (torch.ones_like(student),))
-    torch.testing.assert_close(tangent, leaf.grad.sum())
+    for enabled in (True, False):  # of which a forward mode knows nothing
+        with torch.set_grad_enabled(enabled):
+            _, tangent = torch.func.jvp(loss, (student,), (torch.ones_like(student),))
+        torch.testing.assert_close(tangent, leaf.grad.sum())
 
 
 @pytest.mark.parametrize("variant", UNPROJECTED)
@@ -86,6 +88,20 @@ def test_teacher_gets_no_gradient_and_inputs_stay(variant: str) -> None:
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
     weights = alignment_weights(teacher=teacher, student=maps(2))
     assert not weights.requires_grad
+
+
+@pytest.mark.parametrize("variant", ALL)
+def test_teacher_and_mask_may_come_from_inference_mode(variant: str) -> None:
+    """Autograd saves neither; a teacher is often run so."""
+    gradients = []
+    for inference in (False, True):
+        with torch.inference_mode(inference):
+            teacher, mask = maps(3), torch.tensor([True, True, False, True])
+        student = maps(2).requires_grad_()
+        options = {"variant": variant, "mask": mask, **projection(variant)}
+        amad_loss(teacher=teacher, student=student, **options).backward()
+        gradients.append(student.grad)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

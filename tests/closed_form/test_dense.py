@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from amad_core import amad_loss as specification
 from amad_torch import amad_loss
 from amad_torch.closed_form import losses, memory
 from amad_torch.closed_form.memory import memory_like
 from tests.support.adapter_calls import assert_agrees_with_specification
+from tests.support.agreement import assert_agrees
 
 DIVERGENCES = ("kl", "js", "token")
 
@@ -39,6 +41,23 @@ def test_one_cell_of_zero(variant: str, side: str) -> None:
     inputs: dict[str, Any] = maps(2)
     inputs[side][1, 2, 3, 4] = 0.0
     assert_agrees_with_specification("torch", "float64", variant=variant, **inputs)
+
+
+@pytest.mark.parametrize("variant", ["kl", "token"])
+@pytest.mark.parametrize("eps", [0.0, 1e-50, 1e-44])
+def test_a_mixture_above_the_floor_and_below_what_can_be_divided_by(
+    variant: str, eps: float
+) -> None:
+    """The ratio of a cell overflows; its logarithm does not, and the gradient saturates [D10]."""
+    inputs = {name: one.astype(np.float32) for name, one in maps(3).items()}
+    inputs["student"][..., 0], inputs["student"][:, 1, :, 1] = 3e-39, 0.0
+    teacher, student = (torch.tensor(inputs[name]) for name in ("teacher", "student"))
+    found = amad_loss(teacher=teacher, student=student.requires_grad_(), variant=variant, eps=eps)
+    wanted = specification(**inputs, variant=variant, eps=eps)
+    assert_agrees(found.detach(), wanted, within=1e-5)  # such cells have five digits
+    found.backward()
+    assert student.grad is not None
+    assert bool(student.grad.isfinite().all())
 
 
 @pytest.mark.parametrize("variant", ["mse", *DIVERGENCES])

@@ -4,6 +4,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from amad_core.arguments.loss_masks import check_mask
 from amad_core.arguments.maps import bad_parameter, bad_values, check_floating, check_map_shapes
@@ -38,7 +39,7 @@ def broadcast_mask(mask: Tensor | None, maps: Tensor) -> Tensor:
         return torch.ones((batch, queries, keys), dtype=torch.bool, device=maps.device)
     mask = as_tensor("mask", mask)
     check_mask(mask.dtype, mask.dtype == torch.bool, mask.shape, maps.shape)
-    return mask.to(maps.device).expand(batch, queries, keys)
+    return kept_by_autograd(mask).to(maps.device).expand(batch, queries, keys)
 
 
 def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
@@ -78,3 +79,10 @@ def floating(argument: str, values: object) -> Tensor:
     tensor = as_tensor(argument, values)
     check_floating(argument, tensor.dtype, tensor.dtype.is_floating_point)
     return tensor
+
+
+def kept_by_autograd(tensor: Tensor) -> Tensor:
+    """The same memory as a tensor that autograd saves, which it refuses of inference mode's."""
+    if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+        return tensor
+    return from_dlpack(tensor) if tensor.is_inference() else tensor

@@ -21,6 +21,7 @@ from amad_torch.attention.inputs import (
     checked_maps,
     checked_parameter,
     floating,
+    kept_by_autograd,
 )
 from amad_torch.attention.opaque import node
 from amad_torch.attention.precision import full_precision
@@ -243,7 +244,7 @@ def _closed_form(
         import amad_torch.attention.opaque_in_graphs  # noqa: F401
     floor = torch.finfo(accumulation_dtype(teacher, student)).tiny if eps is None else float(eps)
     losses: Tensor = _traced(
-        teacher,
+        kept_by_autograd(teacher),
         student,
         None if mask is None else broadcast_mask(mask, student),
         variant,

@@ -40,21 +40,27 @@ def kl_value(
     if eps is None:
         ratio = kl_slope(target, mixture, work, eps)
         return torch.log(ratio, out=work[0]).mul_(target).sum(dim=-1), ratio
-    missed = _missed(target, mixture, eps)
+    tiny = torch.finfo(mixture.dtype).tiny
+    missed = _missed(target, mixture, max(eps, tiny))
+    floor: float | Tensor = math.log(eps) if eps > 0 else -math.inf
+    if missed is not None and eps < tiny:
+        floor = mixture.log().where(mixture > eps, floor)  # the ratio may overflow
     ratio = kl_slope(target, mixture, work, eps)
     # Where p is 0 the ratio is too, and any logarithm does.
-    logarithm = torch.clamp(ratio, min=torch.finfo(ratio.dtype).tiny, out=work[0]).log_()
+    logarithm = torch.clamp(ratio, min=tiny, out=work[0]).log_()
     if missed is not None:
-        floor = math.log(eps) if eps > 0 else -math.inf
         torch.where(missed, target.log() - floor, logarithm, out=logarithm)
     return logarithm.mul_(target).sum(dim=-1), ratio
 
 
 def kl_slope(target: Tensor, mixture: Tensor, work: Work, eps: float | None) -> Tensor:
-    """``p/m``, 0 at and below the floor: eq. 9 has the derivative ``-p/m``."""
-    if eps is not None:
-        torch.threshold_(mixture, min(eps, torch.finfo(mixture.dtype).max), math.inf)
-    return torch.div(target, mixture, out=mixture)
+    """``p/m``, saturating, 0 at and below the floor: eq. 9 has the derivative ``-p/m``."""
+    if eps is None:
+        return torch.div(target, mixture, out=mixture)
+    limits = torch.finfo(mixture.dtype)
+    torch.threshold_(mixture, min(eps, limits.max), math.inf)
+    slope = torch.div(target, mixture, out=mixture)
+    return slope.clamp_(max=limits.max) if eps < limits.tiny else slope
 
 
 def js_value(

@@ -60,10 +60,10 @@ def closed_form_losses(
     ``compiling``: for a graph that is being traced, as one operation that is not looked into, or
     in a form that compilers like.
     """
-    derivative = torch.is_grad_enabled() and (
-        student.requires_grad
-        or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad._current_level >= 0
+    # A forward mode does not ask whether gradients are enabled.
+    derivative = torch.autograd.forward_ad._current_level >= 0 or (
+        torch.is_grad_enabled()
+        and (student.requires_grad or torch._C._are_functorch_transforms_active())
     )
     call = Call(options, plain, compiling, derivative)
     found: tuple[Tensor, ...] = _Losses.apply(  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from amad_torch.attention.inputs import kept_by_autograd
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.untraced import untraced
 from amad_torch.closed_form.workspace import kept_workspace
@@ -38,6 +39,8 @@ def streamed_losses(
 ) -> Tensor:
     """``[B]``, of checked inputs."""
     tensors = [getattr(side, name) for side in (teacher, student) for name in TENSORS]
+    tensors = [None if one is None else kept_by_autograd(one) for one in tensors]
+    counted = None if counted is None else kept_by_autograd(counted)
     nothing: dict[str, Any] = dict.fromkeys(TENSORS)
     empty = [replace(side, **nothing) for side in (teacher, student)]
     found: Tensor = _Streamed.apply(options, *empty, counted, *tensors)  # type: ignore[no-untyped-call]
