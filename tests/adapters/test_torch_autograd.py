@@ -59,6 +59,14 @@ def test_functional_gradients(variant: str) -> None:
         with torch.set_grad_enabled(enabled):
             _, tangent = torch.func.jvp(loss, (student,), (torch.ones_like(student),))
         torch.testing.assert_close(tangent, leaf.grad.sum())
+    direction = (torch.linspace(-1, 1, student.numel()).view(student.shape).to(student.dtype),)
+    _, forward = torch.func.jvp(torch.func.grad(loss), (student,), direction)
+    _, pull = torch.func.vjp(torch.func.grad(loss), student)
+    torch.testing.assert_close(forward, pull(*direction)[0])
+    with pytest.raises(RuntimeError, match="twice in forward mode"):
+        torch.func.jvp(
+            lambda one: torch.func.jvp(loss, (one,), direction)[1], (student,), direction
+        )
 
 
 @pytest.mark.parametrize("variant", UNPROJECTED)

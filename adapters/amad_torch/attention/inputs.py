@@ -4,10 +4,10 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.utils.dlpack import from_dlpack
 
 from amad_core.arguments.loss_masks import check_mask
 from amad_core.arguments.maps import bad_parameter, bad_values, check_floating, check_map_shapes
+from amad_torch.attention.saved import kept_by_autograd
 from amad_torch.attention.value_checks import check_finite
 
 
@@ -79,10 +79,3 @@ def floating(argument: str, values: object) -> Tensor:
     tensor = as_tensor(argument, values)
     check_floating(argument, tensor.dtype, tensor.dtype.is_floating_point)
     return tensor
-
-
-def kept_by_autograd(tensor: Tensor) -> Tensor:
-    """The same memory as a tensor that autograd saves, which it refuses of inference mode's."""
-    if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
-        return tensor
-    return from_dlpack(tensor) if tensor.is_inference() else tensor

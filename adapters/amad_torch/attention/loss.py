@@ -21,11 +21,11 @@ from amad_torch.attention.inputs import (
     checked_maps,
     checked_parameter,
     floating,
-    kept_by_autograd,
 )
 from amad_torch.attention.opaque import node
 from amad_torch.attention.precision import full_precision
 from amad_torch.attention.projection import projected_heads
+from amad_torch.attention.saved import kept_by_autograd, refuse_two_forward_modes
 from amad_torch.attention.similarity import cosine_similarity, scaled_to_peak
 from amad_torch.attention.value_checks import reads_values
 from amad_torch.attention.variants import VARIANTS, Variant
@@ -125,6 +125,7 @@ def amad_loss(
     check_choice("reduction", reduction, REDUCTIONS)
     check_choice("variant", variant, VARIANTS)
     check_implementation(implementation, variant)
+    refuse_two_forward_modes()
     with full_precision(student):
         if weight is None and bias is None and _is_fused(implementation, variant, teacher, student):
             losses = _closed_form(teacher, student, variant, temperature, mask, eps, check_values)

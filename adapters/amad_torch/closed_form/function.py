@@ -160,6 +160,8 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
         first, teacher, student, mask = ctx.saved_tensors
+        # A tangent is laid out as its tensor is, and cannot be where that was expanded.
+        first, student = first.contiguous(), student.contiguous()
         given = [
             torch.zeros_like(one) if tangent is None else tangent
             for one, tangent in zip((first, student), (tangents[1], tangents[3]), strict=True)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from amad_torch.attention.inputs import kept_by_autograd
 from amad_torch.attention.precision import full_precision
+from amad_torch.attention.saved import kept_by_autograd
 from amad_torch.attention.untraced import untraced
 from amad_torch.closed_form.workspace import kept_workspace
 from amad_torch.streaming import on_kernels, query_rows, whole_maps
