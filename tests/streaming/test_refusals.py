@@ -88,10 +88,15 @@ def test_what_does_not_count_may_be_anything(variant: str) -> None:
     teacher = QueriesKeys(torch.randn(2, 3, 5, 7), torch.randn(2, 3, 6, 7))
     options = {"variant": variant, "mask": mask, "queries_at_once": 2}
 
-    def loss() -> torch.Tensor:
-        student = QueriesKeys(**given, mask=seen)
-        return amad_loss_from_queries_and_keys(teacher=teacher, student=student, **options)
+    given = {name: one.requires_grad_() for name, one in given.items()}
 
-    wanted = loss()
-    given["queries"][1, :, 3], given["keys"][1, :, 4] = torch.nan, torch.inf
-    torch.testing.assert_close(loss(), wanted)
+    def loss_and_gradients() -> tuple[torch.Tensor, ...]:
+        student = QueriesKeys(**given, mask=seen)
+        loss = amad_loss_from_queries_and_keys(teacher=teacher, student=student, **options)
+        return loss, *torch.autograd.grad(loss, tuple(given.values()))
+
+    wanted = loss_and_gradients()
+    for content in (1e32, torch.nan):
+        with torch.no_grad():
+            given["queries"][1, :, 3], given["keys"][1, :, 4] = content, torch.inf
+        torch.testing.assert_close(loss_and_gradients(), wanted)

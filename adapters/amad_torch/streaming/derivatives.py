@@ -58,6 +58,8 @@ class Gradients:
         if rows.tanh is not None:
             of_scores.addcmul_(of_scores * rows.tanh, rows.tanh, value=-1)
         queries, keys = vectors(attended, block)
+        if not self._side.finite:  # where one counts, its row of scores is NaN already
+            queries, keys = (torch.nan_to_num(one, 0.0, 0.0, 0.0) for one in (queries, keys))
         flat = of_scores.view(*queries.shape[:2], keys.shape[1])
         if "queries" in self.of:
             found = torch.bmm(flat, keys).mul_(attended.factor)

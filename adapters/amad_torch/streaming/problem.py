@@ -71,6 +71,13 @@ class Problem(NamedTuple):
             whole_rows(side, block, self.workspace, room, into)
             for side, into in zip((self.teacher, self.student), self.by_model(maps), strict=True)
         )
+        counted = self.counted_in(block)
+        if counted is not None and not self.student.finite:
+            # Rows of which no cell counts may be NaN, and would be in the gradient.
+            none = ~counted.any(dim=-1, keepdim=True).unsqueeze(1)
+            for values in (student.maps, student.sinking):
+                if values is not None:
+                    values.masked_fill_(none, 0.0)
         return BothRows(maps, teacher, student)
 
     def _cells(self, block: Block) -> int:
