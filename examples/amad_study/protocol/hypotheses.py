@@ -16,6 +16,13 @@ TASKS = tuple(
 TEMPERATURES = (0.1, 0.3, 3.0, 10.0)
 """Of AMAD's weights, beside 1: from nearly best match to nearly the mean map."""
 
+OTHER_PAIRINGS = ("one-to-one-kl", "best-match-kl", "mean-head-kl")
+
+SMALL_BUDGETS: dict[str, dict[str, Any]] = {
+    "150 steps": {"steps": 150},
+    "500 examples": {"train_examples": 500},
+}
+
 PRETRAINED = {"pretraining_steps": 2000}
 """Of a teacher that matched pictures and captions before it learned its task."""
 
@@ -202,7 +209,16 @@ HYPOTHESES = (
         "H1 to H3 hold with another map of layers.",
         tuple(
             _on_questions(f"vl-t5, first layers, {other}", "amad-kl", other, layers="first")
-            for other in ("one-to-one-kl", "best-match-kl", "mean-head-kl")
+            for other in OTHER_PAIRINGS
+        ),
+    ),
+    Hypothesis(
+        "H14",
+        "In 150 steps, or from 500 examples, AMAD beats the other pairings (added later).",
+        tuple(
+            _on_questions(f"vl-t5, {budget}, {other}", "amad-kl", other, **settings)
+            for budget, settings in SMALL_BUDGETS.items()
+            for other in OTHER_PAIRINGS
         ),
     ),
 )
