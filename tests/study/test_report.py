@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -265,11 +266,12 @@ def test_the_page_stands_alone_and_shows_every_seed(study: Path) -> None:
     for finding in first["findings"]:
         for seed, difference in finding["differences"].items():
             assert f"<title>seed {seed}: {difference:+.1f}</title>" in page
-    dots = {
-        re.search('cx="([0-9.]+)" cy="([0-9.]+)"', one)[0]  # type: ignore[index]
-        for one in re.findall(r'<circle class="seed".*?/circle>', chart)
-    }
-    assert len(dots) == len(SEEDS) * len(first["findings"])  # none hides another
+    dots = [
+        complex(float(x), float(y))
+        for x, y in re.findall(r'<circle class="seed" cx="([\d.]+)" cy="([\d.]+)"', chart)
+    ]
+    assert len(dots) == len(SEEDS) * len(first["findings"])
+    assert min(abs(one - other) for one, other in combinations(dots, 2)) > 3  # none hides another
     for seed, score in summary["scores"][0]["seeds"].items():
         assert f'<td class="num">{score:.1f}</td>' in page, seed
     assert "a &lt;processor&gt;" in page
