@@ -82,6 +82,18 @@ def test_gradients_of_many_at_once(variant: str) -> None:
     torch.testing.assert_close(torch.func.vmap(gradient)(teachers, students), torch.stack(each))
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("variant", UNPROJECTED)
+def test_batched_grads(variant: str, create_graph: bool) -> None:
+    """``is_grads_batched``, whose tensors know few operations: one call each, stacked."""
+    student, upstream = maps(2).requires_grad_(), torch.tensor([[1.0, 2.0], [-3.0, 0.5]]).double()
+    losses = amad_loss(teacher=maps(3), student=student, variant=variant, reduction="none")
+    given = {"retain_graph": True, "create_graph": create_graph}
+    each = [torch.autograd.grad(losses, student, one, **given)[0] for one in upstream]
+    (found,) = torch.autograd.grad(losses, student, upstream, is_grads_batched=True, **given)
+    torch.testing.assert_close(found, torch.stack(each))
+
+
 @pytest.mark.parametrize("variant", ALL)
 def test_teacher_gets_no_gradient_and_inputs_stay(variant: str) -> None:
     teacher, student = maps(3).requires_grad_(), maps(2).requires_grad_()

@@ -100,17 +100,20 @@ class _Losses(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         if upstream is None or not ctx.needs_input_grad[1]:
             return None, None, None, None
-        given = upstream, *ctx.saved_tensors
+        # What `is_grads_batched` hands in knows few operations, but a product is one of them.
+        batched = torch._C._functorch.is_legacy_batchedtensor(upstream)
+        given = _ones(ctx) if batched else upstream, *ctx.saved_tensors
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
             found = _Gradient.apply(ctx.call, *given)  # type: ignore[no-untyped-call]
         else:
             found = _Gradient.forward(ctx.call, *given)
+        if batched:
+            found = found * upstream.reshape(-1, 1, 1, 1).to(found.dtype)
         return None, found, None, None
 
     @staticmethod
     def jvp(ctx: Any, _: Tensor | None, tangent: Tensor | None, *__: None) -> tuple[Any, ...]:
-        saved = ctx.saved_tensors
-        ones = torch.ones_like(saved[1][:, 0, 0, 0], dtype=saved[-1].dtype)
+        saved, ones = ctx.saved_tensors, _ones(ctx)
         assert tangent is not None
         found = _Gradient.apply(ctx.call, ones, *saved)  # type: ignore[no-untyped-call]
         by_student = found.to(ones.dtype)
@@ -121,6 +124,12 @@ class _Losses(torch.autograd.Function):
         """Samples are independent, so one more axis of them is a larger batch."""
         found = _Losses.apply(*_folded(info, in_dims, inputs))  # type: ignore[no-untyped-call]
         return _unfolded(info, found), (0,) * len(found)
+
+
+def _ones(ctx: Any) -> Tensor:
+    """One a sample, as what comes from above."""
+    saved = ctx.saved_tensors
+    return torch.ones_like(saved[1][:, 0, 0, 0], dtype=saved[-1].dtype)
 
 
 class _Gradient(torch.autograd.Function):
