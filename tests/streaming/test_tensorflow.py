@@ -125,10 +125,29 @@ def test_eager_calls_and_graphs_agree(variant: str) -> None:
 
 
 @pytest.mark.thin(2)
-@pytest.mark.parametrize("variant", ["mse", "token"])
-def test_xla(variant: str) -> None:
-    case = case_of("everything", variant)
+@pytest.mark.parametrize(("variant", "kind"), [("mse", "lowest"), ("token", "everything")])
+def test_xla(variant: str, kind: str) -> None:
+    case = case_of(kind, variant)
     assert_is_specified(case, 1e-11, wrap=lambda run: tf.function(run, jit_compile=True))
+
+
+@pytest.mark.parametrize("at_once", [3, None])
+@pytest.mark.parametrize("variant", ["kl", "token"])
+def test_what_does_not_count_may_be_anything(variant: str, at_once: int | None) -> None:
+    """A padded query, and a padded key that nobody sees; streamed and built."""
+    case = case_of("everything", variant)._replace(queries_at_once=at_once)
+    seen = case.student.mask
+    assert seen is not None
+    case.options["mask"][1, 3], seen[1, ..., 4] = False, False
+    with untraced():
+        wanted, wanted_gradients = streamed(case)
+        for content in (1e200, torch.nan):
+            with torch.no_grad():
+                case.student.queries[1, :, 3], case.student.keys[1, :, 4] = content, torch.inf
+            losses, gradients = streamed(case)
+            assert_agrees(losses.numpy(), wanted.numpy(), within=1e-13)
+            for found, expected in zip(gradients, wanted_gradients, strict=True):
+                assert_agrees(found.numpy(), expected.numpy(), within=1e-13)
 
 
 def step(variant: str, at_once: int | None = None) -> Any:
@@ -160,7 +179,7 @@ def tensors(batch: int, tokens: int, generator: Any) -> list[Any]:
 def test_one_graph_for_all_lengths(variant: str) -> None:
     """Batch, heads and tokens are unknown to it; the numbers are those of maps."""
     from amad_tensorflow import QueriesKeys, amad_loss
-    from amad_tensorflow.streaming.rows import attention_maps
+    from amad_tensorflow.streaming.built import attention_maps
 
     run = tf.function(step(variant), input_signature=[tf.TensorSpec([None] * 4)] * 4)
     generator = np.random.default_rng(0)

@@ -135,14 +135,14 @@ def widened(teacher: QueriesKeys, student: QueriesKeys) -> tuple[QueriesKeys, Qu
     def wide(attended: QueriesKeys) -> QueriesKeys:
         found = {
             name: tf.cast(value, dtype)
-            for name in (*DIFFERENTIABLE, "log_sum_exp")
+            for name in DIFFERENTIABLE
             if (value := getattr(attended, name)) is not None
         }
-        return replace(attended, **found)
+        return replace(attended, **found, log_sum_exp=None)  # a softmax costs no more
 
     still = {
         name: tf.stop_gradient(value)
-        for name in (*DIFFERENTIABLE, "log_sum_exp")
+        for name in DIFFERENTIABLE
         if (value := getattr(teacher, name)) is not None
     }
     return wide(replace(teacher, **still)), wide(student)

@@ -1,7 +1,7 @@
 """The loss of two models' queries and keys, with its gradient recomputed block by block."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -13,10 +13,11 @@ from amad_tensorflow.attention.loss import amad_loss, reduce_batch
 from amad_tensorflow.attention.tracing import as_written
 from amad_tensorflow.attention.value_checks import reads_values
 from amad_tensorflow.attention.variants import VARIANTS
+from amad_tensorflow.streaming.built import attention_maps
 from amad_tensorflow.streaming.inputs import DIFFERENTIABLE, checked_pair, widened
-from amad_tensorflow.streaming.passes import Tensors, kind_of, passes_of, tensors_of, traced
+from amad_tensorflow.streaming.once import Backward, differentiable_once
+from amad_tensorflow.streaming.passes import kind_of, passes_of, tensors_of, traced
 from amad_tensorflow.streaming.queries_keys import QueriesKeys
-from amad_tensorflow.streaming.rows import attention_maps
 
 BUILT_CELLS = 2**27
 """So many cells of both models' maps are built rather than computed again."""
@@ -168,33 +169,17 @@ def _losses(
     still, given = tensors_of(teacher), tensors_of(student)
     names = [name for name in DIFFERENTIABLE if name in given]
 
-    def held(leaves: tuple[Tensor, ...]) -> Tensors:
-        # Without it a tape would follow what it is never asked to differentiate.
-        found = dict(zip(names, map(tf.stop_gradient, leaves), strict=True))
-        return {**given, **found}
+    def loss(*leaves: Tensor) -> tuple[Tensor, Backward]:
+        held = {**given, **dict(zip(names, leaves, strict=True))}
+        values, kept = passes.forward(still, held, others, *numbers)
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def of_student(*leaves: Tensor) -> Any:
-        values, kept = passes.forward(still, held(leaves), others, *numbers)
+        def backward(upstream: Tensor) -> Sequence[Tensor]:
+            found = passes.backward(still, held, others, *numbers, kept, upstream)
+            return [found[name] for name in names]
 
-        @tf.custom_gradient  # type: ignore[untyped-decorator]
-        def once(upstream: Tensor, *leaves: Tensor) -> Any:
-            found = passes.backward(
-                still, held(leaves), others, *numbers, kept, tf.stop_gradient(upstream)
-            )
-            return [found[name] for name in names], _refuse
+        return values, backward
 
-        return values, lambda upstream: once(upstream, *leaves)
-
-    found: Tensor = of_student(*(given[name] for name in names))
-    return found
-
-
-def _refuse(*_: Tensor) -> Any:
-    raise RuntimeError(
-        "amad_loss_from_queries_and_keys has no second derivative: take the amad_loss of maps "
-        "(of a captured layer: layer.maps)"
-    )
+    return differentiable_once(loss, [given[name] for name in names])
 
 
 def _unfinite(teacher: QueriesKeys, student: QueriesKeys) -> list[str]:

@@ -40,7 +40,8 @@ class QueriesKeys:
         window: ``(before, after)``: keys from ``before`` positions before the query to ``after``
             after it; as many queries as keys. A sliding window of ``w`` keys that ends at the query
             is ``(w - 1, 0)``.
-        log_sum_exp: ``[B, H, Q]``, of each row's scores and sinks, where the forward pass has it.
+        log_sum_exp: ``[B, H, Q]``, of each row's scores and sinks, where the forward pass has it:
+            for ``amad_torch``, which takes it as it is. Rows are divided by their own sum here.
 
     Examples:
         >>> queries, keys = (tf.random.normal([2, heads, 5, 16]) for heads in (8, 2))

@@ -5,7 +5,7 @@ is always in one block, and its softmax is taken anew in each sweep. Guarded by
 tests/streaming/test_tensorflow.py.
 """
 
-from dataclasses import replace
+import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -13,9 +13,6 @@ import tensorflow as tf
 from amad_tensorflow.attention.inputs import Tensor
 from amad_tensorflow.streaming.blocks import lengths
 from amad_tensorflow.streaming.queries_keys import ALL, QueriesKeys, part, seen_keys
-
-NOT_SEEN = -1e30
-"""The score of a key that is not seen: finite, so that a row without any is even and not NaN."""
 
 
 class Rows(NamedTuple):
@@ -35,37 +32,27 @@ class Rows(NamedTuple):
     sinking: Tensor | None
 
 
-def attention_maps(attended: QueriesKeys) -> Tensor:
-    """The maps themselves, ``[B, H, Q, K]``, differentiable: what is built where cells are few."""
-    # A row's log-sum-exp follows from its scores, too: gradients that take it as given are wrong.
-    return whole_rows(replace(attended, log_sum_exp=None), ALL, ALL).maps
-
-
 def whole_rows(attended: QueriesKeys, sample: Any, rows: Any) -> Rows:
     """The rows of the maps, as they are; of a sample and some of its queries, or of ``ALL``."""
     scores, tanh = _scores(attended, sample, rows)
-    seen = seen_keys(attended, sample, rows)
+    seen, blank = seen_keys(attended, sample, rows), None
     if seen is not None:
-        scores = tf.where(seen, scores, tf.constant(NOT_SEEN, scores.dtype))
-    sinks = None if attended.sinks is None else part(attended.sinks, sample, rows)
-    sinking = None
-    if attended.log_sum_exp is None:
-        maps = tf.nn.softmax(scores)
-        if sinks is not None:
-            # The sum that a row was divided by, from its largest cell.
-            sums = tf.reduce_max(scores, -1, keepdims=True) - tf.math.log(
-                tf.reduce_max(maps, -1, keepdims=True)
-            )
-            sinking = tf.sigmoid(sinks - sums)
-            maps *= tf.sigmoid(sums - sinks)
-    else:
-        sums = part(attended.log_sum_exp[..., tf.newaxis], sample, rows)
-        maps = tf.exp(scores - sums)
-        sinking = None if sinks is None else tf.exp(sinks - sums)
-    if seen is None:
+        blank = ~tf.reduce_any(seen, axis=-1, keepdims=True)
+        # Below what any bias makes of a key that is seen; a row without one is even, not NaN.
+        hidden = tf.where(blank, *(tf.constant(one, scores.dtype) for one in (0.0, -math.inf)))
+        scores = tf.where(seen, scores, hidden)
+    maps, sinking = tf.nn.softmax(scores), None
+    if attended.sinks is not None:
+        # The sum that a row was divided by, from its largest cell.
+        sums = tf.reduce_max(scores, -1, keepdims=True) - tf.math.log(
+            tf.reduce_max(maps, -1, keepdims=True)
+        )
+        above = part(attended.sinks, sample, rows) - sums
+        sinking = tf.sigmoid(above)
+        maps *= tf.sigmoid(-above)
+    if blank is None:
         return Rows(maps, None, tanh, sinking)
-    blank = ~tf.reduce_any(seen, axis=-1, keepdims=True)
-    even = attended.even_in_empty_rows and sinks is None
+    even = attended.even_in_empty_rows and attended.sinks is None
     share = 1 / tf.cast(tf.shape(maps)[-1], maps.dtype) if even else tf.zeros([], maps.dtype)
     return Rows(tf.where(blank, share, maps), blank, tanh, sinking)
 
