@@ -19,7 +19,8 @@ def traced_losses(maps: Maps, options: Options) -> tuple[Tensor, State]:
     """As ``losses``, of ``kl``, ``js`` and ``token``: of heads divided by their L1 norms."""
     both = [_vectors(one, maps) for one in (maps.teacher, maps.student)]
     totals = torch.cat([one.sum(dim=-1) for one in both], dim=-1)
-    divisors = totals.where(totals != 0, 1.0)
+    # Of a sum that the dtype cannot hold there is no number, rather than a wrong one.
+    divisors = totals.where(totals != 0, 1.0).where(totals != torch.inf, torch.nan)
     target, student = _divided(both, divisors, maps)
     products = (target @ student.mT).to(maps.kind)
     ours, theirs = (one.square().sum(dim=-1).to(maps.kind) for one in (target, student))
@@ -100,7 +101,11 @@ def _cross(
     above = ~(mixture <= eps)
     ratio = target / mixture.where(above, floor)
     holds = target != 0
-    logarithm = ratio.where(holds, 1.0).log()
+    if eps < torch.finfo(ratio.dtype).tiny:  # the ratio may overflow, its logarithm does not
+        logarithm = target.where(holds, 1.0).log() - mixture.where(above, floor).log()
+        ratio = ratio.clamp(max=torch.finfo(ratio.dtype).max)
+    else:
+        logarithm = ratio.where(holds, 1.0).log()
     if rest:
         logarithm = logarithm.where(above, logarithm + rest)
     return (target * logarithm.where(holds, 0.0)).sum(dim=-1), ratio.where(above, 0.0)
