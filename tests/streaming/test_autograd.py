@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from amad_torch import QueriesKeys, amad_loss_from_queries_and_keys
@@ -162,3 +163,12 @@ def test_torch_func_is_refused_in_words(transform: Any) -> None:
     given = student.queries.detach()
     with pytest.raises(RuntimeError, match=r"cannot be transformed by torch.func"):
         transform(loss)(given[None] if transform is torch.func.vmap else given)
+
+
+def test_forward_mode_is_refused_in_words() -> None:
+    teacher, student = pair()
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(student.queries, torch.ones_like(student.queries))
+        student = replace(student, queries=dual)
+        with pytest.raises(RuntimeError, match="differentiated in forward mode"):
+            loss_of(teacher, student)

@@ -119,6 +119,13 @@ class _Streamed(torch.autograd.Function):
         by_name = dict(zip(wanted, found_gradients, strict=True))
         return (*[None] * (4 + len(TENSORS)), *(by_name.get(name) for name in TENSORS))
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        raise RuntimeError(
+            "amad_loss_from_queries_and_keys cannot be differentiated in forward mode: take "
+            "gradients with backward() or torch.autograd.grad, or the amad_loss of maps"
+        )
+
 
 def _wanted(ctx: Any) -> list[str]:
     """The student's tensors that get a gradient."""

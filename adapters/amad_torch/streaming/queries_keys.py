@@ -37,6 +37,8 @@ class QueriesKeys:
             after it; as many queries as keys. A sliding window of ``w`` keys that ends at the query
             is ``(w - 1, 0)``.
         log_sum_exp: ``[B, H, Q]``, of each row's scores and sinks, where the forward pass has it.
+            Taken as it is: one of other scores (unscaled, without the bias, of other masks) gives
+            wrong numbers without a word.
 
     Examples:
         >>> attention = QueriesKeys(torch.randn(2, 8, 5, 16), torch.randn(2, 2, 5, 16), causal=True)

@@ -195,6 +195,8 @@ def _scores(
         tanh = room("tanh", *scores.shape)
         torch.tanh(scores.div_(attended.softcap), out=tanh)
         torch.mul(tanh, attended.softcap, out=scores)
+        if not side.finite:  # of keys that nobody sees: it is multiplied by their gradient of 0
+            tanh.nan_to_num_(0.0)
     if attended.bias is not None:
         scores.add_(part(attended.bias, *block))
     return scores, tanh
