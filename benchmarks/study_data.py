@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from amad_core.files import write_atomically
-from amad_demo.scenes import load_digits
 from amad_study.data import Example, Sizes, Split, Task, load_task
 from amad_study.data.chance import text_only_answers, text_only_translations
+from amad_study.data.digits.scenes import load_digits
 from benchmarks.study_picture import draw_examples
 
 ROOT = Path(__file__).parents[1]

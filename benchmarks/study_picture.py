@@ -6,10 +6,10 @@ from textwrap import fill
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from amad_demo.scenes import DIGIT_SIZE, Scene, compose_scene
 from amad_pictures.figures import new_figure, save_figure
 from amad_study.data.digits.captions import describe
 from amad_study.data.digits.questions import ask
+from amad_study.data.digits.scenes import DIGIT_SIZE, Scene, compose_scene
 from amad_study.data.digits.translation import compose_sentence
 
 SEED = 5

@@ -1,5 +1,6 @@
-"""The demo: a vision-language teacher with many heads is distilled into a small student.
+"""The demo: three students of the study, taught by one vision-language teacher with more heads.
 
-`command.demo` is the command `amad demo`; `methods.make_distiller` and `training.train_student`
-show how AMAD goes into a PyTorch training loop.
+`command.demo` is the command `amad demo`; `methods` says how the students differ. Model, questions
+and training are the study's: `amad_study.runs.methods.make_distiller` makes the distillers, and
+`amad_study.models.training.train` is the loop around them.
 """

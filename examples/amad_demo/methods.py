@@ -1,21 +1,16 @@
-"""The three ways in which the demo trains the same student: one distiller each."""
+"""The three ways in which the demo trains the same student: cells of the study.
 
-from dataclasses import dataclass
+AMAD and one-to-one have the settings that the study's search for a recipe found best for each.
+"""
 
-from amad_demo.model import VisualQuestionModel
-from amad_torch import AttentionMatch, Distiller
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-TEMPERATURE = 0.1
-"""The softmax temperature of the alignment weights (1 in the paper); docs/demo.md tells why."""
+from amad_study.runs.cell import Cell
 
-ENCODER_LAYERS = [(0, 0), (2, 1)]
-"""Teacher layer and the student layer that learns from it; in the decoder there is one each."""
-
-LAYER_NAMES = (
-    "encoder self-attention, teacher layer 1 to student layer 1",
-    "encoder self-attention, teacher layer 3 to student layer 2",
-    "cross-attention, teacher layer 1 to student layer 1",
-)
+SHIPPED = Path(__file__).parent / "teachers"
+"""The folder of the teacher that comes with the package."""
 
 
 @dataclass(frozen=True)
@@ -24,35 +19,29 @@ class Method:
 
     Attributes:
         title: what tables and pictures call it.
-        name: of the attention loss.
-        attention_weight: how much it counts beside the task's own loss.
+        cell: all settings; a student's seed comes in its place.
     """
 
     title: str
-    name: str
-    attention_weight: float
+    cell: Cell
 
 
-METHODS = {
-    "ground-truth": Method("Ground truth", "amad_mse", 0.0),
-    "one-to-one": Method("One-to-one", "one_to_one_mse", 160.0),
-    "amad": Method("AMAD", "amad_mse", 1.0),
+def _cell(method: str, output_weight: float = 1.0) -> Cell:
+    usual = Cell("vl-t5", "digit-questions", method, seed=0, layers="first")
+    return replace(usual, output_weight=output_weight)
+
+
+METHODS: Mapping[str, Method] = {
+    "answers": Method("Answers alone", _cell("logits", 0.3)),
+    "one-to-one": Method("One-to-one", _cell("one-to-one-js")),
+    "amad": Method("AMAD", _cell("amad-js")),
 }
 
+SEEDS = (201, 204)
+"""Of the seeds that the study confirmed its recipe on, the first two with the shipped teacher."""
 
-def make_distiller(
-    method: Method, *, teacher: VisualQuestionModel, student: VisualQuestionModel
-) -> Distiller:
-    """Attention and ground truth; the teacher's answers are not used."""
-    return Distiller(
-        teacher=teacher,
-        student=student,
-        method=method.name,
-        temperature=TEMPERATURE,
-        matches=[
-            AttentionMatch(teacher="t5.encoder", student="t5.encoder", layers=ENCODER_LAYERS),
-            AttentionMatch(kind="cross"),
-        ],
-        attention_weight=method.attention_weight,
-        output_weight=0.0,
-    )
+
+def cell_of(method: str, seed: int, steps: int | None = None) -> Cell:
+    """The cell of a method and a seed; with so many steps instead of the study's."""
+    cell = replace(METHODS[method].cell, seed=seed)
+    return cell if steps is None else replace(cell, steps=steps)

@@ -1,4 +1,4 @@
-"""The picture of how training went."""
+"""The picture of how training went, and of what was learned."""
 
 from pathlib import Path
 
@@ -6,55 +6,64 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from amad_demo.experiment import STEPS
 from amad_demo.methods import METHODS
-from amad_demo.pictures import METHOD_COLOURS, METHOD_MARKERS
-from amad_demo.results import Results, StudentResult
+from amad_demo.pictures import BLIND_COLOUR, METHOD_COLOURS, METHOD_MARKERS, TEACHER_COLOUR
+from amad_demo.results import Results
 from amad_pictures.figures import new_figure, save_figure
 
 
 def plot_curves(results: Results, path: Path) -> None:
-    """Draw the task's loss and the validation accuracy against training steps.
+    """Draw right answers against training steps, and in the end against a question's steps.
 
     Thick lines are means over seeds, thin ones single seeds.
     """
     figure = new_figure(11, 4.6)
-    loss_axes, accuracy_axes = figure.subplots(1, 2)
+    while_training, in_the_end = figure.subplots(1, 2, sharey=True)
     for name in METHODS:
         students = results.of_method(name)
-        _draw_curves(loss_axes, name, [student.curve_loss for student in students], students)
-        percent = [[100 * value for value in student.curve_accuracy] for student in students]
-        _draw_curves(accuracy_axes, name, percent, students)
-    _label(loss_axes, "Training loss (task only)", "cross-entropy of the answer")
-    _label(accuracy_axes, "Right answers on validation scenes", "exact match, %")
-    accuracy_axes.axhline(
-        100 * results.teacher["accuracy"], color="#009E73", linestyle="--", label="teacher"
+        steps = [step for step, _ in students[0].curve]
+        curves = [[score for _, score in student.curve] for student in students]
+        _draw(while_training, name, steps, curves)
+        _draw(
+            in_the_end,
+            name,
+            list(range(len(STEPS))),
+            [student.accuracy_by_steps for student in students],
+        )
+    teacher = results.teacher
+    in_the_end.plot(teacher["accuracy_by_steps"], color=TEACHER_COLOUR, linestyle="--")
+    while_training.axhline(
+        teacher["accuracy"], color=TEACHER_COLOUR, linestyle="--", label="teacher"
     )
-    accuracy_axes.axhline(
-        100 * results.teacher["blind_accuracy"],
-        color="#CC79A7",
+    while_training.axhline(
+        teacher["blind_accuracy"],
+        color=BLIND_COLOUR,
         linestyle=":",
-        label="guessing without the image",
+        label="guessing without the picture",
     )
-    loss_axes.set_ylim(bottom=0)
-    accuracy_axes.set_ylim(0, 102)
-    handles, labels = accuracy_axes.get_legend_handles_labels()
+    _label(while_training, "While training, on validation scenes", "training steps")
+    _label(in_the_end, "In the end, on unseen digits", "what the answer takes")
+    while_training.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    while_training.set_ylabel("right answers, %")
+    in_the_end.set_xticks(range(len(STEPS)), STEPS)
+    while_training.set_ylim(0, 102)
+    handles, labels = while_training.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     count = len({student.seed for student in results.students})
     lines = f"mean of {count} seeds (thick) and each of them (thin)" if count > 1 else "one seed"
-    figure.suptitle(f"The same student, trained three ways: {lines}", fontsize=13)
+    figure.suptitle(f"The same student, taught in three ways: {lines}", fontsize=13)
     save_figure(figure, path)
 
 
-def _draw_curves(
-    axes: Axes, method: str, curves: list[list[float]], students: list[StudentResult]
-) -> None:
-    colour, steps = METHOD_COLOURS[method], students[0].steps
-    if len(curves) > 1:
-        for curve in curves:
-            axes.plot(steps, curve, color=colour, linewidth=0.9, alpha=0.45)
+def _draw(axes: Axes, method: str, places: list[int], lines: list[list[float]]) -> None:
+    colour = METHOD_COLOURS[method]
+    if len(lines) > 1:
+        for line in lines:
+            axes.plot(places, line, color=colour, linewidth=0.9, alpha=0.45)
     axes.plot(
-        steps,
-        np.mean(curves, axis=0),
+        places,
+        np.mean(lines, axis=0),
         color=colour,
         linewidth=2.4,
         marker=METHOD_MARKERS[method],
@@ -63,10 +72,8 @@ def _draw_curves(
     )
 
 
-def _label(axes: Axes, title: str, unit: str) -> None:
+def _label(axes: Axes, title: str, below: str) -> None:
     axes.set_title(title, fontsize=11)
-    axes.set_xlabel("training steps")
-    axes.set_ylabel(unit)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(below)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

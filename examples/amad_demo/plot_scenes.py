@@ -1,66 +1,71 @@
-"""The picture of what the models see and are asked."""
+"""The picture of what the models see and are asked, and where they look."""
 
+import base64
+from io import BytesIO
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
-import numpy as np
-import torch
 from matplotlib.axes import Axes
+from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
-from amad_demo.batches import LONGEST_QUESTION, collate
-from amad_demo.model import VisualQuestionModel
-from amad_demo.questions import ask
-from amad_demo.scenes import DIGIT_SIZE, Scene, compose_scene
-from amad_demo.vocabulary import decode
+from amad_demo.methods import METHODS
+from amad_demo.results import Results
 from amad_pictures.figures import new_figure, save_figure
-from amad_torch import capture_attention
 
-_SEED = 11
 _COUNT = 4
+_LOOKERS = ("one-to-one", "amad")
 
 
-def plot_scenes(teacher: VisualQuestionModel, path: Path) -> None:
-    """Draw scenes of unseen digits, a question about each, and where the teacher looks.
+def plot_scenes(results: Results, seed: int, path: Path) -> None:
+    """Draw scenes of unseen digits, a question about each, and where teacher and students look.
 
     The thicker a frame, the more of the answer's cross-attention falls on it.
     """
-    random = np.random.default_rng(_SEED)
-    scenes = [compose_scene("test", random) for _ in range(_COUNT)]
-    questions = [ask(scene, random) for scene in scenes]
-    with torch.no_grad(), capture_attention(teacher) as attention:
-        logits = teacher(**collate(scenes, questions).inputs)["logits"]
-    looks = attention.maps(kind="cross")[-1].mean(dim=1)[:, 0, LONGEST_QUESTION:]
-    answers = [decode(int(token)) for token in logits.argmax(dim=1)]
-    figure = new_figure(11, 3.7)
-    for index, axes in enumerate(figure.subplots(1, _COUNT)):
-        _draw_scene(axes, scenes[index], looks[index].tolist())
-        question, answer = questions[index], answers[index]
-        verdict = "right" if answer == question.answer else f"wrong, it is {question.answer}"
-        wrapped = fill(question.text, width=27)
-        axes.set_title(wrapped, fontsize=10.5)
-        axes.set_xlabel(f"teacher: {answer} ({verdict})", fontsize=10.5)
+    examples = {
+        name: next(one.examples for one in results.of_method(name) if one.seed == seed)
+        for name in _LOOKERS
+    }
+    lines = [("teacher", examples["amad"], "Teacher")] + [
+        ("student", examples[name], METHODS[name].title) for name in _LOOKERS
+    ]
+    figure = new_figure(11, 8.6)
+    grid = figure.subplots(len(lines), _COUNT)
+    for row, (who, asked, title) in enumerate(lines):
+        for column in range(_COUNT):
+            axes: Axes = grid[row][column]
+            _draw_scene(axes, asked[column], who)
+            if row == 0:
+                axes.set_title(fill(asked[column]["text"], width=27), fontsize=10.5)
+            if column == 0:
+                axes.set_ylabel(title, fontsize=11)
     figure.suptitle(
         "Scenes of digits no model was trained on; "
-        "the thicker a frame, the more the teacher looks there",
+        "the thicker a frame, the more a model looks there to answer",
         fontsize=13,
     )
     save_figure(figure, path)
 
 
-def _draw_scene(axes: Axes, scene: Scene, looks: list[float]) -> None:
-    axes.imshow(scene.canvas, cmap="gray_r", vmin=0, vmax=1.4)
-    strongest = max(max(looks), 1e-9)
-    for (top, left), look in zip(scene.corners, looks, strict=False):
+def _draw_scene(axes: Axes, example: dict[str, Any], who: str) -> None:
+    pixels = imread(BytesIO(base64.b64decode(example["picture"])), format="png")
+    axes.imshow(pixels, cmap="gray", vmin=0.0, vmax=1.0)
+    looks = example[f"{who} attention"]
+    strongest = max([*looks, 1e-9])
+    for (top, left, bottom, right), look in zip(example["boxes"], looks, strict=True):
         frame = Rectangle(
             (left - 0.5, top - 0.5),
-            DIGIT_SIZE,
-            DIGIT_SIZE,
+            right - left,
+            bottom - top,
             fill=False,
             edgecolor="#D55E00",
             linewidth=0.5 + 3.5 * look / strongest,
             alpha=0.25 + 0.75 * look / strongest,
         )
         axes.add_patch(frame)
+    said = example[who] or "(nothing)"
+    verdict = "right" if said == example["target"] else f"wrong, it is {example['target']}"
+    axes.set_xlabel(f"{said} ({verdict})", fontsize=10.5)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -9,7 +9,7 @@ from typing import Any
 
 from amad_core.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 
 
 class DamagedResultsError(Exception):
@@ -23,30 +23,30 @@ class StudentResult:
     Attributes:
         method: a key of `METHODS`.
         seed: of initialisation, data and their order.
-        accuracy: exact match on questions about unseen digits, in [0, 1].
-        digit_accuracy: the same, on the questions whose answer is one digit.
-        amad_loss: AMAD loss between teacher and student on those questions, lower is better.
+        cell: the key by which the study knows such a student.
+        accuracy: right answers to questions about unseen digits, in percent.
+        accuracy_by_steps: the same, of questions that take one, two and three steps.
+        amad_loss: AMAD's loss between teacher and student on those questions, lower is better.
         one_to_one_loss: one-to-one loss on the same questions, lower is better.
-        seconds: training time, without the evaluations in between.
-        steps: at which steps the curves have a point.
-        curve_accuracy: exact match on validation questions at those steps.
-        curve_loss: mean training loss of the task up to that step, since the point before.
-        weights_before: alignment weights `[Ht][Hs]` by layer pair, before training.
+        seconds: of processor time, for training with the evaluations in between.
+        curve: steps, and right answers to validation questions in percent.
+        weights_before: alignment weights `[Ht][Hs]` by pair of layers, before training.
         weights_after: the same, after training.
+        examples: single questions, the answers of both models, and where they look.
     """
 
     method: str
     seed: int
+    cell: str
     accuracy: float
-    digit_accuracy: float
+    accuracy_by_steps: list[float]
     amad_loss: float
     one_to_one_loss: float
     seconds: float
-    steps: list[int]
-    curve_accuracy: list[float]
-    curve_loss: list[float]
+    curve: list[tuple[int, float]]
     weights_before: dict[str, list[list[float]]]
     weights_after: dict[str, list[list[float]]]
+    examples: list[dict[str, Any]]
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Results:
     Attributes:
         config: every setting that a student's result depends on, except method and seed.
         versions: of Python and the libraries, for the record.
-        teacher: how well the teacher does on the same questions, and its gate.
+        teacher: its scores on the same questions, and its gate.
         students: the finished students, in the order in which they finished.
         conclusion: what the numbers say, in words.
     """
@@ -99,6 +99,10 @@ def _checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _student(curve: list[list[float]], **rest: Any) -> StudentResult:
+    return StudentResult(curve=[(int(step), score) for step, score in curve], **rest)
+
+
 def save_results(results: Results, path: Path) -> None:
     """Write the results, in full or not at all."""
     write_atomically(path, json.dumps(results.as_json(), indent=1) + "\n")
@@ -116,7 +120,7 @@ def load_results(path: Path) -> Results | None:
             raise ValueError("its contents do not match their checksum")
         if content.pop("format") != FORMAT:
             raise ValueError("it is of another version of the demo")
-        content["students"] = [StudentResult(**student) for student in content["students"]]
+        content["students"] = [_student(**one) for one in content["students"]]
         return Results(**content)
     except FileNotFoundError:
         return None

@@ -364,10 +364,10 @@ def test_the_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     printed = CliRunner().invoke(app, ["--example"])
     assert printed.exit_code == 0
     Path("run.yaml").write_text(
-        printed.stdout.replace("max_steps: 250", "max_steps: 1").replace("3000", "64")
+        printed.stdout.replace("max_steps: 600", "max_steps: 1").replace("4000", "64")
     )
     done = CliRunner().invoke(app, ["--config", "run.yaml", "--json"])
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
-    assert len(result["pairs"]) == 3
+    assert len(result["pairs"]) == 4
     assert Path("runs/example/student/model.safetensors").is_file()

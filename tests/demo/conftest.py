@@ -1,15 +1,6 @@
-"""What the tests of the demo share: the shipped teacher, loaded once."""
+"""What the tests of the demo need."""
 
 import pytest
 
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
-pytest.importorskip("sklearn")
-
-from amad_demo.model import VisualQuestionModel
-from amad_demo.teacher import load_teacher
-
-
-@pytest.fixture(scope="session")
-def teacher() -> VisualQuestionModel:
-    return load_teacher()[0]
+for module in ("torch", "transformers", "sklearn", "matplotlib", "rich", "typer"):
+    pytest.importorskip(module)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from typer.testing import CliRunner, Result
 
 from amad_demo import demonstration
 from amad_demo.command import demo
+from amad_demo.methods import SHIPPED, cell_of
 from amad_demo.results import load_results
+from amad_study.models.training import TrainingSettings
+from amad_study.runs.cell import Cell
 from tests.support.processes import running
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -60,12 +64,8 @@ def test_a_run_leaves_results_and_pictures(first_run: tuple[Path, Result]) -> No
     for picture in output.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
     saved = json.loads((output / "results.json").read_text())
-    assert [student["method"] for student in saved["students"]] == [
-        "ground-truth",
-        "one-to-one",
-        "amad",
-    ]
-    assert saved["config"]["training"]["steps"] == 2
+    assert [student["method"] for student in saved["students"]] == ["answers", "one-to-one", "amad"]
+    assert saved["config"]["cells"]["amad"]["steps"] == 2
     assert {"python", "torch", "transformers"} <= set(saved["versions"])
 
 
@@ -74,7 +74,7 @@ def test_json_is_all_there_is_on_stdout(first_run: tuple[Path, Result]) -> None:
     printed = json.loads(result.stdout)
     assert len(printed["students"]) == 3
     assert printed["conclusion"][0].startswith("No verdict")
-    assert "Answers about unseen digits" in result.stderr
+    assert "Right answers about unseen digits" in result.stderr
 
 
 @pytest.mark.usefixtures("no_training", "no_pictures")
@@ -132,7 +132,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert [path.name for path in output.iterdir()] == ["results.json"]
     saved = load_results(output / "results.json")
     assert saved is not None
-    assert [student.method for student in saved.students] == ["ground-truth"]
+    assert [student.method for student in saved.students] == ["answers"]
 
     rest: list[str] = []
 
@@ -166,10 +166,37 @@ def test_damaged_results_are_told_and_not_used(finished: Path, damage: Any) -> N
     assert "Traceback" not in result.output
 
 
-def test_a_damaged_teacher_is_told(tmp_path: Path) -> None:
-    result = run(tmp_path / "out", "--teacher", str(tmp_path))
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("safetensors", b"no weights", "does not match its checksum"),
+        ("safetensors", None, "No such file"),
+        ("json", b"{}", "is damaged"),
+        ("json", b"{", "is damaged"),
+    ],
+)
+def test_a_damaged_teacher_is_told(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "teachers"))
+    (path,) = folder.glob(f"*.{name}")
+    path.unlink() if content is None else path.write_bytes(content)
+    result = run(tmp_path / "out", "--teachers", str(folder))
     assert result.exit_code == 2
-    assert "the teacher's file cannot be read" in result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_folder_without_teacher_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two steps, which the gate refuses: nobody is taught, and the file says why."""
+    recipe = replace(cell_of("amad", 0).teacher_recipe, training=TrainingSettings(steps=2))
+    monkeypatch.setattr(Cell, "teacher_recipe", recipe)
+    result = run(tmp_path / "out", "--teachers", str(tmp_path / "teachers"))
+    assert result.exit_code == 1
+    assert "Training a teacher for 2 steps" in result.stdout
+    assert "NOT passed" in result.stderr
+    (facts,) = (tmp_path / "teachers").glob("*.json")
+    assert not json.loads(facts.read_text())["gate"]["passed"]
 
 
 def test_an_output_that_is_a_file_is_told(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amad_demo.conclusion import conclude
+from amad_demo.conclusion import IN_THE_STUDY, conclude
 from amad_demo.results import Results, StudentResult
 
 RIVAL = [0.60, 0.62, 0.64]
@@ -12,28 +12,28 @@ def student(method: str, seed: int, accuracy: float, amad_loss: float) -> Studen
     return StudentResult(
         method=method,
         seed=seed,
-        accuracy=accuracy,
-        digit_accuracy=accuracy,
+        cell="",
+        accuracy=100 * accuracy,
+        accuracy_by_steps=[],
         amad_loss=amad_loss,
         one_to_one_loss=1.0,
         seconds=1.0,
-        steps=[1],
-        curve_accuracy=[accuracy],
-        curve_loss=[1.0],
+        curve=[(1, 100 * accuracy)],
         weights_before={},
         weights_after={},
+        examples=[],
     )
 
 
 def results(
-    truth: list[float], one: list[float], amad: list[float], *, amad_loss: float = 1.0
+    answers: list[float], one: list[float], amad: list[float], *, amad_loss: float = 1.0
 ) -> Results:
     students = [
         student(method, seed, accuracy, amad_loss if method == "amad" else 2.0)
-        for method, accuracies in (("ground-truth", truth), ("one-to-one", one), ("amad", amad))
+        for method, accuracies in (("answers", answers), ("one-to-one", one), ("amad", amad))
         for seed, accuracy in enumerate(accuracies)
     ]
-    return Results(config={}, versions={}, teacher={"blind_accuracy": 0.2}, students=students)
+    return Results(config={}, versions={}, teacher={"blind_accuracy": 20.0}, students=students)
 
 
 def words(*arguments: list[float], amad_loss: float = 1.0) -> str:
@@ -42,9 +42,10 @@ def words(*arguments: list[float], amad_loss: float = 1.0) -> str:
 
 def test_ahead_on_every_seed() -> None:
     text = words(RIVAL, [0.5, 0.5, 0.5], [0.70, 0.72, 0.74])
+    assert text.endswith(IN_THE_STUDY)
     assert text.startswith("AMAD is ahead of both others on every one of 3 seeds")
     assert (
-        "ahead of ground truth on all 3 seeds, by 10.0 points on average (+10.0 to +10.0)" in text
+        "ahead of answers alone on all 3 seeds, by 10.0 points on average (+10.0 to +10.0)" in text
     )
 
 
@@ -72,10 +73,10 @@ def test_not_ahead_of_one_of_them(one: list[float], sentence: str) -> None:
     assert sentence in text
 
 
-def test_behind_ground_truth() -> None:
+def test_behind_answers_alone() -> None:
     text = words([0.8], [0.6], [0.7])
     assert text.startswith("AMAD is not clearly ahead")
-    assert "AMAD is 10.0 points behind ground truth, on a single seed." in text
+    assert "AMAD is 10.0 points behind answers alone, on a single seed." in text
 
 
 def test_a_single_seed_may_be_luck() -> None:
@@ -87,13 +88,17 @@ def test_students_that_learned_nothing_get_no_verdict() -> None:
     text = words([0.2, 0.21], [0.2, 0.19], [0.22, 0.23])
     assert text.startswith("No verdict")
     assert "ahead" not in text
+    assert IN_THE_STUDY not in text
 
 
 @pytest.mark.parametrize(
     ("amad_loss", "sentence"),
     [
         (1.0, "As intended, AMAD's students come closest"),
-        (3.0, "Even in AMAD's own measure, AMAD's students do not come closest: Ground truth does"),
+        (
+            3.0,
+            "Even in AMAD's own measure, AMAD's students do not come closest: Answers",
+        ),
     ],
 )
 def test_the_attention_measure_is_told_as_it_is(amad_loss: float, sentence: str) -> None:

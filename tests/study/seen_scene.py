@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from sklearn import datasets
 
-from amad_demo.scenes import Scene, compose_scene
+from amad_study.data.digits.scenes import Scene, compose_scene
 
 CELL = 10
 PLACES = [

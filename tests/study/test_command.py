@@ -255,7 +255,7 @@ def test_reports_and_pages(tmp_path: Path) -> None:
 
 
 def test_a_look_is_kept_and_shown(here: None, tmp_path: Path) -> None:
-    from amad_study.command.looking import look_at
+    from amad_study.runs.looking import look_at
 
     (cell, *_) = [one for one in quick_cells() if one.method == "amad-kl"]
     plan.run_plan([cell], tmp_path)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from amad_demo.scenes import CELL_SIZE, compose_scene
+from amad_study.data.digits.scenes import CELL_SIZE, compose_scene
 from amad_study.models.patch_reader import PatchEmbedding
 from amad_study.models.size import size_of
 from amad_study.runs.student import bench_of

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amad_demo.scenes import Scene, compose_scene
 from amad_study.data.digits.questions import STEPS, WORDS, Question, ask
+from amad_study.data.digits.scenes import Scene, compose_scene
 from tests.study.seen_scene import PLACES, Seen, look_at, some_scene
 
 SIDE = r"(left of|right of|above|under)"

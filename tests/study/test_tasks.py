@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from amad_demo.scenes import load_digits
 from amad_study.data import TASKS, Sizes, Split, Task, load_task
 from amad_study.data.chance import text_only_answers, with_pictures_of_others
 from amad_study.data.digits.questions import STEPS
+from amad_study.data.digits.scenes import load_digits
 from amad_study.data.picture import Picture, patch_boxes
 
 DIGITS = ("digit-questions", "digit-captions", "digit-translation")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amad_demo.scenes import Scene, compose_scene
 from amad_study.data import Sizes, load_task
 from amad_study.data.chance import text_only_translations
+from amad_study.data.digits.scenes import Scene, compose_scene
 from amad_study.data.digits.translation import KINDS, WORDS, Sentence, compose_sentence
 from tests.study.seen_scene import Seen, look_at, some_scene
 

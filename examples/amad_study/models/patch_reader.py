@@ -15,7 +15,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from amad_demo.scenes import CELL_SIZE, DIGIT_SIZE, load_digits
+from amad_study.data.digits.scenes import CELL_SIZE, DIGIT_SIZE, load_digits
 
 FEATURES = 32
 _PIXELS = CELL_SIZE * CELL_SIZE

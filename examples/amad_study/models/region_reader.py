@@ -6,8 +6,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from amad_demo.region_reader import FEATURES, RegionReader, train_region_reader
 from amad_study.data.picture import Picture
+from amad_study.models.digit_reader import FEATURES, RegionReader, train_region_reader
 
 _READER_SEED = 0
 
@@ -39,5 +39,5 @@ def feature_count(picture: Picture, *, digits: bool) -> int:
 
 
 def is_of_digits(task: str) -> bool:
-    """Whether a task's regions are handwritten digits, as the demo's reader knows them."""
+    """Whether a task's regions are handwritten digits, as the reader knows them."""
     return task.startswith("digit-")

@@ -65,7 +65,12 @@ def train_teacher(
     return teacher.eval().requires_grad_(False)
 
 
-def teacher_for(bench: Workbench, recipe: TeacherRecipe, folder: Path) -> tuple[nn.Module, Gate]:
+def teacher_for(
+    bench: Workbench,
+    recipe: TeacherRecipe,
+    folder: Path,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+) -> tuple[nn.Module, Gate]:
     """The teacher of a recipe: read from the folder, or trained, judged and written there.
 
     A teacher that failed the gate is written down too, so that nobody trains it again.
@@ -78,7 +83,7 @@ def teacher_for(bench: Workbench, recipe: TeacherRecipe, folder: Path) -> tuple[
         folder / f"{_name(bench, recipe)}.{end}" for end in ("json", "safetensors")
     )
     if not facts_path.exists():
-        teacher = train_teacher(bench, recipe)
+        teacher = train_teacher(bench, recipe, on_step)
         gate = run_gate(bench, teacher)
         content = save({name: one.contiguous() for name, one in teacher.named_parameters()})
         facts = {
@@ -97,13 +102,11 @@ def teacher_for(bench: Workbench, recipe: TeacherRecipe, folder: Path) -> tuple[
 def _read(
     bench: Workbench, recipe: TeacherRecipe, facts_path: Path, weights_path: Path
 ) -> tuple[nn.Module, Gate]:
-    facts = json.loads(facts_path.read_text(encoding="utf-8"))
-    passed = facts["gate"].pop("passed")
-    gate = Gate(**facts["gate"])
-    if not passed:
+    gate, checksum = _read_facts(facts_path)
+    if not gate.passed:
         raise GateError(f"the teacher of {bench.family} for {bench.task.name}: {gate}")
     content = weights_path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+    if hashlib.sha256(content).hexdigest() != checksum:
         raise ValueError(
             f"{weights_path} does not match its checksum in {facts_path.name}: delete both files, "
             "and the teacher is trained anew"
@@ -114,6 +117,18 @@ def _read(
         for name, one in teacher.named_parameters():
             one.copy_(weights[name])
     return teacher.eval().requires_grad_(False), gate
+
+
+def _read_facts(path: Path) -> tuple[Gate, str]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        measured = {name: value for name, value in facts["gate"].items() if name != "passed"}
+        return Gate(**measured), str(facts["sha256"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {error}): delete it, and the teacher is "
+            "trained anew"
+        ) from None
 
 
 def _name(bench: Workbench, recipe: TeacherRecipe) -> str:

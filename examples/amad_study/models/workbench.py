@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -31,7 +32,6 @@ class Workbench:
         task: examples and score.
         family: one of `FAMILIES`.
         vocabulary: every word of the task, and of captions where pre-training is of scenes.
-        train: all training examples as tensors.
 
     Raises:
         ValueError: an unknown family; pictures of a size that nobody chose patches for.
@@ -40,7 +40,6 @@ class Workbench:
     task: Task
     family: str
     vocabulary: Vocabulary = field(init=False)
-    train: Batch = field(init=False)
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -53,7 +52,11 @@ class Workbench:
                 f"task has pictures of {side} pixels, but patches are chosen for "
                 f"{', '.join(map(str, _PATCHES_A_SIDE))} only"
             )
-        self.train = self.encode(self.task.train, self.task.train.examples)
+
+    @cached_property
+    def train(self) -> Batch:
+        """All training examples as tensors."""
+        return self.encode(self.task.train, self.task.train.examples)
 
     @property
     def _digits(self) -> bool:

@@ -47,18 +47,32 @@ def bench_for(cell: Cell) -> Workbench:
     return bench_of(cell.task, cell.family, cell.train_examples, cell.test_examples)
 
 
-def teacher_of(cell: Cell, folder: Path) -> nn.Module:
+def teacher_of(
+    cell: Cell,
+    folder: Path,
+    *,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+) -> nn.Module:
     """The cell's teacher, kept in the folder; of 12,000 examples, however many the student has.
+
+    Args:
+        cell: whose teacher it is.
+        folder: where it is, or is written once it has been trained.
+        on_step: called while it is trained, with the number of steps done and the losses.
 
     Raises:
         GateError: it does not use the picture, or is not good enough.
     """
     bench = bench_of(cell.task, cell.family, _OF_TEACHERS, cell.test_examples)
-    return teacher_for(bench, cell.teacher_recipe, folder)[0]
+    return teacher_for(bench, cell.teacher_recipe, folder, on_step)[0]
 
 
 def run_cell(
-    cell: Cell, teachers: Path, *, watch: Callable[[nn.Module, str], None] | None = None
+    cell: Cell,
+    teachers: Path,
+    *,
+    watch: Callable[[nn.Module, str], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Train and judge the student of a cell.
 
@@ -67,6 +81,7 @@ def run_cell(
         teachers: the folder of the teachers.
         watch: called with the student, `"before"` and `"after"` training; it leaves both as they
             are.
+        on_step: called with the number of steps done.
 
     Returns:
         what is kept of it, as JSON: `cell`; `curve`, pairs of steps and the main score on 200
@@ -97,6 +112,8 @@ def run_cell(
         distiller.temperature = cell.temperature_after(step)
         if step == released_at:
             distiller.attention_weight = 0.0
+        if on_step is not None:
+            on_step(step)
 
     judge = Judge(
         bench.task.main_score,

@@ -9,8 +9,6 @@ its left neighbour if it has one, else under its upper neighbour, else by its pl
 import re
 from collections.abc import Sequence
 
-from amad_demo.scenes import FEWEST_DIGITS, MOST_DIGITS, Scene
-from amad_demo.vocabulary import DIGITS
 from amad_study.data.digits.relations import (
     ALL_CELLS,
     DIRECTIONS,
@@ -21,6 +19,8 @@ from amad_study.data.digits.relations import (
     neighbours,
     place_name,
 )
+from amad_study.data.digits.scenes import FEWEST_DIGITS, MOST_DIGITS, Scene
+from amad_study.data.digits.words import DIGITS
 from amad_study.data.example import Example, Fact
 from amad_study.data.scores.bleu import bleu
 from amad_study.data.scores.facts import fact_scores

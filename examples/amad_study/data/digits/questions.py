@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amad_demo.scenes import Scene
-from amad_demo.vocabulary import DIGITS
 from amad_study.data.digits.drawing import pick
 from amad_study.data.digits.relations import (
     ALL_CELLS,
@@ -21,6 +19,8 @@ from amad_study.data.digits.relations import (
     neighbours,
     place_name,
 )
+from amad_study.data.digits.scenes import Scene
+from amad_study.data.digits.words import DIGITS
 from amad_study.data.words import known_words
 
 STEPS = {

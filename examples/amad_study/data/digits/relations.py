@@ -1,7 +1,7 @@
 """Where digits stand, and which stands next to which."""
 
-from amad_demo.scenes import GRID, Scene
-from amad_demo.vocabulary import COLUMNS, ROWS
+from amad_study.data.digits.scenes import GRID, Scene
+from amad_study.data.digits.words import COLUMNS, ROWS
 
 Cell = tuple[int, int]
 Board = dict[Cell, int]

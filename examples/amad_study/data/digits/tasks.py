@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from amad_demo.scenes import DIGIT_SIZE, Scene, compose_scene
-from amad_demo.scenes import Split as SplitName
 from amad_study.data.digits import captions, questions, translation
 from amad_study.data.digits.drawing import pick
+from amad_study.data.digits.scenes import DIGIT_SIZE, Scene, compose_scene
+from amad_study.data.digits.scenes import Split as SplitName
 from amad_study.data.example import Example, ScoreFunction, Split, Task
 from amad_study.data.picture import Picture
 from amad_study.data.scores.answers import score_answers

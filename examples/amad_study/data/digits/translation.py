@@ -13,10 +13,10 @@ from itertools import product
 
 import numpy as np
 
-from amad_demo.scenes import Scene
-from amad_demo.vocabulary import DIGITS
 from amad_study.data.digits.drawing import pick
 from amad_study.data.digits.relations import DIRECTIONS, Board, board_of, neighbours
+from amad_study.data.digits.scenes import Scene
+from amad_study.data.digits.words import DIGITS
 from amad_study.data.example import Ambiguity
 from amad_study.data.words import known_words
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import easy_vqa as package
-
 from amad_study.data.example import Example, Task
 from amad_study.data.public.building import Found, build_task
 from amad_study.data.public.choosing import held_out
@@ -26,6 +24,8 @@ def easy_vqa(sizes: Sizes, seed: int) -> Task:
     Raises:
         ValueError: more examples asked for than there are.
     """
+    import easy_vqa as package
+
     training = _examples(training=True)
     paths = _paths(package.get_train_image_paths())
     found: dict[str, Found] = {
@@ -54,6 +54,8 @@ def _score(examples: Sequence[Example], said: Sequence[str]) -> dict[str, float]
 
 @cache
 def _examples(training: bool) -> tuple[Example, ...]:
+    import easy_vqa as package
+
     read = package.get_train_questions if training else package.get_test_questions
     texts, answers, pictures = read()
     return tuple(

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from sacrebleu.metrics.bleu import BLEU
-
 from amad_study.data.scores.checks import check_same_number
 
 
@@ -23,6 +21,8 @@ def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> flo
             f"references[{[bool(right) for right in references].index(False)}] is empty; BLEU "
             "needs at least one right text for each example"
         )
+    from sacrebleu.metrics.bleu import BLEU
+
     most = max(map(len, references))
     # sacrebleu wants the first references of all, then the second; one given twice counts once.
     columns = [
@@ -34,6 +34,8 @@ def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> flo
 
 def bleu_signature(references: int = 1) -> str:
     """What has to be reported with a BLEU score: sacrebleu's signature of it."""
+    from sacrebleu.metrics.bleu import BLEU
+
     metric = BLEU(force=True)
     metric.corpus_score(["a"], [["a"]] * references)
     return str(metric.get_signature())

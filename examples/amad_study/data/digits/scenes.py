@@ -57,14 +57,6 @@ class Scene:
     corners: tuple[tuple[int, int], ...]
     numbers: tuple[int, ...]
 
-    def digits_in_line(self, axis: int, place: int) -> list[int]:
-        """Return the digits of a row (`axis` 0) or a column (`axis` 1), 0 the first."""
-        return [
-            label
-            for cell, label in zip(self.cells, self.labels, strict=True)
-            if cell[axis] == place
-        ]
-
 
 @cache
 def load_digits(split: Split) -> DigitImages:

@@ -11,7 +11,7 @@ they differ in how they reason about a scene and not in how well they read a dig
 import torch
 from torch import Tensor, nn
 
-from amad_demo.scenes import DIGIT_SIZE, load_digits
+from amad_study.data.digits.scenes import DIGIT_SIZE, load_digits
 
 FEATURES = 32
 _PIXELS = DIGIT_SIZE * DIGIT_SIZE

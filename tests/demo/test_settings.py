@@ -1,0 +1,68 @@
+"""The demo's students and words are the study's: same settings, same teacher, same findings."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from amad_demo.conclusion import IN_THE_STUDY
+from amad_demo.methods import METHODS, SEEDS, SHIPPED, cell_of
+from amad_study.protocol.chosen import shipped_weights
+from amad_study.protocol.condition import CONFIRMATION_SEEDS, TEACHERS, score_of
+from amad_study.protocol.recipe import best_settings
+from amad_study.runs.circumstances import teacher_facts
+from amad_study.runs.records import read_record, read_records
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "results" / "study"
+RESULTS = ROOT / "docs" / "assets" / "study-results.json"
+
+
+def test_both_attention_methods_have_the_settings_that_the_study_found() -> None:
+    best = best_settings(read_records(STUDY))
+    for name in ("amad", "one-to-one"):
+        assert METHODS[name].cell == best[name]
+
+
+def test_answers_have_the_weight_that_the_study_chose() -> None:
+    cell = METHODS["answers"].cell
+    assert cell.output_weight == shipped_weights()["vl-t5, logits, temperature 1"]
+
+
+def test_the_seeds_are_the_first_that_the_recipe_was_confirmed_on_and_score_the_same() -> None:
+    page = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+    of_teacher = [seed for seed in CONFIRMATION_SEEDS if seed % TEACHERS == 0]
+    assert list(SEEDS) == of_teacher[: len(SEEDS)]
+    for name in ("amad", "one-to-one"):
+        keys = [cell_of(name, seed).key for seed in SEEDS]
+        found = [score_of(read_record(STUDY / "cells" / f"{key}.json")) for key in keys]
+        assert " | {:.1f} / {:.1f} | ".format(*found) in page
+
+
+def test_the_shipped_teacher_is_the_study_s() -> None:
+    shipped = sorted(SHIPPED.iterdir())
+    assert [path.suffix for path in shipped] == [".json", ".safetensors"]
+    for path in shipped:
+        assert path.read_bytes() == (STUDY / "teachers" / path.name).read_bytes()
+    facts = teacher_facts(cell_of("amad", 0), SHIPPED)
+    assert facts["name"] == shipped[0].stem
+    assert facts["gate"]["passed"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "words", "judged"),
+    [
+        (
+            "one-to-one",
+            "{mean:.1f} points ahead of one-to-one (95 % interval {low:.1f} to",
+            "ahead",
+        ),
+        ("mean-head", "{mean:+.1f} ({low:.1f} to {high:.1f}) are not beyond doubt", "undecided"),
+    ],
+)
+def test_what_is_said_of_the_study_is_what_it_found(peer: str, words: str, judged: str) -> None:
+    recipe = json.loads(RESULTS.read_text(encoding="utf-8"))["recipe"]
+    (found,) = [one for one in recipe["findings"] if one["label"] == peer]
+    assert found["word"] == judged
+    assert found["planned"] == found["paired"]["count"] == 16
+    assert words.format(**found["paired"]) in IN_THE_STUDY
