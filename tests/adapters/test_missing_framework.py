@@ -15,8 +15,8 @@ HIDE = "import sys; sys.modules[{!r}] = None; import {}"
         ("amad_torch.peers", "torch", "torch"),
         ("amad_tensorflow", "tensorflow", "tensorflow"),
         ("amad_tensorflow", "keras", "tensorflow"),
-        ("amad_study.data", "sacrebleu", "study"),
-        ("amad_study.data.scores", "easy_vqa", "study"),
+        ("amad_study.data", "pydantic", "study"),
+        ("amad_study.data.scores", "pydantic", "study"),
     ],
 )
 def test_the_error_names_the_extra(package: str, missing: str, extra: str) -> None:

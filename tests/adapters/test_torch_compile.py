@@ -34,6 +34,7 @@ def check(function: Any, variant: str, inputs: dict[str, np.ndarray], dtype: str
     assert_agrees_with_specification("torch", dtype, variant=variant, **call)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("variant", ["projected", "token", "js"])
 def test_one_graph_with_dynamic_lengths(variant: str) -> None:
     function = compiled(variant, backend="aot_eager", dynamic=True)
@@ -41,6 +42,7 @@ def test_one_graph_with_dynamic_lengths(variant: str) -> None:
         check(function, variant, case(*sizes), "float64")
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(("variant", "dynamic"), [("mse", None), ("kl", True)])
 def test_inductor(variant: str, dynamic: bool | None) -> None:
     function = compiled(variant, dynamic=dynamic)

@@ -22,6 +22,8 @@ from amad_study.models.training import TrainingSettings
 from amad_study.runs.cell import Cell
 from tests.support.processes import running
 
+pytestmark = pytest.mark.xdist_group("demo")
+
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(demo)
 QUICK = ["--steps", "2", "--seed", "0"]

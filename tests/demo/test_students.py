@@ -16,6 +16,8 @@ from amad_study.models.heads import with_heads_in_order
 from amad_study.runs.student import bench_for, teacher_of
 from amad_torch import alignment_weights, amad_loss, capture_attention
 
+pytestmark = pytest.mark.xdist_group("demo")
+
 
 def run(method: str, seed: int = 1) -> StudentResult:
     return run_task(Task(method, seed), teachers=SHIPPED, steps=2, on_step=lambda _: None)

@@ -41,6 +41,7 @@ def written(tmp_path_factory: Any) -> Path:
     return folder
 
 
+@pytest.mark.xdist_group("shards")  # both processes are started once
 @pytest.mark.parametrize("name", BATCHES)
 @pytest.mark.parametrize("way", WAYS)
 def test_shards_give_what_the_joined_batch_gives(way: str, name: str, written: Path) -> None:
@@ -83,6 +84,7 @@ LAUNCHERS = {
 }  # fmt: skip
 
 
+@pytest.mark.thin(len(LAUNCHERS))
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_one_script_under_launchers(launcher: str, tmp_path: Path) -> None:
     """Two processes accumulate two batches each; the step is that of the joined batch."""

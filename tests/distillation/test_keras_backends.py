@@ -110,7 +110,7 @@ def test_dropout_of_the_teacher_never_enters() -> None:
     for dropout in (0.0, 0.5):
         loss = AttentionDistillation(variant="kl", temperature=0.1)
         made = distiller(loss, teacher_dropout=dropout, jit_compile=False)
-        history = made.fit(X, Y, epochs=2, batch_size=8, verbose=0).history
+        history = made.fit(X, Y, epochs=1, batch_size=4, verbose=0).history
         losses.append(history["distillation_loss"])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 

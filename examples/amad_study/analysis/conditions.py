@@ -90,6 +90,10 @@ def _temperature(cell: Cell) -> str:
     return f"temperature from {cell.temperature:g} to {cell.last_temperature:g}"
 
 
+def _last_step(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
 _IN_WORDS: Mapping[str, Callable[[Cell], str]] = {
     "student": lambda cell: cell.student.removeprefix("student-").replace("-", " "),
     "pretraining_steps": lambda cell: f"teacher pre-trained for {cell.pretraining_steps:,} steps",
@@ -100,7 +104,7 @@ _IN_WORDS: Mapping[str, Callable[[Cell], str]] = {
     "temperature": _temperature,
     "release": lambda cell: f"attention taught for the first {100 * cell.release:g} % of the steps",
     "layers": lambda cell: f"layer map {cell.layers}",
-    "parts": lambda cell: f"attention of {' and '.join(cell.parts)} alone",
+    "parts": lambda cell: f"attention of the {' and the '.join(map(_last_step, cell.parts))} alone",
     "steps": lambda cell: f"{cell.steps:,} steps",
     "train_examples": lambda cell: f"{cell.train_examples:,} examples",
 }
