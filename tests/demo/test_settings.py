@@ -15,7 +15,12 @@ from amad_study.runs.records import read_record, read_records
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "results" / "study"
+README = ROOT / "README.md"
 RESULTS = ROOT / "docs" / "assets" / "study-results.json"
+
+
+def in_one_line(page: Path) -> str:
+    return " ".join(page.read_text(encoding="utf-8").split())
 
 
 def test_both_attention_methods_have_the_settings_that_the_study_found() -> None:
@@ -65,4 +70,14 @@ def test_what_is_said_of_the_study_is_what_it_found(peer: str, words: str, judge
     (found,) = [one for one in recipe["findings"] if one["label"] == peer]
     assert found["word"] == judged
     assert found["planned"] == found["paired"]["count"] == 16
-    assert words.format(**found["paired"]) in IN_THE_STUDY
+    for said in (IN_THE_STUDY, in_one_line(README)):
+        assert words.format(**found["paired"]) in said
+
+
+def test_the_readme_says_what_attention_is_worth() -> None:
+    hypotheses = json.loads(RESULTS.read_text(encoding="utf-8"))["hypotheses"]
+    (asked,) = [one for one in hypotheses if one["name"] == "H10"]
+    (found,) = [one["paired"] for one in asked["findings"] if one["label"] == "vl-t5, 600 steps"]
+    page = in_one_line(README)
+    assert "worth {mean:.1f} points of right answers".format(**found) in page
+    assert "(95 % interval {low:.1f} to {high:.1f})".format(**found) in page
