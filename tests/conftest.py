@@ -23,7 +23,7 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # else compilers ru
 
 _NO_LIMITS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=50, **_NO_LIMITS)
-settings.register_profile("ci", max_examples=60, derandomize=True, print_blob=True, **_NO_LIMITS)
+settings.register_profile("ci", max_examples=50, derandomize=True, print_blob=True, **_NO_LIMITS)
 settings.register_profile("thorough", max_examples=1200, **_NO_LIMITS)
 settings.register_profile(
     "mutation",

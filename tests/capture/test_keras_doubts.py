@@ -75,7 +75,7 @@ RIGHT: list[Callable[..., Any]] = [
 MAPS_ONLY = (heads_joined_before_samples, heads_moved_before_samples)
 
 
-@pytest.mark.thin(3 if BACKEND == "jax" else 1)
+@pytest.mark.thin(6 if BACKEND == "jax" else 1)
 @pytest.mark.parametrize("is_graph", [False, True] if BACKEND == "tensorflow" else [False])
 @pytest.mark.parametrize("form", RIGHT)
 def test_heads_are_told_from_queries_samples_and_windows(form: Any, is_graph: bool) -> None:
@@ -101,7 +101,7 @@ def test_heads_are_told_from_queries_samples_and_windows(form: Any, is_graph: bo
         np.testing.assert_allclose(maps, truth, rtol=0, atol=5e-6)
 
 
-@pytest.mark.thin(3 if BACKEND == "jax" else 1)
+@pytest.mark.thin(6 if BACKEND == "jax" else 1)
 @pytest.mark.parametrize(
     ("form", "tokens", "heads", "words"),
     [

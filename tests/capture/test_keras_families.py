@@ -25,7 +25,7 @@ from tests.capture.keras_families import FAMILIES  # noqa: E402
 from tests.capture.keras_table import PAGE, page_with_table  # noqa: E402
 
 THERE = [name for name in FAMILIES if BACKEND == "tensorflow" or "TensorFlow" not in name]
-NTH = {"tensorflow": 2, "torch": 6, "jax": 25}[BACKEND]  # JAX compiles every model anew
+NTH = {"tensorflow": 2, "torch": 6, "jax": 50}[BACKEND]  # JAX compiles every model anew
 
 
 def no_gradients() -> Any:

@@ -166,7 +166,7 @@ def same(found: list[Any], truth: Any) -> None:
     np.testing.assert_allclose(whole, arrays[-1].reshape(whole.shape), rtol=0, atol=5e-6)
 
 
-@pytest.mark.thin(6 if BACKEND == "jax" else 1)  # JAX compiles every operation anew
+@pytest.mark.thin(12 if BACKEND == "jax" else 1)  # JAX compiles every operation anew
 @pytest.mark.parametrize("is_graph", [False, True] if BACKEND == "tensorflow" else [False])
 @pytest.mark.parametrize("name", FORMS)
 def test_maps_and_what_they_follow_from(name: str, is_graph: bool) -> None:
@@ -287,7 +287,7 @@ def over_images(layer: Any, q: Any, k: Any, v: Any) -> Any:
     return layer.more(image, image)
 
 
-@pytest.mark.thin(4 if BACKEND == "jax" else 1)
+@pytest.mark.thin(8 if BACKEND == "jax" else 1)
 @pytest.mark.parametrize("form", [with_sigmoid, linear, without_a_product, over_images])
 def test_what_is_not_captured_beside_what_is_has_a_warning(form: Any) -> None:
     layer = Written(lambda its, *states: (form(its, *states), 0.0))

@@ -147,7 +147,7 @@ def test_a_third_derivative_is_that_of_the_readable_form() -> None:
     assert_agrees(found[0] / size, found[1] / size, within=1e-9)
 
 
-@pytest.mark.thin(2)
+@pytest.mark.thin(4)
 @pytest.mark.parametrize(
     ("variant", "rows"), [*((variant, 99) for variant in UNPROJECTED), ("token", 33)]
 )

@@ -93,7 +93,7 @@ def _sample(variant: str) -> list[Suspect]:
     return suspects[7 * sorted(VARIANTS).index(variant) :: 40]
 
 
-@pytest.mark.thin(2)
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(
     ("variant", "suspect"),
     [(variant, suspect) for variant in sorted(VARIANTS) for suspect in _sample(variant)],
@@ -120,7 +120,7 @@ def test_a_right_port_is_left_alone(variant: str, rounded: bool) -> None:
     assert diagnosis.summary == "All values and gradients are the specification's."
 
 
-@pytest.mark.thin(2)
+@pytest.mark.thin(4)
 @pytest.mark.parametrize(
     ("variant", "first", "second"),
     [

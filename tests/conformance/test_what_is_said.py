@@ -80,7 +80,7 @@ def examined(port_file, source, old="", new="", **options):
     )
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 @pytest.mark.parametrize("name", NAMED)
 def test_this_mistake_and_no_other_is_named(port_file, name):
     report = examined(port_file, *NAMED[name])
@@ -119,7 +119,7 @@ def test_a_small_deviation_is_not_called_rounding(port_file, deviation):
     assert "low-precision-arithmetic" not in [one.name for one in report.explanations]
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(7)
 @pytest.mark.parametrize(
     "returned", ["total[None, None]", "(t - weights @ s).square().sum(2)", "t[:, 0]"]
 )

@@ -47,7 +47,7 @@ TORCH_MISTAKES = {
 }
 
 
-@pytest.mark.thin(2)
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("check", TORCH_MISTAKES)
 def test_mistakes_that_only_one_check_shows(port_file, check):
     """Values without mask are right (but for dropout): the check named is the one that fails."""

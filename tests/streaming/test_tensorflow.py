@@ -84,7 +84,7 @@ def untraced() -> Iterator[None]:
         tf.config.run_functions_eagerly(False)
 
 
-@pytest.mark.thin(2)
+@pytest.mark.thin(4)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("variant", VARIANTS)
 @FEW
