@@ -34,6 +34,44 @@ def touch_and_wait(path: Path) -> None:
     time.sleep(60)
 
 
+def meet(place: Path) -> int:
+    """Which process this is, once all that meet at the place have come."""
+    place.mkdir(exist_ok=True)
+    (place / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while len(list(place.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return os.getpid()
+
+
+def met(job: tuple[str, int, Path]) -> int:
+    return meet(job[2] / str(job[1]))
+
+
+def in_order(job: tuple[str, int, Path]) -> int:
+    return job[1]
+
+
+def test_a_worker_keeps_to_jobs_of_its_kind(tmp_path: Path) -> None:
+    jobs = [(name, number, tmp_path) for number in range(3) for name in "ab"]
+    with Workers(met, 2, needs=lambda one: ("all", one[0])) as workers:
+        found = {outcome.job[:2]: outcome.answer for outcome in workers.run(jobs)}
+    assert len({found["a", number] for number in range(3)}) == 1
+    assert len({found["b", number] for number in range(3)}) == 1
+    assert found["a", 0] != found["b", 0]
+
+
+def test_jobs_of_a_kind_follow_each_other(tmp_path: Path) -> None:
+    kinds = ["a x", "b y", "a z", "b y", "a x", "c"]
+    jobs = [(kind, number, tmp_path) for number, kind in enumerate(kinds)]
+    with Workers(in_order, 1, needs=lambda one: one[0].split()) as workers:
+        alike = [outcome.answer for outcome in workers.run(jobs)]
+    with Workers(in_order, 1) as workers:
+        as_given = [outcome.answer for outcome in workers.run(jobs)]
+    assert alike == [0, 4, 2, 1, 3, 5]
+    assert as_given == [0, 1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_death_takes_one_job(processes: int) -> None:
     with Workers(job, processes) as workers:
@@ -54,7 +92,7 @@ def test_a_death_takes_one_job(processes: int) -> None:
 def test_a_worker_ends_with_the_block(tmp_path: Path) -> None:
     """The fixture around every test fails if a process is left."""
     with Workers(touch_and_wait, 1) as workers:
-        workers._start(tmp_path / "started")
+        workers._start(workers._new(), tmp_path / "started")
         while not list(tmp_path.iterdir()):
             time.sleep(0.02)
 

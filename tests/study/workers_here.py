@@ -9,7 +9,7 @@ from amad_study.runs.workers import Outcome
 class Here:
     """In place of `amad_study.runs.workers.Workers`."""
 
-    def __init__(self, function: Callable[[Any], Any], processes: int) -> None:
+    def __init__(self, function: Callable[[Any], Any], processes: int, **_: object) -> None:
         self.function = function
 
     def __enter__(self) -> "Here":

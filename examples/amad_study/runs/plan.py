@@ -49,6 +49,10 @@ class Work(ABC, Generic[OneKind]):
         """Names the teacher that has to be there first; empty if none has to be trained."""
         return ""
 
+    def needs(self, cell: OneKind) -> tuple[str, ...]:
+        """What is made for the cell's student, each from the one before, and held for the next."""
+        return ()
+
     def teach(self, cell: OneKind, teachers: Path) -> None:
         """Train the cell's teacher, unless it is in the folder.
 
@@ -78,6 +82,11 @@ class WorkOnScenes(Work[Cell]):
         digest = hashlib.sha256(recipe.encode()).hexdigest()[:6]
         return f"teacher {cell.teacher_seed} of {cell.task}, {cell.family} ({digest})"
 
+    def needs(self, cell: Cell) -> tuple[str, ...]:
+        """The data, the teacher, and with the seed the order of its heads: what it remembers."""
+        data = f"{cell.task}, {cell.family}, {cell.train_examples}, {cell.test_examples}"
+        return data, self.teacher(cell), str(cell.seed)
+
     def teach(self, cell: Cell, teachers: Path) -> None:
         """See `teacher_of`."""
         teacher_of(cell, teachers)
@@ -104,8 +113,10 @@ def run_plan(
 ) -> dict[str, str]:
     """Run what has no record yet; whatever stops it, finished cells stay.
 
-    Teachers come first, each trained by one process. A cell whose teacher the gate refuses gets a
-    record that says so. One that raises, or whose process dies, is reported and stops nothing else.
+    Teachers come first, each trained by one process. Cells are run in their order, except that a
+    process keeps to those of one teacher and seed while there are some. A cell whose teacher the
+    gate refuses gets a record that says so. One that raises, or whose process dies, is reported
+    and stops nothing else.
 
     Args:
         cells: the plan.
@@ -130,7 +141,8 @@ def run_plan(
             said = outcome.trouble or outcome.answer or ""
             on_progress(Progress(done, total, key, said, outcome.seconds))
 
-    with Workers(partial(work_on, folder=folder, work=work), processes) as workers:
+    one_job = partial(work_on, folder=folder, work=work)
+    with Workers(one_job, processes, needs=lambda job: work.needs(job[1])) as workers:
         lost: dict[str, str] = {}
         of_teacher = {name: cell for cell in open_cells if (name := work.teacher(cell))}
         for outcome in workers.run([("teacher", cell) for cell in of_teacher.values()]):
