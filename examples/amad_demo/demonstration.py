@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from amad_demo.conclusion import conclude
 from amad_demo.experiment import STEPS, plan, run_task, single_thread
@@ -15,6 +16,7 @@ from amad_demo.plot_scenes import plot_scenes
 from amad_demo.report import results_table, student_line
 from amad_demo.results import Results, load_results, save_results
 from amad_distill.display import Display
+from amad_study.runs.cell import Cell
 from amad_study.runs.circumstances import teacher_facts, versions
 from amad_study.runs.student import bench_for, teacher_of
 
@@ -46,8 +48,9 @@ def run_demo(choices: Choices, display: Display) -> Results:
     choices.output.mkdir(parents=True, exist_ok=True)
     with single_thread():
         teacher = _teacher(choices, display)
-        results = _earlier_results(choices, _empty_results(choices, teacher), display)
-        results.teacher = teacher
+        results = _earlier_results(choices, display)
+        if not results.teacher:
+            results.teacher = _judged(teacher, choices)
         _train_students(results, choices, display)
         complete = results.with_seeds(results.complete_seeds(METHODS))
         results.conclusion = conclude(complete)
@@ -58,9 +61,9 @@ def run_demo(choices: Choices, display: Display) -> Results:
     return shown
 
 
-def _teacher(choices: Choices, display: Display) -> dict[str, Any]:
-    """The teacher's scores and gate; it is trained first where the folder has none."""
-    cell, folder = cell_of("amad", choices.seeds[0]), choices.teachers
+def _teacher(choices: Choices, display: Display) -> nn.Module:
+    """The teacher; it is trained first where the folder has none."""
+    cell = _any_cell(choices)
     total = cell.teacher_recipe.training.steps
     with display.bar(lines=False) as advance:
 
@@ -69,17 +72,27 @@ def _teacher(choices: Choices, display: Display) -> dict[str, Any]:
                 display.say(f"Training a teacher for {total} steps (a few minutes) ...")
             advance(step, total, f"teacher, loss {losses['loss']:.3f}")
 
-        teacher = teacher_of(cell, folder, on_step=on_step)
-    facts = teacher_facts(cell, folder)
-    gate = facts["gate"]
+        teacher = teacher_of(cell, choices.teachers, on_step=on_step)
+    gate = teacher_facts(cell, choices.teachers)["gate"]
     display.say(
         f"The teacher answers {gate['score']:.1f} % of unseen questions right, "
         f"{gate['with_other_pictures']:.1f} % when shown other pictures: it uses the picture."
     )
+    return teacher
+
+
+def _any_cell(choices: Choices) -> Cell:
+    """One student's; of the data and the teacher all say the same."""
+    return cell_of("amad", choices.seeds[0], choices.steps)
+
+
+def _judged(teacher: nn.Module, choices: Choices) -> dict[str, Any]:
+    """The teacher's scores and gate."""
+    cell = _any_cell(choices)
+    gate = teacher_facts(cell, choices.teachers)["gate"]
     bench = bench_for(cell)
     scores = bench.scores(teacher, bench.task.test)
     return {
-        "sha256": facts["sha256"],
         "accuracy": scores[bench.task.main_score],
         "accuracy_by_steps": [scores[f"accuracy: {one}"] for one in STEPS],
         "gate": gate,
@@ -87,24 +100,24 @@ def _teacher(choices: Choices, display: Display) -> dict[str, Any]:
     }
 
 
-def _empty_results(choices: Choices, teacher: dict[str, Any]) -> Results:
+def _empty_results(choices: Choices) -> Results:
     """Results that record everything the numbers depend on."""
-    libraries = versions()
     settings = {name: cell_of(name, 0, choices.steps).as_json() for name in METHODS}
-    config = {"cells": settings, "teacher_sha256": teacher["sha256"], "libraries": libraries}
-    return Results(config=config, versions=libraries)
+    teacher = teacher_facts(_any_cell(choices), choices.teachers)
+    config = {"cells": settings, "teacher_sha256": teacher["sha256"]}
+    return Results(config=config, versions=versions())
 
 
-def _earlier_results(choices: Choices, new: Results, display: Display) -> Results:
-    path = choices.output / RESULTS_FILE
+def _earlier_results(choices: Choices, display: Display) -> Results:
+    path, new = choices.output / RESULTS_FILE, _empty_results(choices)
     earlier = None if choices.fresh else load_results(path)
     if earlier is None:
         return new
-    if earlier.config == new.config:
+    if (earlier.config, earlier.versions) == (new.config, new.versions):
         return earlier
     path.replace(choices.output / EARLIER_RESULTS_FILE)
     display.say(
-        f"{path} was made with other settings, so nothing of it is used; "
+        f"{path} was made with other settings or versions, so nothing of it is used; "
         f"it is now called {EARLIER_RESULTS_FILE}."
     )
     return new
@@ -115,19 +128,18 @@ def _train_students(results: Results, choices: Choices, display: Display) -> Non
     missing = [task for task in tasks if results.find(task.method, task.seed) is None]
     if len(missing) < len(tasks):
         display.say(f"{len(tasks) - len(missing)} of {len(tasks)} students were trained before.")
-    steps = count(1)
-    total = len(missing) * cell_of("amad", 0, choices.steps).steps
+    each = _any_cell(choices).steps
     with display.bar(lines=False) as advance:
 
-        def progress(label: str) -> Callable[[int], None]:
-            return lambda _: advance(next(steps), total, label)
+        def progress(place: int, label: str) -> Callable[[int], None]:
+            return lambda step: advance(place * each + step, len(missing) * each, label)
 
-        for task in missing:
+        for place, task in enumerate(missing):
             student = run_task(
                 task,
                 teachers=choices.teachers,
                 steps=choices.steps,
-                on_step=progress(f"{METHODS[task.method].title}, seed {task.seed}"),
+                on_step=progress(place, f"{METHODS[task.method].title}, seed {task.seed}"),
             )
             results.students.append(student)
             save_results(results, choices.output / RESULTS_FILE)

@@ -50,9 +50,7 @@ def run_task(
         FloatingPointError: the loss was no finite number.
     """
     cell = cell_of(task.method, task.seed, steps)
-    onlooker = Onlooker(
-        cell, teachers, temperature=PICTURED_TEMPERATURE, losses=(AMAD_LOSS, ONE_TO_ONE_LOSS)
-    )
+    onlooker = Onlooker(cell, temperature=PICTURED_TEMPERATURE, losses=(AMAD_LOSS, ONE_TO_ONE_LOSS))
     record = run_cell(cell, teachers, watch=onlooker, on_step=on_step)
     if "diverged" in record:
         raise FloatingPointError(f"{task.method}, seed {task.seed}: {record['diverged']}")

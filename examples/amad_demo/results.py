@@ -55,7 +55,7 @@ class Results:
 
     Attributes:
         config: every setting that a student's result depends on, except method and seed.
-        versions: of Python and the libraries, for the record.
+        versions: of Python, the libraries and this code, on which they depend, too.
         teacher: its scores on the same questions, and its gate.
         students: the finished students, in the order in which they finished.
         conclusion: what the numbers say, in words.

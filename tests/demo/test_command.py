@@ -47,9 +47,10 @@ def finished(first_run: tuple[Path, Result], tmp_path: Path) -> Path:
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a finished student was trained again")
+        raise AssertionError("what is finished was trained or judged again")
 
     monkeypatch.setattr(demonstration, "run_task", refuse)
+    monkeypatch.setattr(demonstration, "_judged", refuse)
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_other_settings_do_not_use_stale_results(
     monkeypatch.setattr(demonstration, "run_task", interrupt)
     result = run(finished, "--steps", "3", "--seed", "0")
     assert result.exit_code == 130
-    assert "made with other settings" in result.stdout
+    assert "made with other settings or versions" in result.stdout
     assert (finished / "results-earlier-settings.json").exists()
     assert not (finished / "results.json").exists()
 

@@ -47,9 +47,9 @@ def test_weights_and_loss_are_those_of_the_maps(monkeypatch: pytest.MonkeyPatch)
     run_cell = experiment.run_cell
 
     def keep(*arguments: object, watch: object, **rest: object) -> object:
-        def both(model: torch.nn.Module, when: str) -> None:
-            watch(model, when)  # type: ignore[operator]
-            seen[:] = [model]
+        def both(teacher: torch.nn.Module, student: torch.nn.Module, when: str) -> None:
+            watch(teacher, student, when)  # type: ignore[operator]
+            seen[:] = [student]
 
         return run_cell(*arguments, watch=both, **rest)  # type: ignore[arg-type]
 

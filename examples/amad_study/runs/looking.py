@@ -11,11 +11,10 @@ from torch import nn
 
 from amad_study.data.picture import Picture
 from amad_study.models.batches import Batch, rows
-from amad_study.models.heads import with_heads_in_order
 from amad_study.models.workbench import Workbench
 from amad_study.runs.cell import Cell
 from amad_study.runs.methods import make_distiller
-from amad_study.runs.student import bench_for, run_cell, teacher_of
+from amad_study.runs.student import bench_for, run_cell
 from amad_torch import Distiller, capture_attention, measure_alignment
 
 EXAMPLES = 6
@@ -27,7 +26,6 @@ class Onlooker:
 
     Args:
         cell: whose student it is.
-        teachers: the folder of the teachers.
         temperature: of the alignment weights; by default the cell's.
         losses: methods by whose attention loss teacher and student are compared.
 
@@ -40,7 +38,6 @@ class Onlooker:
     def __init__(
         self,
         cell: Cell,
-        teachers: Path,
         *,
         temperature: float | None = None,
         losses: tuple[str, ...] = (),
@@ -48,40 +45,40 @@ class Onlooker:
         self.cell, self.compared = cell, losses
         self.temperature = cell.temperature if temperature is None else temperature
         self.bench = bench_for(cell)
-        self.teacher = with_heads_in_order(teacher_of(cell, teachers), cell.seed)
         split = self.bench.task.test
         self.data = self.bench.encode(split, split.examples[:_MEASURED])
         self.alignment: dict[str, dict[str, list[list[float]]]] = {}
         self.losses: dict[str, dict[str, float]] = {}
         self.examples: list[dict[str, Any]] = []
 
-    def __call__(self, student: nn.Module, when: str) -> None:
+    def __call__(self, teacher: nn.Module, student: nn.Module, when: str) -> None:
         """As `run_cell` calls what watches."""
+
+        def compared_by(method: str, **settings: Any) -> Distiller:
+            return make_distiller(
+                method,
+                teacher=teacher,
+                student=student,
+                example=rows(self.data, slice(0, 1)),
+                layers=self.cell.layers,
+                **settings,
+            )
+
         self.alignment[when] = measure_alignment(
-            self._distiller("amad-kl", student, temperature=self.temperature), [self.data]
+            compared_by("amad-kl", temperature=self.temperature), [self.data]
         )
         with torch.no_grad():
             self.losses[when] = {
-                method: float(self._distiller(method, student)(**self.data)["attention"])
+                method: float(compared_by(method)(**self.data)["attention"])
                 for method in self.compared
             }
         if when == "after":
-            self.examples = examples_seen(self.bench, self.teacher, student)
-
-    def _distiller(self, method: str, student: nn.Module, **settings: Any) -> Distiller:
-        return make_distiller(
-            method,
-            teacher=self.teacher,
-            student=student,
-            example=rows(self.data, slice(0, 1)),
-            layers=self.cell.layers,
-            **settings,
-        )
+            self.examples = examples_seen(self.bench, teacher, student)
 
 
 def look_at(cell: Cell, teachers: Path) -> dict[str, Any]:
     """The cell's student trained again: alignment before and after, and examples."""
-    onlooker = Onlooker(cell, teachers)
+    onlooker = Onlooker(cell)
     record = run_cell(cell, teachers, watch=onlooker)
     return {
         "key": cell.key,

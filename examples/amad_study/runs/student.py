@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def run_cell(
     cell: Cell,
     teachers: Path,
     *,
-    watch: Callable[[nn.Module, str], None] | None = None,
+    watch: Callable[[nn.Module, nn.Module, str], None] | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Train and judge the student of a cell.
@@ -79,8 +79,8 @@ def run_cell(
     Args:
         cell: all settings.
         teachers: the folder of the teachers.
-        watch: called with the student, `"before"` and `"after"` training; it leaves both as they
-            are.
+        watch: called with the teacher, its heads in the student's order, the student, and
+            `"before"` or `"after"`, when it is trained; it leaves both as they are.
         on_step: called with the number of steps done.
 
     Returns:
@@ -124,7 +124,13 @@ def run_cell(
         times=CURVE_POINTS,
     )
     record = teach_and_judge(
-        cell, distiller, data, judge, started=started, after_step=after_step, watch=watch
+        cell,
+        distiller,
+        data,
+        judge,
+        started=started,
+        after_step=after_step,
+        watch=None if watch is None else partial(watch, teacher, student),
     )
     if isinstance(distiller.method, LearnedTemperature):
         record["temperature"] = distiller.method.temperature

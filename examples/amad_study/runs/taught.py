@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from amad_study.models.batches import Batch, rows
 from amad_study.models.training import train
@@ -40,7 +39,7 @@ def teach_and_judge(
     *,
     started: float,
     after_step: Callable[[int], None] | None = None,
-    watch: Callable[[nn.Module, str], None] | None = None,
+    watch: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train a distiller's student, and judge it.
 
@@ -51,18 +50,17 @@ def teach_and_judge(
         judge: of the student.
         started: `time.process_time()` when the cell's work began.
         after_step: called with the number of steps done, before the student is judged.
-        watch: called with the student, `"before"` and `"after"` training.
+        watch: called with `"before"` and `"after"`, at these times of the training.
 
     Returns:
         the record, as `amad_study.runs.student.run_cell` tells.
     """
-    student = distiller.student
     first = rows(data, slice(0, cell.batch_size))
     parity = gradient_parity(distiller, first) if cell.has_attention else 0.0
     distiller.attention_weight = cell.weight * parity
     before = look_at_heads(distiller, first)
     if watch is not None:
-        watch(student, "before")
+        watch("before")
     judged_at = {round(cell.steps * point / judge.times) for point in range(1, judge.times + 1)}
     curve: list[tuple[int, float]] = []
     late: list[dict[str, float]] = []
@@ -89,7 +87,7 @@ def teach_and_judge(
         return {**record, "diverged": str(error), "seconds": time.process_time() - started}
     seconds = time.process_time() - started
     if watch is not None:
-        watch(student, "after")
+        watch("after")
     distiller.attention_weight = cell.weight * parity
     record["heads"]["after"] = look_at_heads(distiller, first)
     return {
