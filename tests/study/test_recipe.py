@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amad_study.analysis.recipe import recipe
+from amad_study.analysis.recipe import recipe, verdict_of
 from amad_study.protocol.condition import CONFIRMATION_SEEDS, SEEDS, TUNING_SEEDS
 from amad_study.protocol.recipe import (
     FIRST_ROUND,
@@ -82,6 +82,8 @@ def test_the_best_of_both_rounds_is_confirmed() -> None:
     assert [len(one["differences"]) for one in found["findings"]] == [16] * 3
     assert [row["pairing"] for row in found["settings"]] == list(FIRST_ROUND)
     assert found["settings"][0]["mean"] == pytest.approx(75, abs=1.5)
+    (judged,) = verdict_of(found)
+    assert "So say all 3 comparisons. Mean differences from +" in judged.explanation
 
 
 def test_keys_of_cells_without_release_stay() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from amad_study.analysis.answer import worth_of_attention
 from amad_study.analysis.conditions import rows_of
 from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
@@ -27,6 +28,7 @@ from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
 from amad_study.protocol.stages import choose_weights
 from amad_study.protocol.tables import TABLES
 from amad_study.report.documentation import filled_page
+from amad_study.report.names import worth_told
 from amad_study.report.page import as_html
 from amad_study.report.tables import way_tables
 from amad_study.runs.cell import Cell
@@ -398,6 +400,30 @@ def test_a_recipe_is_shown_with_its_settings(study: Path) -> None:
     filled = filled_page("<!-- figures: recipe -->\n<!-- end of figures -->", summary)
     assert "| AMAD, KL | 0.3 | release 0.5 | 61.5 ± 2.0 (1 of 16 seeds) |" in filled
     assert "| **R** |" in filled
+
+
+def test_what_attention_is_worth_is_told_of_what_was_run_whole() -> None:
+    def row(
+        method: str, mean: float, *, task: str = "digit-questions", planned: int = 2, **of: Any
+    ) -> Any:
+        one = {"family": "blip", "task": task, "method": method, "mean": mean, "settings": ""}
+        return {**one, "seeds": {"100": mean, "101": mean}, "planned": planned, **of}
+
+    pairings = ("one-to-one-kl", "mean-head-kl", "best-match-kl", "amad-kl")
+    whole = [row("logits", 40.0), *(row(name, 60.0 + at) for at, name in enumerate(pairings))]
+    others = [
+        row("ground-truth", 90.0),
+        row("amad-js", 99.0),
+        row("amad-kl", 1.0, settings="6 heads"),
+    ]
+    of_part = [row(name, 50.0, task="easy-vqa", planned=3) for name in ("logits", *pairings)]
+    (told,) = worth_of_attention([*whole, *others, *of_part])
+    assert told == {
+        "family": "blip", "task": "digit-questions", "least": 60.0, "most": 63.0, "without": 40.0
+    }  # fmt: skip
+    assert "alone: 60.0 to 63.0 against 40.0 (BLIP, questions)." in worth_told([told])
+    assert worth_of_attention([*whole[1:], *others]) == []
+    assert worth_told([]) == ""
 
 
 def test_a_report_of_nothing_claims_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""The answer in a few lines, written from the verdicts alone."""
+"""The answer in a few lines, written from scores and verdicts alone."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from amad_study.analysis.findings import Finding
 from amad_study.analysis.verdicts import (
@@ -11,9 +12,11 @@ from amad_study.analysis.verdicts import (
     UNDECIDED,
     Verdict,
 )
+from amad_study.protocol.recipe import CONFIRMED
+from amad_study.protocol.tables import ATTENTION_METHODS
 
-LEADING = ("H1", "H2", "H3", "H9", "H12")
-"""The hypotheses that the paper's claims stand or fall with; if one is missing, others move up."""
+LEADING = ("H1", "H2", CONFIRMED, "H9", "H12")
+"""What the paper's claims stand or fall with, and the recipe; if one is missing, others move up."""
 
 LINES = 5
 
@@ -26,15 +29,38 @@ _WORDS = {
 }
 
 
-def answer(
-    verdicts: Sequence[Verdict], findings: Sequence[Finding], *, complete: bool
-) -> list[dict[str, str]]:
+def worth_of_attention(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By family and task, what students score with attention taught and without.
+
+    Args:
+        scores: the summary's, of all conditions.
+
+    Returns:
+        `least` and `most`, of the means of all pairings by KL, and `without`, taught the teacher's
+        answers alone; only where all of them were run.
+    """
+    means: dict[tuple[str, str], dict[str, float]] = {}
+    for one in scores:
+        if not one["settings"] and len(one["seeds"]) == one["planned"]:
+            means.setdefault((one["family"], one["task"]), {})[one["method"]] = one["mean"]
+    told = []
+    for (family, task), by_method in means.items():
+        if {"logits", *ATTENTION_METHODS} <= set(by_method):
+            taught = [by_method[name] for name in ATTENTION_METHODS]
+            least, most = min(taught), max(taught)
+            without = by_method["logits"]
+            told.append(
+                {"family": family, "task": task, "least": least, "most": most, "without": without}
+            )
+    return told
+
+
+def answer(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> list[dict[str, str]]:
     """At most five lines: what was asked, a word, and the numbers that it rests on.
 
     Args:
-        verdicts: of all hypotheses.
+        verdicts: of all hypotheses, and of the recipe.
         findings: of all hypotheses.
-        complete: whether every cell of the plan was run.
     """
     if not any(one.differences for one in findings):
         return []

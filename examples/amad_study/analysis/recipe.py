@@ -1,11 +1,11 @@
 """What the search for a recipe found, and whether fresh seeds confirm it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from amad_study.analysis.conditions import rows_of, unusual
 from amad_study.analysis.findings import find
-from amad_study.analysis.verdicts import verdict
+from amad_study.analysis.verdicts import Verdict, verdict
 from amad_study.protocol.condition import CONFIRMATION_SEEDS, Records
 from amad_study.protocol.recipe import best_settings, confirmation, confirmation_cells
 
@@ -42,3 +42,8 @@ def recipe(records: Records) -> dict[str, Any] | None:
         **asdict(verdict(asked, found)),
         "findings": [asdict(one) for one in found],
     }
+
+
+def verdict_of(found: dict[str, Any] | None) -> list[Verdict]:
+    """The verdict in what `recipe` gives, if it gives anything."""
+    return [Verdict(**{one.name: found[one.name] for one in fields(Verdict)})] if found else []

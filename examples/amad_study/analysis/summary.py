@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from amad_study.analysis.answer import answer
+from amad_study.analysis.answer import answer, worth_of_attention
 from amad_study.analysis.conditions import Row, rows_of
 from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import outlook, plan_weights, untuned, whole_plan
 from amad_study.analysis.provenance import provenance, teachers
-from amad_study.analysis.recipe import recipe
+from amad_study.analysis.recipe import recipe, verdict_of
 from amad_study.analysis.verdicts import verdict
 from amad_study.protocol import hypotheses
 from amad_study.protocol.stages import stages
@@ -43,7 +43,9 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         verdict(one, [finding for finding in found if finding.hypothesis == one.name])
         for one in asked
     ]
+    best = recipe(records)
     rows = rows_of([cell for stage in whole for cell in stage.cells], records)
+    scores = [_row(row) for row in rows]
     ahead = outlook(known, whole, records, folder)
     planned = {cell.key for stage in whole for cell in stage.cells}
     return {
@@ -54,7 +56,8 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             "done": len(planned & set(records)),
             "beyond the plan": len(set(records) - planned),
         },
-        "answer": answer(verdicts, found, complete=planned <= set(records)),
+        "answer": answer([*verdicts, *verdict_of(best)], found),
+        "worth": worth_of_attention(scores),
         "stages": [asdict(stage) for stage in ahead.stages],
         "hypotheses": [
             {
@@ -65,12 +68,12 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             }
             for one in verdicts
         ],
-        "recipe": _finite(recipe(records)),
+        "recipe": _finite(best),
         "sentences": {
             **summarise_sentences(folder),
             "runs": provenance(read_records(folder, SentenceCell)),
         },
-        "scores": [_row(row) for row in rows],
+        "scores": scores,
         "curves": _curves(rows),
         "on the way": on_the_way(rows),
         "weights": dict(sorted(weights.items())),

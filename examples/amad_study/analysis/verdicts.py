@@ -79,16 +79,17 @@ def _explanation(hypothesis: Hypothesis, findings: Sequence[Finding], word: str)
 def _counts(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
     if len(findings) == 1:
         return ""
-    supported = sum(_supports(hypothesis, one) for one in findings)
-    contradicted = sum(_contradicts(hypothesis, one) for one in findings)
+    by_word: dict[str, list[str]] = {SUPPORTED: [], CONTRADICTED: [], UNDECIDED: []}
+    for one in findings:
+        if _supports(hypothesis, one):
+            word = SUPPORTED
+        else:
+            word = CONTRADICTED if _contradicts(hypothesis, one) else UNDECIDED
+        by_word[word].append(one.label)
     told = [
-        f"{name} in {number}"
-        for number, name in (
-            (supported, SUPPORTED),
-            (contradicted, CONTRADICTED),
-            (len(findings) - supported - contradicted, UNDECIDED),
-        )
-        if number
+        f"{word} in {len(labels)} ({'; '.join(labels)})"
+        for word, labels in by_word.items()
+        if labels
     ]
     if len(told) == 1:
         return f"So say all {len(findings)} comparisons. "

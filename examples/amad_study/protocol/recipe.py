@@ -19,6 +19,9 @@ from amad_study.protocol.condition import (
 from amad_study.protocol.hypothesis import Comparison, Hypothesis
 from amad_study.runs.cell import Cell
 
+CONFIRMED = "R"
+"""What the confirmation is called beside the hypotheses."""
+
 _PEERS = ("one-to-one", "best-match", "mean-head")
 
 
@@ -91,9 +94,12 @@ def confirmation(best: Mapping[str, Cell]) -> tuple[Hypothesis, dict[str, float]
         Comparison(pairing, best["amad"], best[pairing], seeds=CONFIRMATION_SEEDS)
         for pairing in _PEERS
     )
-    sentence = "The best setting of AMAD beats those of one-to-one, best match and the mean map."
+    sentence = (
+        "On questions with VL-T5 the best setting of AMAD beats those of one-to-one, best match "
+        "and the mean map."
+    )
     return (
-        Hypothesis("R", sentence, comparisons),
+        Hypothesis(CONFIRMED, sentence, comparisons),
         {tuned_as(one): one.weight for one in best.values()},
     )
 

@@ -8,14 +8,8 @@ from amad_study.runs.cell import Cell
 
 PAIRINGS = ("one-to-one", "mean-head", "best-match", "amad")
 DIVERGENCES = ("mse", "kl", "js")
-MAIN_METHODS = (
-    "ground-truth",
-    "logits",
-    "one-to-one-kl",
-    "mean-head-kl",
-    "best-match-kl",
-    "amad-kl",
-)
+ATTENTION_METHODS = ("one-to-one-kl", "mean-head-kl", "best-match-kl", "amad-kl")
+MAIN_METHODS = ("ground-truth", "logits", *ATTENTION_METHODS)
 OTHER_METHODS = ("grouped-means-kl", "align-to-distill", "squeezing-heads", "minilmv2-relation")
 
 

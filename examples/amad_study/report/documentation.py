@@ -11,6 +11,7 @@ from amad_study.report.names import (
     p_value,
     place_name,
     readable,
+    worth_told,
 )
 from amad_study.report.of_sentences import told_of_sentences
 from amad_study.report.picture_files import SHOWN, of_hypothesis, picture_files
@@ -72,9 +73,11 @@ def _answer(summary: Summary) -> str:
             f"**The runs are not complete: {done} of {planned} students.** What follows is "
             "preliminary.\n"
         )
+    if worth := worth_told(summary["worth"]):
+        lines.append(f"{worth}\n")
     lines += [
         f"{row}. *{escaped(line['asked'])}* **{line['word'].capitalize()}.** "
-        f"{escaped(line['told'])} ({line['hypothesis']})"
+        f"{escaped(readable(line['told']))} ({line['hypothesis']})"
         for row, line in enumerate(summary["answer"], start=1)
     ]
     return "\n".join(lines)
@@ -195,9 +198,10 @@ def _runs(summary: Summary) -> str:
     machines = "; ".join(
         f"{one['processor']}, {one['cores']} cores, {one['system']}" for one in runs["machines"]
     )
-    versions = "; ".join(
-        ", ".join(f"{name} {value}" for name, value in one.items() if name != "cells")
-        for one in runs["versions"]
+    versions = ", ".join(
+        f"{name} {' and '.join(dict.fromkeys(one[name] for one in runs['versions']))}"
+        for name in runs["versions"][0]
+        if name != "cells"
     )
     return (
         f"{summary['cells']['done']} students, {runs['first'][:10]} to {runs['last'][:10]}, "

@@ -1,6 +1,8 @@
 """What readers are told methods, tasks and families are called."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from amad_study.runs.methods import METHODS
 
@@ -55,7 +57,9 @@ def readable(text: str) -> str:
 
     def name(found: re.Match[str]) -> str:
         key = found.group()
-        return method_name(key) if key in METHODS else {**TASK_NAMES, **FAMILY_NAMES}.get(key, key)
+        if key in METHODS or key in METHOD_NAMES:
+            return method_name(key)
+        return {**TASK_NAMES, **FAMILY_NAMES}.get(key, key)
 
     return re.sub(r"[a-z0-9]+(-[a-z0-9]+)+|blip|logits", name, text).replace("`", "")
 
@@ -68,6 +72,21 @@ def weight_name(tuned_as: str) -> str:
 def place_name(family: str, task: str) -> str:
     """A family on a task."""
     return f"{FAMILY_NAMES.get(family, family)}, {TASK_NAMES.get(task, task)}"
+
+
+def worth_told(worth: Sequence[dict[str, Any]]) -> str:
+    """What students score with attention taught and without, in a sentence; empty if unknown."""
+    if not worth:
+        return ""
+    told = "; ".join(
+        f"{one['least']:.1f} to {one['most']:.1f} against {one['without']:.1f} "
+        f"({place_name(one['family'], one['task'])})"
+        for one in worth
+    )
+    return (
+        "What students score that are taught attention, by any of four pairings of heads, against "
+        f"those that are taught the teacher's answers alone: {told}."
+    )
 
 
 def number(value: float | None, form: str = ".1f") -> str:

@@ -52,6 +52,7 @@ def as_html(summary: dict[str, Any]) -> str:
         summary,
         style=Markup(chart_style() + (TEMPLATES / "style.css").read_text(encoding="utf-8")),
         place=names.place_name,
+        worth_told=names.worth_told(summary["worth"]),
         palette=PALETTE,
         scores_table=scores_table(summary["scores"]),
         crossed=crossed_tables(summary["scores"]),
