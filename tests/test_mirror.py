@@ -31,6 +31,7 @@ FILES_OF_ONE = {
     "torch": {
         "attention/precision", "attention/value_checks",  # autocast; waiting for a device
         "attention/opaque", "attention/opaque_in_graphs", "attention/untraced",  # to a compiler
+        "attention/signatures",  # of functions of autograd
         "attention/saved",  # inference mode
     },
     "tensorflow": {

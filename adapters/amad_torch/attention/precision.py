@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from amad_torch.attention.opaque import node
+from amad_torch.attention.signatures import with_known_signature
 
 
 def full_precision(tensor: object) -> AbstractContextManager[object]:
@@ -36,6 +37,7 @@ def _product(left: Tensor, right: Tensor) -> Any:
     return _Product.apply(left, right)  # type: ignore[no-untyped-call]
 
 
+@with_known_signature
 class _Product(torch.autograd.Function):
     generate_vmap_rule = True
 

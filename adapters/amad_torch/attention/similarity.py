@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from amad_torch.attention.precision import product
+from amad_torch.attention.signatures import with_known_signature
 
 
 def l2_normalise(heads: Tensor) -> Tensor:
@@ -55,6 +56,7 @@ def scaled_to_peak(heads: Tensor) -> Tensor:
     return scaled
 
 
+@with_known_signature
 class _ScaledToPeak(torch.autograd.Function):
     generate_vmap_rule = True
 

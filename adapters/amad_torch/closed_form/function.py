@@ -5,13 +5,13 @@ handed in as ``plain``: correct, and as slow and large as that is. Guarded by
 tests/adapters/test_torch_autograd.py and test_torch_compile.py.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from amad_torch.attention.signatures import with_known_signature
 from amad_torch.closed_form.gradients import gradient
 from amad_torch.closed_form.losses import Options, State, losses, state_shapes
 from amad_torch.closed_form.sums import Maps
@@ -72,6 +72,7 @@ def closed_form_losses(
     return found[0]
 
 
+@with_known_signature
 class _Losses(torch.autograd.Function):
     """``[B]`` and the tensors of a ``State``, which have no derivative of their own."""
 
@@ -132,6 +133,7 @@ def _ones(ctx: Any) -> Tensor:
     return torch.ones_like(saved[1][:, 0, 0, 0], dtype=saved[-1].dtype)
 
 
+@with_known_signature
 class _Gradient(torch.autograd.Function):
     """The gradient as a function of what came from above and of the student's maps."""
 
@@ -183,11 +185,6 @@ class _Gradient(torch.autograd.Function):
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
         found = _Gradient.apply(*_folded(info, in_dims, inputs))  # type: ignore[no-untyped-call]
         return _unfolded(info, (found,))[0], 0
-
-
-for _function in (_Losses.forward, _Gradient.forward):
-    # ``apply`` asks for it at every call, and takes a tenth of a millisecond to find it.
-    setattr(_function, "__signature__", inspect.signature(_function))  # noqa: B010
 
 
 def _plain_gradient(
