@@ -81,3 +81,14 @@ def test_the_readme_says_what_attention_is_worth() -> None:
     page = in_one_line(README)
     assert "worth {mean:.1f} points of right answers".format(**found) in page
     assert "(95 % interval {low:.1f} to {high:.1f})".format(**found) in page
+
+
+def test_the_readme_says_where_amad_loses() -> None:
+    hypotheses = json.loads(RESULTS.read_text(encoding="utf-8"))["hypotheses"]
+    lost = [one for asked in hypotheses for one in asked["findings"] if one["word"] == "behind"]
+    (found,) = [one for one in lost if one["hypothesis"] in ("H1", "H2")]
+    assert found["what"] == "amad-kl − one-to-one-kl"
+    assert found["label"] == "vl-t5, digit-translation"
+    words = "on translation VL-T5 loses {0:.1f} points to one-to-one ({1:.1f} to {2:.1f})"
+    lost_points = (-found["paired"][name] for name in ("mean", "high", "low"))
+    assert words.format(*lost_points) in in_one_line(README)
