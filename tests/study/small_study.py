@@ -28,6 +28,7 @@ CHANGES: tuple[tuple[Any, str, Any], ...] = (
     (stages, "LAST", ()),
     (stages, "QUICK_SEEDS", SEEDS),
     (stages, "_recipe", lambda *_: []),
+    (stages, "_own_weights", lambda *_: []),
     (student, "_OF_TEACHERS", 64),
     (student, "_VALIDATION", 8),
     (student, "_ON_THE_WAY", 8),

@@ -12,6 +12,7 @@ from amad_study.protocol.condition import (
     CONFIRMATION_SEEDS,
     SEEDS,
     TUNING_SEEDS,
+    WEIGHTS,
     cells_of,
     condition,
     score_of,
@@ -19,7 +20,7 @@ from amad_study.protocol.condition import (
 )
 from amad_study.protocol.hypotheses import HYPOTHESES, TEMPERATURES, hypothesis
 from amad_study.protocol.hypothesis import Comparison
-from amad_study.protocol.stages import ORDER, QUICK_SEEDS, WEIGHTS, choose_weights, stages
+from amad_study.protocol.stages import ORDER, QUICK_SEEDS, choose_weights, stages
 from amad_study.protocol.tables import LATER_TABLES, MAIN_METHODS
 from amad_study.runs.cell import Cell
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amad_study.analysis.recipe import recipe, verdict_of
+from amad_study.analysis.recipe import own_weights, recipe, verdict_of
 from amad_study.protocol.condition import CONFIRMATION_SEEDS, SEEDS, TUNING_SEEDS
 from amad_study.protocol.recipe import (
     FIRST_ROUND,
@@ -84,6 +84,39 @@ def test_the_best_of_both_rounds_is_confirmed() -> None:
     assert found["settings"][0]["mean"] == pytest.approx(75, abs=1.5)
     (judged,) = verdict_of(found)
     assert "So say all 3 comparisons. Mean differences from +" in judged.explanation
+
+
+def best_weight(cell: Cell) -> float:
+    return {"amad-kl": 1.0, "one-to-one-kl": 0.1}.get(cell.method, 0.0)
+
+
+def test_weights_of_its_own_are_chosen_on_translation_and_compared_on_the_seeds_that_count() -> (
+    None
+):
+    def scored(cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:
+        return {
+            cell.key: record(cell, 60 + 10 * (cell.weight == best_weight(cell)), noise=1.0)
+            for cell in cells
+        }
+
+    tries = stage("translation, weights tried", {})
+    assert len(tries) == 2 * 4 * len(TUNING_SEEDS)
+    assert {(cell.task, cell.family) for cell in tries} == {("digit-translation", "vl-t5")}
+    assert stage("translation, weights of its own", {}) == ()
+    assert stage("translation, weights of its own", scored(tries[1:])) == ()
+    done = scored(tries)
+    compared = stage("translation, weights of its own", done)
+    assert {cell.seed for cell in compared} == set(SEEDS)
+    assert all(cell.weight == best_weight(cell) for cell in compared)
+    found = own_weights(done)
+    assert found is not None
+    assert found["word"] == "not complete"
+    found = own_weights(done | scored(compared))
+    assert found is not None
+    assert [row["weight"] for row in found["settings"]] == [1.0, 0.1]
+    (only,) = found["findings"]
+    assert len(only["differences"]) == len(SEEDS)
+    assert found["word"] == "undecided"
 
 
 def test_keys_of_cells_without_release_stay() -> None:

@@ -13,7 +13,7 @@ from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import outlook, plan_weights, untuned, whole_plan
 from amad_study.analysis.provenance import provenance, teachers
-from amad_study.analysis.recipe import recipe, verdict_of
+from amad_study.analysis.recipe import own_weights, recipe, verdict_of
 from amad_study.analysis.verdicts import verdict
 from amad_study.protocol import hypotheses
 from amad_study.protocol.stages import stages
@@ -69,6 +69,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             for one in verdicts
         ],
         "recipe": _finite(best),
+        "own weights": _finite(own_weights(records)),
         "sentences": {
             **summarise_sentences(folder),
             "runs": provenance(read_records(folder, SentenceCell)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from amad_study.protocol.condition import (
     SEEDS,
     TUNING_SEEDS,
+    WEIGHTS,
     Records,
     Weights,
     at_seed,
@@ -18,6 +19,7 @@ from amad_study.protocol.condition import (
 )
 from amad_study.protocol.hypotheses import HYPOTHESES, TASKS
 from amad_study.protocol.hypothesis import Hypothesis
+from amad_study.protocol.own_weights import TRIED, best_there, cells_there
 from amad_study.protocol.recipe import (
     FIRST_ROUND,
     best_of,
@@ -28,9 +30,6 @@ from amad_study.protocol.recipe import (
 )
 from amad_study.protocol.tables import LATER_TABLES, TABLES, Table
 from amad_study.runs.cell import Cell
-
-WEIGHTS = (0.03, 0.1, 0.3, 1.0)
-"""The tries that every method has, of attention in units of gradient parity, the smallest first."""
 
 OUTPUT_WEIGHTS = (0.1, 0.3, 1.0, 3.0)
 """The tries of the teacher's answers alone."""
@@ -115,6 +114,7 @@ def stages(
     if quick:
         return found
     found += _recipe(records, done, guess)
+    found += _own_weights(records, done, guess)
     for table in LAST:
         cells = [cell for one in table.conditions for cell in cells_of(one, chosen, SEEDS)]
         found.append(Stage(table.name, table.question, _in_pairs(_new(cells, done))))
@@ -133,6 +133,17 @@ def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:
     return [
         Stage("recipe, second round", "What else helps the best setting?", _new(tried, done)),
         Stage("recipe", "Is the best setting the best?", _in_pairs(_new(confirmed, done))),
+    ]
+
+
+def _own_weights(records: Records, done: set[str], guess: bool) -> list[Stage]:
+    tries = on_tuning_seeds(one for settings in TRIED.values() for one in settings)
+    first = {pairing: settings[0] for pairing, settings in TRIED.items()} if guess else {}
+    there = cells_there(best_there(records) or first)
+    question = "Is AMAD behind on translation with a weight chosen there, too?"
+    return [
+        Stage("translation, weights tried", question, _new(tries, done)),
+        Stage("translation, weights of its own", question, _in_pairs(_new(there, done))),
     ]
 
 

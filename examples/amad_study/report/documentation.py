@@ -130,7 +130,16 @@ def _hypotheses(summary: Summary) -> str:
 def _recipe(summary: Summary) -> str:
     if summary is None or not summary["recipe"]:
         return "None was looked for yet: not all settings have been tried."
-    found = summary["recipe"]
+    return _chosen(summary["recipe"])
+
+
+def _own_weights(summary: Summary) -> str:
+    if summary is None or not summary["own weights"]:
+        return "Not all weights have been tried there yet."
+    return _chosen(summary["own weights"])
+
+
+def _chosen(found: dict[str, Any]) -> str:
     return f"{markdown_table(recipe_table(found['settings']), 'taught by')}\n\n{_judged([found])}"
 
 
@@ -215,6 +224,7 @@ _FIGURES: dict[str, Callable[[Summary], str]] = {
     "scores": _scores,
     "way": _way,
     "recipe": _recipe,
+    "weights": _own_weights,
     "sentences": _sentences,
     "hypotheses": _hypotheses,
     "open": _open,

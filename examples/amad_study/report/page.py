@@ -58,7 +58,11 @@ def as_html(summary: dict[str, Any]) -> str:
         crossed=crossed_tables(summary["scores"]),
         others=other_conditions(summary["scores"]),
         seeds_of_scores=score_seeds(summary["scores"]),
-        recipe_table=recipe_table(summary["recipe"]["settings"]) if summary["recipe"] else None,
+        chosen={
+            name: {"table": recipe_table(summary[name]["settings"]), "found": summary[name]}
+            for name in ("recipe", "own weights")
+            if summary[name]
+        },
         of_sentences=sentence_tables(sentences),
         seeds_of_sentences=sentence_seeds(sentences),
         charts_of_sentences=list(sentence_charts(sentences).values()),
@@ -86,4 +90,5 @@ def _methods(summary: dict[str, Any]) -> list[str]:
 
 
 def _judged(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*summary["hypotheses"], *([summary["recipe"]] if summary["recipe"] else [])]
+    chosen = [summary[name] for name in ("recipe", "own weights")]
+    return [*summary["hypotheses"], *(one for one in chosen if one)]

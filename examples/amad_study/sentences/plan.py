@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from amad_study.protocol.condition import SEEDS, TUNING_SEEDS, Records, best_tried
-from amad_study.protocol.stages import WEIGHTS
+from amad_study.protocol.condition import SEEDS, TUNING_SEEDS, WEIGHTS, Records, best_tried
 from amad_study.sentences.cell import METHODS, SentenceCell
 
 HEADS = (12, 6, 3, 1)
