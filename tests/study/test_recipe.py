@@ -1,12 +1,16 @@
 """The search for a recipe: every pairing has as many tries, the best is confirmed once."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from amad_study.analysis.answer import answer
+from amad_study.analysis.findings import find
 from amad_study.analysis.recipe import own_weights, recipe, verdict_of
 from amad_study.protocol.condition import CONFIRMATION_SEEDS, SEEDS, TUNING_SEEDS
+from amad_study.protocol.hypotheses import hypothesis
 from amad_study.protocol.recipe import (
     FIRST_ROUND,
     best_settings,
@@ -117,6 +121,12 @@ def test_weights_of_its_own_are_chosen_on_translation_and_compared_on_the_seeds_
     (only,) = found["findings"]
     assert len(only["differences"]) == len(SEEDS)
     assert found["word"] == "undecided"
+    (judged,) = verdict_of(found)
+    h1 = replace(judged, name="H1", word="mixed", explanation="Of 6 some.")
+    finding = find([hypothesis("H1")], done, {})[0]
+    (only_line,) = answer([judged, h1], [replace(finding, differences={"100": 1.0})])
+    assert only_line["told"].startswith("It depends. Of 6 some. With weights chosen on translation")
+    assert judged.explanation in only_line["told"]
 
 
 def test_keys_of_cells_without_release_stay() -> None:

@@ -12,6 +12,7 @@ from amad_study.analysis.verdicts import (
     UNDECIDED,
     Verdict,
 )
+from amad_study.protocol.own_weights import NAMED as OWN_WEIGHTS
 from amad_study.protocol.recipe import CONFIRMED
 from amad_study.protocol.tables import ATTENTION_METHODS
 
@@ -59,20 +60,26 @@ def answer(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> list[dic
     """At most five lines: what was asked, a word, and the numbers that it rests on.
 
     Args:
-        verdicts: of all hypotheses, and of the recipe.
+        verdicts: of all hypotheses, of the recipe, and of weights chosen on translation, which
+            are told with H1.
         findings: of all hypotheses.
     """
     if not any(one.differences for one in findings):
         return []
     by_name = {one.name: one for one in verdicts}
     leading = [by_name[name] for name in LEADING if name in by_name]
-    leading += [one for one in verdicts if one not in leading]
+    leading += [one for one in verdicts if one not in leading and one.name != OWN_WEIGHTS]
+    own = by_name.get(OWN_WEIGHTS)
+    beside = {}
+    if own is not None and own.word != NO_VERDICT:
+        there = f" With weights chosen on translation it is {own.word} there. {own.explanation}"
+        beside["H1"] = there
     return [
         {
             "hypothesis": one.name,
             "asked": one.sentence,
             "word": one.word,
-            "told": f"{_WORDS[one.word]} {one.explanation}",
+            "told": f"{_WORDS[one.word]} {one.explanation}{beside.get(one.name, '')}",
         }
         for one in leading[:LINES]
     ]

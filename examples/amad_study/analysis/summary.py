@@ -43,7 +43,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         verdict(one, [finding for finding in found if finding.hypothesis == one.name])
         for one in asked
     ]
-    best = recipe(records)
+    best, own = recipe(records), own_weights(records)
     rows = rows_of([cell for stage in whole for cell in stage.cells], records)
     scores = [_row(row) for row in rows]
     ahead = outlook(known, whole, records, folder)
@@ -56,7 +56,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             "done": len(planned & set(records)),
             "beyond the plan": len(set(records) - planned),
         },
-        "answer": answer([*verdicts, *verdict_of(best)], found),
+        "answer": answer([*verdicts, *verdict_of(best), *verdict_of(own)], found),
         "worth": worth_of_attention(scores),
         "stages": [asdict(stage) for stage in ahead.stages],
         "hypotheses": [
@@ -69,7 +69,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             for one in verdicts
         ],
         "recipe": _finite(best),
-        "own weights": _finite(own_weights(records)),
+        "own weights": _finite(own),
         "sentences": {
             **summarise_sentences(folder),
             "runs": provenance(read_records(folder, SentenceCell)),
