@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from amad_study.analysis.outlook import plan_weights, untuned, whole_plan
+from amad_study.analysis.summary import summarise
 from amad_study.command import study
 from amad_study.protocol import chosen
 from amad_study.protocol.condition import condition, tuned_as
@@ -53,3 +54,11 @@ def test_records_are_of_the_plan_and_know_their_teachers() -> None:
     for key, record in records.items():
         assert record["run"]["teacher"]["sha256"] in teachers, key
         assert "dirty" not in record["run"]["versions"]["amad"], key
+
+
+def test_no_two_conditions_are_called_the_same() -> None:
+    told = [
+        (one["family"], one["task"], one["method"], one["settings"])
+        for one in summarise(RESULTS)["scores"]
+    ]
+    assert len(told) == len(set(told))

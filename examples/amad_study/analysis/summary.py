@@ -44,7 +44,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         for one in asked
     ]
     best, own = recipe(records), own_weights(records)
-    rows = rows_of([cell for stage in whole for cell in stage.cells], records)
+    rows = rows_of([cell for one in whole if not one.apart for cell in one.cells], records)
     scores = [_row(row) for row in rows]
     ahead = outlook(known, whole, records, folder)
     planned = {cell.key for stage in whole for cell in stage.cells}

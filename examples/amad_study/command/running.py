@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +146,7 @@ def _outlook(choices: Choices, records: dict[str, dict[str, Any]]) -> Outlook:
 def _mine(choices: Choices, all_stages: list[Stage]) -> list[Stage]:
     """This machine's cells of the stages that are asked for."""
     return [
-        Stage(
-            one.name,
-            one.question,
-            tuple(cell for cell in one.cells if in_share(cell, choices.share)),
-        )
+        replace(one, cells=tuple(cell for cell in one.cells if in_share(cell, choices.share)))
         for one in all_stages
         if not choices.stages or one.name in choices.stages
     ]

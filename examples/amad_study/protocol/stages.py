@@ -57,11 +57,14 @@ class Stage:
         name: of a hypothesis or table, `"weights for ..."` before it.
         question: what they are run for.
         cells: in order; none, as long as the weights that they need are not chosen.
+        apart: whether they are shown by themselves, and not as conditions beside all others, from
+            which their weights alone may set them apart.
     """
 
     name: str
     question: str
     cells: tuple[Cell, ...]
+    apart: bool = False
 
 
 def choose_weights(records: Records) -> dict[str, float]:
@@ -131,8 +134,15 @@ def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:
     tried = on_tuning_seeds(one for base in best.values() if base for one in changed(base))
     confirmed = confirmation_cells(best_settings(records) or first)
     return [
-        Stage("recipe, second round", "What else helps the best setting?", _new(tried, done)),
-        Stage("recipe", "Is the best setting the best?", _in_pairs(_new(confirmed, done))),
+        Stage(
+            "recipe, second round",
+            "What else helps the best setting?",
+            _new(tried, done),
+            apart=True,
+        ),
+        Stage(
+            "recipe", "Is the best setting the best?", _in_pairs(_new(confirmed, done)), apart=True
+        ),
     ]
 
 
@@ -142,8 +152,10 @@ def _own_weights(records: Records, done: set[str], guess: bool) -> list[Stage]:
     there = cells_there(best_there(records) or first)
     question = "Is AMAD behind on translation with a weight chosen there, too?"
     return [
-        Stage("translation, weights tried", question, _new(tries, done)),
-        Stage("translation, weights of its own", question, _in_pairs(_new(there, done))),
+        Stage("translation, weights tried", question, _new(tries, done), apart=True),
+        Stage(
+            "translation, weights of its own", question, _in_pairs(_new(there, done)), apart=True
+        ),
     ]
 
 
