@@ -18,7 +18,7 @@ from tests.support.thinning import thinned_out
 # Before anybody imports a framework: no banners, and no threads and processes beyond the workers'.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"  # whatever the user has: tiles and last digits depend on it
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # else compilers run on and on
 
 _NO_LIMITS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

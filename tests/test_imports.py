@@ -96,6 +96,7 @@ FLOORS = {
         ("protocol.hypothesis",),
         ("protocol.hypotheses",),
         ("protocol.tables", "protocol.recipe"),
+        ("protocol.own_weights",),
         ("protocol.stages",),
         ("protocol",),
         ("sentences",),
