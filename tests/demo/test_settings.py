@@ -103,6 +103,16 @@ def test_the_readme_says_where_amad_is_ahead_and_behind_with_one_divergence() ->
     assert f"AMAD is {ahead:.1f} ahead of best match" in page
 
 
+def test_the_readme_says_how_amad_stands_to_the_mean_map() -> None:
+    beside = json.loads(RESULTS.read_text(encoding="utf-8"))["beside AMAD"]
+    found = [one for one in beside if one["method"] == "mean-head-kl"]
+    assert len(found) == 8
+    assert all(one["low"] < 0 for one in found)
+    means = [one["mean"] for one in found]
+    told = f"lies between {-min(means):.1f} points behind and {max(means):.1f} ahead on two models"
+    assert told in in_one_line(README)
+
+
 def test_the_readme_says_what_is_left_with_weights_chosen_on_the_task() -> None:
     (found,) = json.loads(RESULTS.read_text(encoding="utf-8"))["own weights"]["findings"]
     assert found["word"] == "undecided"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from amad_study.analysis.answer import worth_of_attention
+from amad_study.analysis.beside_amad import beside_amad
 from amad_study.analysis.conditions import rows_of
 from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
@@ -28,9 +29,9 @@ from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
 from amad_study.protocol.stages import choose_weights
 from amad_study.protocol.tables import TABLES
 from amad_study.report.documentation import filled_page
-from amad_study.report.names import worth_told
+from amad_study.report.names import mean_map_told, worth_told
 from amad_study.report.page import as_html
-from amad_study.report.tables import way_tables
+from amad_study.report.tables import beside_amad_table, way_tables
 from amad_study.runs.cell import Cell
 from amad_study.runs.records import read_records, record_path
 from tests.study.synthetic import record, write_study
@@ -421,9 +422,43 @@ def test_what_attention_is_worth_is_told_of_what_was_run_whole() -> None:
     assert told == {
         "family": "blip", "task": "digit-questions", "least": 60.0, "most": 63.0, "without": 40.0
     }  # fmt: skip
-    assert "alone: 60.0 to 63.0 against 40.0 (BLIP, questions)." in worth_told([told])
+    assert "alone: +20.0 to +23.0 (BLIP, questions)." in worth_told([told])
     assert worth_of_attention([*whole[1:], *others]) == []
     assert worth_told([]) == ""
+
+
+def test_amad_is_set_beside_the_others_over_the_seeds_that_pair() -> None:
+    """Seeds that do not pair, or the wrong way round, and the mean is another."""
+    level = {"amad-kl": 60.0, "mean-head-kl": 64.0, "logits": 40.0}
+    conditions = {method: condition("blip", "digit-questions", method) for method in level}
+    weights = {tuned_as(one): 1.0 for one in conditions.values()}
+    cells = {method: cells_of(one, weights) for method, one in conditions.items()}
+    records = {
+        cell.key: record(cell, level[method], noise=0.0)
+        for method, of_method in cells.items()
+        for cell in of_method
+    }
+    of_amad, of_mean = cells["amad-kl"], cells["mean-head-kl"]
+    records[of_amad[1].key]["scores"]["accuracy"] = 62.0
+    records[of_mean[0].key]["run"]["teacher"]["sha256"] = "of another"
+    records[of_mean[0].key]["scores"]["accuracy"] = 0.0
+    rows = rows_of([cell for one in cells.values() for cell in one], records)
+    found = {one["method"]: one for one in beside_amad(rows, records, weights)}
+    assert list(found) == ["logits", "mean-head-kl"]
+    mean_map = found["mean-head-kl"]
+    assert (mean_map["seeds"], mean_map["planned"]) == (len(SEEDS) - 1, len(SEEDS))
+    assert mean_map["mean"] == pytest.approx(-4 + 2 / (len(SEEDS) - 1))
+    assert mean_map["low"] < mean_map["mean"] < mean_map["high"] < 0
+    table = beside_amad_table(list(found.values()))
+    assert table["columns"] == ["BLIP, questions"]
+    (text,) = (row["cells"][0] for row in table["rows"] if row["heading"] == "mean map, KL")
+    assert text["text"].startswith("−3.8 (−4.2 to −3.4)")
+    assert text["note"] == "11 of 12 seeds"
+    assert "tested: −3.8 points (−4.2 to −3.4)." in mean_map_told(list(found.values()))
+    ahead = {**mean_map, "mean": 1.0, "low": -1.0, "high": 3.0}
+    assert "−3.8 to +1.0 points, and of 2 intervals 1 below zero, none above" in mean_map_told(
+        [mean_map, ahead]
+    )
 
 
 def test_a_report_of_nothing_claims_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from amad_study.analysis.answer import answer, worth_of_attention
+from amad_study.analysis.beside_amad import beside_amad
 from amad_study.analysis.conditions import Row, rows_of
 from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
@@ -75,6 +76,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             "runs": provenance(read_records(folder, SentenceCell)),
         },
         "scores": scores,
+        "beside AMAD": beside_amad(rows, records, weights),
         "curves": _curves(rows),
         "on the way": on_the_way(rows),
         "weights": dict(sorted(weights.items())),

@@ -6,6 +6,8 @@ from typing import Any
 
 from amad_study.report.markdown import escaped, folded, markdown_table
 from amad_study.report.names import (
+    interval,
+    mean_map_told,
     method_name,
     number,
     p_value,
@@ -16,6 +18,8 @@ from amad_study.report.names import (
 from amad_study.report.of_sentences import told_of_sentences
 from amad_study.report.picture_files import SHOWN, of_hypothesis, picture_files
 from amad_study.report.tables import (
+    OF_DIFFERENCES,
+    beside_amad_table,
     crossed_tables,
     other_conditions,
     recipe_table,
@@ -73,8 +77,8 @@ def _answer(summary: Summary) -> str:
             f"**The runs are not complete: {done} of {planned} students.** What follows is "
             "preliminary.\n"
         )
-    if worth := worth_told(summary["worth"]):
-        lines.append(f"{worth}\n")
+    told = (worth_told(summary["worth"]), mean_map_told(summary["beside AMAD"]))
+    lines += [f"{one}\n" for one in told if one]
     lines += [
         f"{row}. *{escaped(line['asked'])}* **{line['word'].capitalize()}.** "
         f"{escaped(readable(line['told']))} ({line['hypothesis']})"
@@ -87,6 +91,9 @@ def _scores(summary: Summary) -> str:
     if summary is None or not summary["cells"]["done"]:
         return "None yet."
     parts = [markdown_table(scores_table(summary["scores"]), "taught by")]
+    if summary["beside AMAD"]:
+        parts.append(OF_DIFFERENCES)
+        parts.append(markdown_table(beside_amad_table(summary["beside AMAD"]), "AMAD, KL, minus"))
     for one in crossed_tables(summary["scores"]):
         parts.append(f"Pairing and divergence apart, {one['title']}:")
         parts.append(markdown_table(one, "heads are paired"))
@@ -164,7 +171,7 @@ def _finding(finding: dict[str, Any]) -> str:
         readable(f"{finding['label']}: {finding['what']}"),
         f"{len(finding['differences'])} of {finding['planned']}",
         number(paired and paired["mean"], "+.1f"),
-        f"{number(paired['low'], '+.1f')} to {number(paired['high'], '+.1f')}" if paired else "–",
+        interval(paired) if paired else "–",
         number(paired and paired["effect"], ".2f"),
         p_value(finding["adjusted_t"]) if counted else "–",
         p_value(finding["adjusted_sign"]) if counted else "–",

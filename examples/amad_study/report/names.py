@@ -1,7 +1,7 @@
 """What readers are told methods, tasks and families are called."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amad_study.runs.methods import METHODS
@@ -75,18 +75,43 @@ def place_name(family: str, task: str) -> str:
 
 
 def worth_told(worth: Sequence[dict[str, Any]]) -> str:
-    """What students score with attention taught and without, in a sentence; empty if unknown."""
+    """What being taught attention adds, in a sentence; empty if unknown."""
     if not worth:
         return ""
     told = "; ".join(
-        f"{one['least']:.1f} to {one['most']:.1f} against {one['without']:.1f} "
+        f"{number(one['least'] - one['without'], '+.1f')} to "
+        f"{number(one['most'] - one['without'], '+.1f')} "
         f"({place_name(one['family'], one['task'])})"
         for one in worth
     )
     return (
-        "What students score that are taught attention, by any of four pairings of heads, against "
-        f"those that are taught the teacher's answers alone: {told}."
+        "What being taught attention adds to a student's score, in points, with the worst and the "
+        f"best of four pairings of heads, over the teacher's answers alone: {told}."
     )
+
+
+def mean_map_told(beside: Sequence[dict[str, Any]]) -> str:
+    """How AMAD stands to the mean map with the same divergence, in a sentence; empty if unknown."""
+    found = [one for one in beside if one["method"] == "mean-head-kl"]
+    if not found:
+        return ""
+    told = f"{number(found[0]['mean'], '+.1f')} points ({interval(found[0])})."
+    if len(found) > 1:
+        least, most = (number(end(one["mean"] for one in found), "+.1f") for end in (min, max))
+        below, above = sum(one["high"] < 0 for one in found), sum(one["low"] > 0 for one in found)
+        told = (
+            f"{least} to {most} points, and of {len(found)} intervals {below or 'none'} below "
+            f"zero, {above or 'none'} above."
+        )
+    return (
+        "AMAD minus the mean map, which weighs all heads alike, both with KL; shown and not "
+        f"tested: {told}"
+    )
+
+
+def interval(of: Mapping[str, Any]) -> str:
+    """`low` and `high` of something, as tables show them."""
+    return f"{number(of['low'], '+.1f')} to {number(of['high'], '+.1f')}"
 
 
 def number(value: float | None, form: str = ".1f") -> str:

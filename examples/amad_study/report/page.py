@@ -17,6 +17,8 @@ from amad_study.report.figures import (
 from amad_study.report.of_sentences import sentence_seeds, sentence_tables
 from amad_study.report.pictures import alignment_picture, scene_picture
 from amad_study.report.tables import (
+    OF_DIFFERENCES,
+    beside_amad_table,
     crossed_tables,
     other_conditions,
     recipe_table,
@@ -52,9 +54,13 @@ def as_html(summary: dict[str, Any]) -> str:
         summary,
         style=Markup(chart_style() + (TEMPLATES / "style.css").read_text(encoding="utf-8")),
         place=names.place_name,
-        worth_told=names.worth_told(summary["worth"]),
+        told_first=[
+            names.worth_told(summary["worth"]),
+            names.mean_map_told(summary["beside AMAD"]),
+        ],
         palette=PALETTE,
         scores_table=scores_table(summary["scores"]),
+        beside_amad={"told": OF_DIFFERENCES, "table": beside_amad_table(summary["beside AMAD"])},
         crossed=crossed_tables(summary["scores"]),
         others=other_conditions(summary["scores"]),
         seeds_of_scores=score_seeds(summary["scores"]),
