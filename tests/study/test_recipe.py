@@ -87,7 +87,8 @@ def test_the_best_of_both_rounds_is_confirmed() -> None:
     assert [row["pairing"] for row in found["settings"]] == list(FIRST_ROUND)
     assert found["settings"][0]["mean"] == pytest.approx(75, abs=1.5)
     (judged,) = verdict_of(found)
-    assert "So say all 3 comparisons. Mean differences from +" in judged.explanation
+    told = "So say all 3 comparisons. Mean differences, with confidence intervals: one-to-one +"
+    assert told in judged.explanation
 
 
 def best_weight(cell: Cell) -> float:

@@ -12,6 +12,9 @@ SPREAD_BOUND = 0.5
 SUPPORTED, CONTRADICTED, MIXED = "supported", "contradicted", "mixed"
 NO_VERDICT, UNDECIDED = "not complete", "undecided"
 
+_FEW = 3
+"""So many comparisons are told one by one, more by the least and the greatest of their numbers."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -104,12 +107,24 @@ def _range(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
     if hypothesis.judged is Judged.CORRELATION:
         found = [one.correlation[0] for one in findings if one.correlation]
         return f"Correlation {_from_to(found, '+.2f')}.".replace("-", "−")
+    if 1 < len(findings) <= _FEW:
+        each = "; ".join(
+            f"{one.label} {_signed(one.paired.mean)} "
+            f"({_signed(one.paired.low)} to {_signed(one.paired.high)})"
+            for one in findings
+            if one.paired
+        )
+        return f"Mean differences, with confidence intervals: {each}."
     paired = [one.paired for one in findings if one.paired]
     low, high = min(one.low for one in paired), max(one.high for one in paired)
     return (
         f"Mean difference{several} {_from_to([one.mean for one in paired], '+.1f')} points, "
         f"confidence interval{several} from {low:+.1f} to {high:+.1f}."
     ).replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
 
 
 def _from_to(values: Sequence[float], form: str) -> str:

@@ -49,18 +49,18 @@ def scores_table(scores: Sequence[dict[str, Any]]) -> Table:
 
 
 def beside_amad_table(beside: Sequence[dict[str, Any]]) -> Table:
-    """AMAD minus each of the others, a row a method, a column a family and task."""
-    found = {(one["method"], one["family"], one["task"]): one for one in beside}
-    places = list(dict.fromkeys((family, task) for _, family, task in found))
-    methods = [name for name in MAIN_METHODS if any(name == method for method, _, _ in found)]
+    """AMAD minus each of the others, a row a family and task, a column a method."""
+    found = {(one["family"], one["task"], one["method"]): one for one in beside}
+    places = list(dict.fromkeys((family, task) for family, task, _ in found))
+    methods = [name for name in MAIN_METHODS if any(name == method for _, _, method in found)]
     return {
-        "columns": [place_name(*place) for place in places],
+        "columns": [method_name(name) for name in methods],
         "rows": [
             {
-                "heading": method_name(name),
-                "cells": [_difference_cell(found.get((name, *place))) for place in places],
+                "heading": place_name(*place),
+                "cells": [_difference_cell(found.get((*place, name))) for name in methods],
             }
-            for name in methods
+            for place in places
         ],
     }
 
