@@ -453,7 +453,7 @@ def test_amad_is_set_beside_the_others_over_the_seeds_that_pair() -> None:
     assert table["columns"] == ["teacher's answers", "mean map, KL"]
     (row,) = table["rows"]
     assert row["heading"] == "BLIP, questions"
-    assert row["cells"][1] == {"text": "−3.8 (−4.2 to −3.4)", "note": "11 of 12 seeds"}
+    assert row["cells"][1] == {"text": "−3.8", "note": "−4.2 to −3.4; 11 of 12 seeds"}
     assert "tested: −3.8 points (−4.2 to −3.4)." in mean_map_told(list(found.values()))
     ahead = {**mean_map, "mean": 1.0, "low": -1.0, "high": 3.0}
     assert "−3.8 to +1.0 points, and of 2 intervals 1 below zero, none above" in mean_map_told(

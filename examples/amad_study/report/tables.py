@@ -207,8 +207,8 @@ def mean_and_spread(mean: float | None, spread: float | None) -> str:
 def _difference_cell(one: dict[str, Any] | None) -> dict[str, str]:
     if one is None:
         return {"text": "–", "note": ""}
-    note = "" if one["seeds"] == one["planned"] else f"{one['seeds']} of {one['planned']} seeds"
-    return {"text": f"{number(one['mean'], '+.1f')} ({interval(one)})", "note": note}
+    some = "" if one["seeds"] == one["planned"] else f"; {one['seeds']} of {one['planned']} seeds"
+    return {"text": number(one["mean"], "+.1f"), "note": interval(one) + some}
 
 
 def _cell(one: dict[str, Any] | None) -> dict[str, str]:
