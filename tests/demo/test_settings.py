@@ -113,6 +113,20 @@ def test_the_readme_says_how_amad_stands_to_the_mean_map() -> None:
     assert told in in_one_line(README)
 
 
+def test_the_readme_says_what_attention_is_worth_to_students_of_minilm() -> None:
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))["sentences"]["rows"]
+    without, taught = (
+        [one["means"]["cosine"] for one in rows if (one["method"] == "ground-truth") == whether]
+        for whether in (True, False)
+    )
+    told = (
+        f"a cosine of {min(without):.1f} to {max(without):.1f} without, "
+        f"{min(taught):.1f} to {max(taught):.1f} with it"
+    )
+    assert max(taught) < min(without)
+    assert told in in_one_line(README)
+
+
 def test_the_readme_says_what_is_left_with_weights_chosen_on_the_task() -> None:
     (found,) = json.loads(RESULTS.read_text(encoding="utf-8"))["own weights"]["findings"]
     assert found["word"] == "undecided"

@@ -29,7 +29,7 @@ from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
 from amad_study.protocol.stages import choose_weights
 from amad_study.protocol.tables import TABLES
 from amad_study.report.documentation import filled_page
-from amad_study.report.names import mean_map_told, worth_told
+from amad_study.report.names import mean_map_told, sentences_told, worth_told
 from amad_study.report.page import as_html
 from amad_study.report.tables import beside_amad_table, way_tables
 from amad_study.runs.cell import Cell
@@ -425,6 +425,17 @@ def test_what_attention_is_worth_is_told_of_what_was_run_whole() -> None:
     assert "alone: +20.0 to +23.0 (BLIP, questions)." in worth_told([told])
     assert worth_of_attention([*whole[1:], *others]) == []
     assert worth_told([]) == ""
+
+
+def test_what_attention_is_worth_to_students_of_minilm_is_told_once_all_are_there() -> None:
+    def row(method: str, cosine: float | None) -> dict[str, Any]:
+        return {"method": method, "means": {"cosine": cosine}}
+
+    rows = [row("ground-truth", 53.0), row("amad-kl", 50.0), row("mean-head-kl", 48.0)]
+    told = sentences_told(rows)
+    assert "a cosine of 53.0 to 53.0 with no attention term, and of 48.0 to 50.0 with one" in told
+    assert sentences_told([*rows, row("best-match-kl", None)]) == ""
+    assert sentences_told([]) == ""
 
 
 def test_amad_is_set_beside_the_others_over_the_seeds_that_pair() -> None:

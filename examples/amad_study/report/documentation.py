@@ -13,6 +13,7 @@ from amad_study.report.names import (
     p_value,
     place_name,
     readable,
+    sentences_told,
     worth_told,
 )
 from amad_study.report.of_sentences import told_of_sentences
@@ -77,7 +78,11 @@ def _answer(summary: Summary) -> str:
             f"**The runs are not complete: {done} of {planned} students.** What follows is "
             "preliminary.\n"
         )
-    told = (worth_told(summary["worth"]), mean_map_told(summary["beside AMAD"]))
+    told = (
+        worth_told(summary["worth"]),
+        mean_map_told(summary["beside AMAD"]),
+        sentences_told(summary["sentences"]["rows"]),
+    )
     lines += [f"{one}\n" for one in told if one]
     lines += [
         f"{row}. *{escaped(line['asked'])}* **{line['word'].capitalize()}.** "

@@ -109,6 +109,22 @@ def mean_map_told(beside: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def sentences_told(rows: Sequence[dict[str, Any]]) -> str:
+    """What attention is worth to MiniLM's students, in a sentence; empty if one has no scores."""
+    if not rows or any(one["means"]["cosine"] is None for one in rows):
+        return ""
+    taught, alone = (
+        [one["means"]["cosine"] for one in rows if (one["method"] != "ground-truth") == whether]
+        for whether in (True, False)
+    )
+    return (
+        "A teacher that was really pre-trained, MiniLM-L6, whose students learn its embeddings of "
+        f"sentences; shown and not tested: a cosine of {min(alone):.1f} to {max(alone):.1f} with "
+        f"no attention term, and of {min(taught):.1f} to {max(taught):.1f} with one, over four "
+        "pairings and four numbers of heads."
+    )
+
+
 def interval(of: Mapping[str, Any]) -> str:
     """`low` and `high` of something, as tables show them."""
     return f"{number(of['low'], '+.1f')} to {number(of['high'], '+.1f')}"

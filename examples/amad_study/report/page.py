@@ -57,6 +57,7 @@ def as_html(summary: dict[str, Any]) -> str:
         told_first=[
             names.worth_told(summary["worth"]),
             names.mean_map_told(summary["beside AMAD"]),
+            names.sentences_told(sentences),
         ],
         palette=PALETTE,
         scores_table=scores_table(summary["scores"]),
