@@ -101,6 +101,7 @@ FLOORS = {
         ("protocol",),
         ("sentences",),
         ("analysis.statistics", "analysis.evidence", "analysis.conditions", "analysis.provenance"),
+        ("analysis.numbers",),
         ("analysis.findings", "analysis.outlook", "analysis.on_the_way", "analysis.beside_amad"),
         ("analysis.verdicts",),
         ("analysis.answer", "analysis.recipe"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from amad_core import command_line
+from amad_study.analysis.numbers import about
 from amad_study.command import study
 from amad_study.protocol.stages import stages
 from amad_study.runs import plan
@@ -102,8 +104,24 @@ def test_a_killed_study_goes_on(
     assert unbroken.exit_code == 0
     assert results(folder) == results(tmp_path)
     assert (folder / "report.html").exists()
-    assert "about" in done.output
-    assert "left" in done.output
+    *lines, last = [line for line in unbroken.output.splitlines() if " of 4  " in line]
+    assert len(lines) >= 3
+    assert all(re.search(r" s, (about \d+ min|less than a minute) left$", line) for line in lines)
+    assert last.endswith(" s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0, "no time"),
+        (29.0, "less than a minute"),
+        (31.0, "about 1 min"),
+        (5_340.0, "about 89 min"),
+        (5_400.0, "about 1.5 h"),
+    ],
+)
+def test_a_time_is_told_as_an_estimate(seconds: float, told: str) -> None:
+    assert about(seconds) == told
 
 
 def test_one_cell_again(here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,9 @@ from amad_study.protocol.hypothesis import Comparison, Hypothesis, Judged
 from amad_study.protocol.stages import choose_weights
 from amad_study.protocol.tables import TABLES
 from amad_study.report.documentation import filled_page
-from amad_study.report.names import mean_map_told, sentences_told, worth_told
 from amad_study.report.page import as_html
 from amad_study.report.tables import beside_amad_table, way_tables
+from amad_study.report.told_first import mean_map_told, sentences_told, worth_told
 from amad_study.runs.cell import Cell
 from amad_study.runs.records import read_records, record_path
 from tests.study.synthetic import record, write_study

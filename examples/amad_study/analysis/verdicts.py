@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amad_study.analysis.findings import AHEAD, BEHIND, INCOMPLETE, NO_TEACHER, NOT_RUN, Finding
+from amad_study.analysis.numbers import interval, number
 from amad_study.protocol.hypothesis import Hypothesis, Judged
 
 SPREAD_BOUND = 0.5
@@ -106,27 +107,23 @@ def _range(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
         return f"Ratio{several} of spreads {_from_to(ratios, '.2f')}."
     if hypothesis.judged is Judged.CORRELATION:
         found = [one.correlation[0] for one in findings if one.correlation]
-        return f"Correlation {_from_to(found, '+.2f')}.".replace("-", "−")
+        return f"Correlation {_from_to(found, '+.2f')}."
     if 1 < len(findings) <= _FEW:
         each = "; ".join(
-            f"{one.label} {_signed(one.paired.mean)} "
-            f"({_signed(one.paired.low)} to {_signed(one.paired.high)})"
+            f"{one.label} {number(one.paired.mean, '+.1f')} "
+            f"({interval(one.paired.low, one.paired.high)})"
             for one in findings
             if one.paired
         )
         return f"Mean differences, with confidence intervals: {each}."
     paired = [one.paired for one in findings if one.paired]
-    low, high = min(one.low for one in paired), max(one.high for one in paired)
+    within = interval(min(one.low for one in paired), max(one.high for one in paired))
     return (
         f"Mean difference{several} {_from_to([one.mean for one in paired], '+.1f')} points, "
-        f"confidence interval{several} from {low:+.1f} to {high:+.1f}."
-    ).replace("-", "−")
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+        f"confidence interval{several} from {within}."
+    )
 
 
 def _from_to(values: Sequence[float], form: str) -> str:
-    low, high = format(min(values), form), format(max(values), form)
+    low, high = number(min(values), form), number(max(values), form)
     return low if low == high else f"from {low} to {high}"

@@ -21,7 +21,7 @@ study = typer.Typer(
 
 Quick = Annotated[
     bool,
-    typer.Option("--quick", help="A part of the students: planned for half an hour on two cores."),
+    typer.Option("--quick", help="A part of the students, in less than half an hour on two cores."),
 ]
 MiniLM = Annotated[
     str | None,

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from amad_study.analysis.numbers import about
 from amad_study.analysis.outlook import paces, seconds_of
 from amad_study.protocol.stages import Stage
-from amad_study.report.names import hours_and_minutes
 from amad_study.runs.plan import Progress as Step
 
 
@@ -37,7 +37,7 @@ class Told:
         console.print(
             f"{escape(stage.name)}: {escape(stage.question)} "
             f"{len(self._expected)} of {len(stage.cells)} students to train, "
-            f"about {hours_and_minutes(self._left())}, and their teachers.",
+            f"{about(self._left())}, and their teachers.",
             highlight=False,
         )
 
@@ -46,13 +46,13 @@ class Told:
             self._bar = Progress(
                 BarColumn(24),
                 MofNCompleteColumn(),
-                TextColumn("students, about {task.fields[left]} left  {task.description}"),
+                TextColumn("students, {task.fields[left]} left  {task.description}"),
                 console=self._console,
                 transient=True,
             )
             self._bar.start()
             self._task = self._bar.add_task(
-                "training teachers", total=None, left=hours_and_minutes(self._left())
+                "training teachers", total=None, left=about(self._left())
             )
         return self
 
@@ -70,7 +70,7 @@ class Told:
         if step.key in self._expected:
             self._should_have_taken += self._expected.pop(step.key)
             self._took += step.seconds
-        left = hours_and_minutes(self._left())
+        left = about(self._left())
         if self._bar is not None:
             self._bar.update(
                 self._task,
@@ -81,9 +81,9 @@ class Told:
             )
         if self._bar is None or step.trouble:
             trouble = f"  NOT finished: {step.trouble}" if step.trouble else ""
+            to_go = f", {left} left" if step.done < step.cells else ""
             self._console.print(
-                f"{step.done} of {step.cells}  {step.key}  {step.seconds:.0f} s, "
-                f"about {left} left{trouble}",
+                f"{step.done} of {step.cells}  {step.key}  {step.seconds:.0f} s{to_go}{trouble}",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from amad_study.analysis.numbers import about, hours_and_minutes
 from amad_study.analysis.outlook import (
     UNTUNED,
     Outlook,
@@ -21,7 +22,7 @@ from amad_study.command.looking import look_at_one
 from amad_study.command.progress import Told
 from amad_study.command.reporting import write_report
 from amad_study.protocol.stages import Stage, stages
-from amad_study.report.names import hours_and_minutes, weight_name
+from amad_study.report.names import weight_name
 from amad_study.runs.plan import in_share, run_plan
 from amad_study.runs.records import read_records, unfinished
 
@@ -114,10 +115,10 @@ def show_plan(choices: Choices) -> None:
     if any(stage.waits for stage in ahead.stages):
         console.print("* its students are known once the tuning is done")
     several = "s" * (ahead.teachers != 1)
-    in_all = hours_and_minutes(ahead.seconds / choices.processes)
+    in_all = about(ahead.seconds / choices.processes)
     console.print(
         f"{ahead.teachers} teacher{several} to train, {hours_and_minutes(ahead.teacher_seconds)}. "
-        f"In all some {in_all} with {choices.processes} processes, by "
+        f"In all {in_all} with {choices.processes} processes, by "
         f"{'records of this folder' if ahead.measured else 'rough figures'}.",
         highlight=False,
     )

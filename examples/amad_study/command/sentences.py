@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from amad_study.analysis.numbers import about
 from amad_study.command.reporting import write_report
-from amad_study.report.names import hours_and_minutes
 from amad_study.runs.plan import Progress, in_share, run_plan
 from amad_study.runs.records import read_records, unfinished
 from amad_study.sentences.cell import SentenceCell
@@ -23,8 +23,8 @@ def show_sentence_plan(folder: Path, processes: int) -> None:
     seconds = median([one["run"]["elapsed"] for one in records.values()] or [_A_CELL])
     left = planned() - len(records)
     print(
-        f"{planned()} students of MiniLM, {len(records)} done; the rest takes some "
-        f"{hours_and_minutes(left * seconds / processes)} with {processes} processes."
+        f"{planned()} students of MiniLM, {len(records)} done; the rest takes "
+        f"{about(left * seconds / processes)} with {processes} processes."
     )
 
 

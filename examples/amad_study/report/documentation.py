@@ -4,18 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from amad_study.analysis.numbers import interval, number, p_value
 from amad_study.report.markdown import escaped, folded, markdown_table
-from amad_study.report.names import (
-    interval,
-    mean_map_told,
-    method_name,
-    number,
-    p_value,
-    place_name,
-    readable,
-    sentences_told,
-    worth_told,
-)
+from amad_study.report.names import method_name, place_name, readable
 from amad_study.report.of_sentences import told_of_sentences
 from amad_study.report.picture_files import SHOWN, of_hypothesis, picture_files
 from amad_study.report.tables import (
@@ -28,6 +19,7 @@ from amad_study.report.tables import (
     scores_table,
     way_tables,
 )
+from amad_study.report.told_first import told_first
 
 Summary = dict[str, Any] | None
 """What `summarise` gives; `None` as long as there is nothing to show."""
@@ -78,12 +70,7 @@ def _answer(summary: Summary) -> str:
             f"**The runs are not complete: {done} of {planned} students.** What follows is "
             "preliminary.\n"
         )
-    told = (
-        worth_told(summary["worth"]),
-        mean_map_told(summary["beside AMAD"]),
-        sentences_told(summary["sentences"]["rows"]),
-    )
-    lines += [f"{one}\n" for one in told if one]
+    lines += [f"{sentence}\n" for sentence in told_first(summary)]
     lines += [
         f"{row}. *{escaped(line['asked'])}* **{line['word'].capitalize()}.** "
         f"{escaped(readable(line['told']))} ({line['hypothesis']})"
@@ -176,7 +163,7 @@ def _finding(finding: dict[str, Any]) -> str:
         readable(f"{finding['label']}: {finding['what']}"),
         f"{len(finding['differences'])} of {finding['planned']}",
         number(paired and paired["mean"], "+.1f"),
-        interval(paired) if paired else "–",
+        interval(paired["low"], paired["high"]) if paired else "–",
         number(paired and paired["effect"], ".2f"),
         p_value(finding["adjusted_t"]) if counted else "–",
         p_value(finding["adjusted_sign"]) if counted else "–",

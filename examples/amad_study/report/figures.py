@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from amad_study.analysis.numbers import number
 from amad_study.protocol.tables import MAIN_METHODS
 from amad_study.report import names
 from amad_study.report.charts.curves import Curves, draw_curves
@@ -13,7 +14,7 @@ from amad_study.report.charts.groups import Lane, draw_groups
 from amad_study.report.charts.scatter import Point, draw_scatter
 from amad_study.report.charts.strips import Strip, draw_strips
 
-PALETTE = {name: number for number, name in enumerate(MAIN_METHODS)}
+PALETTE = {name: colour for colour, name in enumerate(MAIN_METHODS)}
 _OF_PLACES = (5, 2, 3)
 
 
@@ -28,7 +29,7 @@ def strip_chart(hypothesis: dict[str, Any]) -> Markup:
     for one in shown:
         paired, note = one["paired"], one["word"]
         if paired is not None:
-            note = f"{names.number(paired['mean'], '+.1f')}, {note}"
+            note = f"{number(paired['mean'], '+.1f')}, {note}"
         strips.append(
             Strip(
                 label=names.readable(one["label"]),
@@ -58,7 +59,7 @@ def _spread_chart(findings: Sequence[dict[str, Any]]) -> Markup:
         for row, (method, scores) in enumerate(one["sides"].items()):
             note = f"spread {stdev(scores.values()):.1f}"
             if row:
-                note += f"; ratio {names.number(one['spread'][0], '.2f')}, {one['word']}"
+                note += f"; ratio {number(one['spread'][0], '.2f')}, {one['word']}"
             mean = fmean(scores.values())
             strips.append(
                 Strip(

@@ -1,8 +1,6 @@
 """What readers are told methods, tasks and families are called."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from amad_study.runs.methods import METHODS
 
@@ -72,79 +70,3 @@ def weight_name(tuned_as: str) -> str:
 def place_name(family: str, task: str) -> str:
     """A family on a task."""
     return f"{FAMILY_NAMES.get(family, family)}, {TASK_NAMES.get(task, task)}"
-
-
-def worth_told(worth: Sequence[dict[str, Any]]) -> str:
-    """What being taught attention adds, in a sentence; empty if unknown."""
-    if not worth:
-        return ""
-    told = "; ".join(
-        f"{number(one['least'] - one['without'], '+.1f')} to "
-        f"{number(one['most'] - one['without'], '+.1f')} "
-        f"({place_name(one['family'], one['task'])})"
-        for one in worth
-    )
-    return (
-        "What being taught attention adds to a student's score, in points, with the worst and the "
-        f"best of four pairings of heads, over the teacher's answers alone: {told}."
-    )
-
-
-def mean_map_told(beside: Sequence[dict[str, Any]]) -> str:
-    """How AMAD stands to the mean map with the same divergence, in a sentence; empty if unknown."""
-    found = [one for one in beside if one["method"] == "mean-head-kl"]
-    if not found:
-        return ""
-    told = f"{number(found[0]['mean'], '+.1f')} points ({interval(found[0])})."
-    if len(found) > 1:
-        least, most = (number(end(one["mean"] for one in found), "+.1f") for end in (min, max))
-        below, above = sum(one["high"] < 0 for one in found), sum(one["low"] > 0 for one in found)
-        told = (
-            f"{least} to {most} points, and of {len(found)} intervals {below or 'none'} below "
-            f"zero, {above or 'none'} above."
-        )
-    return (
-        "AMAD minus the mean map, which weighs all heads alike, both with KL; shown and not "
-        f"tested: {told}"
-    )
-
-
-def sentences_told(rows: Sequence[dict[str, Any]]) -> str:
-    """What attention is worth to MiniLM's students, in a sentence; empty if one has no scores."""
-    if not rows or any(one["means"]["cosine"] is None for one in rows):
-        return ""
-    taught, alone = (
-        [one["means"]["cosine"] for one in rows if (one["method"] != "ground-truth") == whether]
-        for whether in (True, False)
-    )
-    return (
-        "A teacher that was really pre-trained, MiniLM-L6, whose students learn its embeddings of "
-        f"sentences; shown and not tested: a cosine of {min(alone):.1f} to {max(alone):.1f} with "
-        f"no attention term, and of {min(taught):.1f} to {max(taught):.1f} with one, over four "
-        "pairings and four numbers of heads."
-    )
-
-
-def interval(of: Mapping[str, Any]) -> str:
-    """`low` and `high` of something, as tables show them."""
-    return f"{number(of['low'], '+.1f')} to {number(of['high'], '+.1f')}"
-
-
-def number(value: float | None, form: str = ".1f") -> str:
-    """A number with a true minus sign; a dash where there is none."""
-    return "–" if value is None else format(value, form).replace("-", "−")
-
-
-def p_value(value: float) -> str:
-    """Three digits, or that it is below what they tell."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def hours_and_minutes(seconds: float) -> str:
-    """A time that is left, no finer than anybody can know it."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return "less than a minute" if seconds > 0 else "no time"
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes / 60:.1f} h"

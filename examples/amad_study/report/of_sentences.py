@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from amad_study.analysis.numbers import number
 from amad_study.protocol.condition import SEEDS
 from amad_study.report.markdown import folded, markdown_table
-from amad_study.report.names import number, sentence_method_name
+from amad_study.report.names import sentence_method_name
 from amad_study.report.picture_files import of_score
 from amad_study.report.tables import Table, mean_and_spread
 

@@ -5,6 +5,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from amad_study.analysis import numbers
 from amad_study.report import names
 from amad_study.report.charts.standalone import TEMPLATES, chart_style
 from amad_study.report.figures import (
@@ -26,6 +27,7 @@ from amad_study.report.tables import (
     scores_table,
     way_tables,
 )
+from amad_study.report.told_first import told_first
 
 
 def as_html(summary: dict[str, Any]) -> str:
@@ -42,8 +44,8 @@ def as_html(summary: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=names.number,
-        p=names.p_value,
+        number=numbers.number,
+        p=numbers.p_value,
         method=names.method_name,
         sentence_method=names.sentence_method_name,
         readable=names.readable,
@@ -54,11 +56,7 @@ def as_html(summary: dict[str, Any]) -> str:
         summary,
         style=Markup(chart_style() + (TEMPLATES / "style.css").read_text(encoding="utf-8")),
         place=names.place_name,
-        told_first=[
-            names.worth_told(summary["worth"]),
-            names.mean_map_told(summary["beside AMAD"]),
-            names.sentences_told(sentences),
-        ],
+        told_first=told_first(summary),
         palette=PALETTE,
         scores_table=scores_table(summary["scores"]),
         beside_amad={"told": OF_DIFFERENCES, "table": beside_amad_table(summary["beside AMAD"])},

@@ -1,17 +1,11 @@
 """The tables of the report: methods by tasks, and pairings by divergences."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from amad_study.analysis.numbers import interval, number
 from amad_study.protocol.tables import DIVERGENCES, MAIN_METHODS, PAIRINGS
-from amad_study.report.names import (
-    DIVERGENCE_NAMES,
-    METHOD_NAMES,
-    interval,
-    method_name,
-    number,
-    place_name,
-)
+from amad_study.report.names import DIVERGENCE_NAMES, METHOD_NAMES, method_name, place_name
 
 _CROSSED = {f"{pairing}-{divergence}" for pairing in PAIRINGS for divergence in DIVERGENCES}
 
@@ -30,18 +24,17 @@ OF_DIFFERENCES = (
 def scores_table(scores: Sequence[dict[str, Any]]) -> Table:
     """Mean main score ± standard deviation, a row a main method, a column a family and task."""
     usual = {
-        (one["method"], one["family"], one["task"]): one
+        (one["family"], one["task"], one["method"]): one
         for one in scores
         if not one["settings"] and one["method"] in MAIN_METHODS
     }
-    places = list(dict.fromkeys((family, task) for _, family, task in usual))
-    methods = [name for name in MAIN_METHODS if any(name == method for method, _, _ in usual)]
+    places, methods = _places_and_methods(usual)
     return {
         "columns": [place_name(*place) for place in places],
         "rows": [
             {
                 "heading": method_name(name),
-                "cells": [_cell(usual.get((name, *place))) for place in places],
+                "cells": [_cell(usual.get((*place, name))) for place in places],
             }
             for name in methods
         ],
@@ -51,8 +44,7 @@ def scores_table(scores: Sequence[dict[str, Any]]) -> Table:
 def beside_amad_table(beside: Sequence[dict[str, Any]]) -> Table:
     """AMAD minus each of the others, a row a family and task, a column a method."""
     found = {(one["family"], one["task"], one["method"]): one for one in beside}
-    places = list(dict.fromkeys((family, task) for family, task, _ in found))
-    methods = [name for name in MAIN_METHODS if any(name == method for _, _, method in found)]
+    places, methods = _places_and_methods(found)
     return {
         "columns": [method_name(name) for name in methods],
         "rows": [
@@ -63,6 +55,15 @@ def beside_amad_table(beside: Sequence[dict[str, Any]]) -> Table:
             for place in places
         ],
     }
+
+
+def _places_and_methods(
+    found: Collection[tuple[str, str, str]],
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Of families, tasks and methods: the places as they come, the methods as all tables do."""
+    there = {method for _, _, method in found}
+    places = dict.fromkeys((family, task) for family, task, _ in found)
+    return list(places), [name for name in MAIN_METHODS if name in there]
 
 
 def score_seeds(scores: Sequence[dict[str, Any]]) -> Table:
@@ -208,7 +209,7 @@ def _difference_cell(one: dict[str, Any] | None) -> dict[str, str]:
     if one is None:
         return {"text": "–", "note": ""}
     some = "" if one["seeds"] == one["planned"] else f"; {one['seeds']} of {one['planned']} seeds"
-    return {"text": number(one["mean"], "+.1f"), "note": interval(one) + some}
+    return {"text": number(one["mean"], "+.1f"), "note": interval(one["low"], one["high"]) + some}
 
 
 def _cell(one: dict[str, Any] | None) -> dict[str, str]:
