@@ -10,6 +10,7 @@ import pytest
 from amad_study.analysis.evidence import evidence_of
 from amad_study.protocol.condition import (
     CONFIRMATION_SEEDS,
+    FURTHER_SEEDS,
     SEEDS,
     TUNING_SEEDS,
     WEIGHTS,
@@ -170,6 +171,8 @@ def test_the_page_says_what_the_plan_does() -> None:
     assert f"are {SEEDS[0]} to {SEEDS[-1]}" in told
     assert f"on the seeds {TUNING_SEEDS[0]}, {TUNING_SEEDS[1]} and {TUNING_SEEDS[2]}" in told
     assert f"{CONFIRMATION_SEEDS[0]} to {CONFIRMATION_SEEDS[-1]}" in told
+    further = f"{FURTHER_SEEDS[0]} to {FURTHER_SEEDS[-1]}, {4 * len(FURTHER_SEEDS)} students"
+    assert f"on the seeds {further}" in told
     assert "{}, {}, {} and {:g} in units of gradient parity".format(*WEIGHTS) in told
     quick = "{}, {}, {} and {}".format(*QUICK_SEEDS)
     assert f"has the seeds {quick}" in told

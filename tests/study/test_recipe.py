@@ -8,8 +8,13 @@ import pytest
 
 from amad_study.analysis.answer import answer
 from amad_study.analysis.findings import find
-from amad_study.analysis.recipe import own_weights, recipe, verdict_of
-from amad_study.protocol.condition import CONFIRMATION_SEEDS, SEEDS, TUNING_SEEDS
+from amad_study.analysis.recipe import own_weights, recipe, recipe_again, verdict_of
+from amad_study.protocol.condition import (
+    CONFIRMATION_SEEDS,
+    FURTHER_SEEDS,
+    SEEDS,
+    TUNING_SEEDS,
+)
 from amad_study.protocol.hypotheses import hypothesis
 from amad_study.protocol.recipe import (
     FIRST_ROUND,
@@ -65,8 +70,12 @@ def test_rounds_wait_for_each_other() -> None:
     confirmed = stage("recipe", done)
     assert len(confirmed) == 4 * len(CONFIRMATION_SEEDS)
     assert not set(CONFIRMATION_SEEDS) & {*SEEDS, *TUNING_SEEDS}
-    guessed = [len(stage(name, {}, guess=True)) for name in ("recipe, second round", "recipe")]
-    assert guessed == [len(tried), len(confirmed)]
+    further = stage("recipe, further seeds", done)
+    assert len(further) == 4 * len(FURTHER_SEEDS)
+    assert not set(FURTHER_SEEDS) & {*CONFIRMATION_SEEDS, *SEEDS, *TUNING_SEEDS}
+    names = ("recipe, second round", "recipe", "recipe, further seeds")
+    guessed = [len(stage(name, {}, guess=True)) for name in names]
+    assert guessed == [len(tried), len(confirmed), len(further)]
 
 
 def test_the_best_of_both_rounds_is_confirmed() -> None:
@@ -89,6 +98,34 @@ def test_the_best_of_both_rounds_is_confirmed() -> None:
     (judged,) = verdict_of(found)
     told = "So say all 3 comparisons. Mean differences, with confidence intervals: one-to-one +"
     assert told in judged.explanation
+
+
+def test_further_seeds_are_judged_by_themselves() -> None:
+    done = first_rounds()
+    assert recipe_again(done) is None
+    done |= records(stage("recipe, second round", done))
+    best = best_settings(done)
+    done |= records(confirmation_cells(best), noise=1.0)
+    further = confirmation_cells(best, FURTHER_SEEDS)
+    done |= records(further[1:], noise=1.0)
+    found = recipe_again(done)
+    assert found is not None
+    assert (found["name"], found["word"]) == ("R2", "not complete")
+    assert [len(one["differences"]) for one in found["findings"]] == [31] * 3
+    level_there = {
+        cell.key: record(cell, 50 + 5 * cell.method.startswith("mean"), 1.0) for cell in further
+    }
+    found, before = recipe_again(done | level_there), recipe(done | level_there)
+    assert found is not None
+    assert before is not None
+    assert (found["word"], before["word"]) == ("mixed", "supported")
+    assert [one["planned"] for one in found["settings"]] == [32] * 4
+    (again,), (confirmed,) = verdict_of(found), verdict_of(before)
+    finding = find([hypothesis("H1")], done, {})[0]
+    (line,) = answer([again, confirmed], [replace(finding, differences={"100": 1.0})])
+    assert line["hypothesis"] == "R"
+    assert confirmed.explanation in line["told"]
+    assert f"On further seeds it is mixed. {again.explanation}" in line["told"]
 
 
 def best_weight(cell: Cell) -> float:

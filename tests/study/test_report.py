@@ -401,6 +401,11 @@ def test_a_recipe_is_shown_with_its_settings(study: Path) -> None:
     filled = filled_page("<!-- figures: recipe -->\n<!-- end of figures -->", summary)
     assert "| AMAD, KL | 0.3 | release 0.5 | 61.5 ± 2.0 (1 of 16 seeds) |" in filled
     assert "| **R** |" in filled
+    assert "same settings on further seeds" not in page + filled
+    summary["recipe again"] = {**judged, "name": "R2", "settings": settings}
+    assert 'id="R2"' in as_html(summary)
+    told = filled_page("<!-- figures: recipe -->\n<!-- end of figures -->", summary)
+    assert told.index("| **R** |") < told.index("further seeds") < told.index("| **R2** |")
 
 
 def test_what_attention_is_worth_is_told_of_what_was_run_whole() -> None:

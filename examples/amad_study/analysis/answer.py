@@ -13,13 +13,18 @@ from amad_study.analysis.verdicts import (
     Verdict,
 )
 from amad_study.protocol.own_weights import NAMED as OWN_WEIGHTS
-from amad_study.protocol.recipe import CONFIRMED
+from amad_study.protocol.recipe import CONFIRMED, CONFIRMED_AGAIN
 from amad_study.protocol.tables import ATTENTION_METHODS
 
 LEADING = ("H1", "H2", CONFIRMED, "H9", "H12")
 """What the paper's claims stand or fall with, and the recipe; if one is missing, others move up."""
 
 LINES = 5
+
+_TOLD_WITH = {
+    OWN_WEIGHTS: ("H1", "With weights chosen on translation", " there"),
+    CONFIRMED_AGAIN: (CONFIRMED, "On further seeds", ""),
+}
 
 _WORDS = {
     SUPPORTED: "This study supports it.",
@@ -60,20 +65,20 @@ def answer(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> list[dic
     """At most five lines: what was asked, a word, and the numbers that it rests on.
 
     Args:
-        verdicts: of all hypotheses, of the recipe, and of weights chosen on translation, which
-            are told with H1.
+        verdicts: of all hypotheses and of the recipe; that of the recipe on further seeds is told
+            with it, that of weights chosen on translation with H1.
         findings: of all hypotheses.
     """
     if not any(one.differences for one in findings):
         return []
     by_name = {one.name: one for one in verdicts}
     leading = [by_name[name] for name in LEADING if name in by_name]
-    leading += [one for one in verdicts if one not in leading and one.name != OWN_WEIGHTS]
-    own = by_name.get(OWN_WEIGHTS)
-    beside = {}
-    if own is not None and own.word != NO_VERDICT:
-        there = f" With weights chosen on translation it is {own.word} there. {own.explanation}"
-        beside["H1"] = there
+    leading += [one for one in verdicts if one not in leading and one.name not in _TOLD_WITH]
+    beside = {
+        with_which: f" {opening} it is {one.word}{closing}. {one.explanation}"
+        for name, (with_which, opening, closing) in _TOLD_WITH.items()
+        if (one := by_name.get(name)) is not None and one.word != NO_VERDICT
+    }
     return [
         {
             "hypothesis": one.name,

@@ -1,4 +1,4 @@
-"""What searches for settings found: the recipe on fresh seeds, and weights of translation's own.
+"""What searches for settings found: the recipe, confirmed twice, and weights of translation's own.
 
 Each is a family of its own for Holm's correction.
 """
@@ -10,10 +10,21 @@ from typing import Any
 from amad_study.analysis.conditions import rows_of, unusual
 from amad_study.analysis.findings import find
 from amad_study.analysis.verdicts import Verdict, verdict
-from amad_study.protocol.condition import CONFIRMATION_SEEDS, SEEDS, Records, Weights
+from amad_study.protocol.condition import (
+    CONFIRMATION_SEEDS,
+    FURTHER_SEEDS,
+    SEEDS,
+    Records,
+    Weights,
+)
 from amad_study.protocol.hypothesis import Hypothesis
 from amad_study.protocol.own_weights import best_there, cells_there, comparison_there
-from amad_study.protocol.recipe import best_settings, confirmation, confirmation_cells
+from amad_study.protocol.recipe import (
+    best_settings,
+    confirmation,
+    confirmation_again,
+    confirmation_cells,
+)
 from amad_study.runs.cell import Cell
 
 
@@ -26,6 +37,14 @@ def recipe(records: Records) -> dict[str, Any] | None:
         return None
     cells = confirmation_cells(best)
     return _compared(best, cells, *confirmation(best), records, CONFIRMATION_SEEDS)
+
+
+def recipe_again(records: Records) -> dict[str, Any] | None:
+    """The same settings on further seeds, and the comparisons there."""
+    if not (best := best_settings(records)):
+        return None
+    cells = confirmation_cells(best, FURTHER_SEEDS)
+    return _compared(best, cells, *confirmation_again(best), records, FURTHER_SEEDS)
 
 
 def own_weights(records: Records) -> dict[str, Any] | None:

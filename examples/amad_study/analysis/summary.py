@@ -14,7 +14,7 @@ from amad_study.analysis.findings import find
 from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import outlook, plan_weights, untuned, whole_plan
 from amad_study.analysis.provenance import provenance, teachers
-from amad_study.analysis.recipe import own_weights, recipe, verdict_of
+from amad_study.analysis.recipe import own_weights, recipe, recipe_again, verdict_of
 from amad_study.analysis.verdicts import verdict
 from amad_study.protocol import hypotheses
 from amad_study.protocol.stages import stages
@@ -44,7 +44,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         verdict(one, [finding for finding in found if finding.hypothesis == one.name])
         for one in asked
     ]
-    best, own = recipe(records), own_weights(records)
+    best, again, own = recipe(records), recipe_again(records), own_weights(records)
     rows = rows_of([cell for one in whole if not one.apart for cell in one.cells], records)
     scores = [_row(row) for row in rows]
     ahead = outlook(known, whole, records, folder)
@@ -57,7 +57,9 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             "done": len(planned & set(records)),
             "beyond the plan": len(set(records) - planned),
         },
-        "answer": answer([*verdicts, *verdict_of(best), *verdict_of(own)], found),
+        "answer": answer(
+            [*verdicts, *verdict_of(best), *verdict_of(again), *verdict_of(own)], found
+        ),
         "worth": worth_of_attention(scores),
         "stages": [asdict(stage) for stage in ahead.stages],
         "hypotheses": [
@@ -70,6 +72,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             for one in verdicts
         ],
         "recipe": _finite(best),
+        "recipe again": _finite(again),
         "own weights": _finite(own),
         "sentences": {
             **summarise_sentences(folder),

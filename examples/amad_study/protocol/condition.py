@@ -19,6 +19,7 @@ Choice = TypeVar("Choice", bound=Hashable)
 TUNING_SEEDS = (0, 1, 2)
 SEEDS = tuple(range(100, 112))
 CONFIRMATION_SEEDS = tuple(range(200, 216))
+FURTHER_SEEDS = tuple(range(300, 332))
 WEIGHTS = (0.03, 0.1, 0.3, 1.0)
 """The tries that every method has, of attention in units of gradient parity, the smallest first."""
 

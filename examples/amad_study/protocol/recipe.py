@@ -3,13 +3,15 @@
 On the questions with VL-T5 and all else as usual, which is the regime that it is a recipe for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from amad_study.protocol.condition import (
     CONFIRMATION_SEEDS,
+    FURTHER_SEEDS,
     TUNING_SEEDS,
     Records,
+    Weights,
     at_seed,
     best_tried,
     condition,
@@ -21,6 +23,9 @@ from amad_study.runs.cell import Cell
 
 CONFIRMED = "R"
 """What the confirmation is called beside the hypotheses."""
+
+CONFIRMED_AGAIN = "R2"
+"""And the one on further seeds."""
 
 _PEERS = ("one-to-one", "best-match", "mean-head")
 
@@ -83,25 +88,39 @@ def on_tuning_seeds(settings: Iterable[Cell]) -> list[Cell]:
     return [at_seed(one, seed) for one in settings for seed in TUNING_SEEDS]
 
 
-def confirmation_cells(best: Mapping[str, Cell]) -> list[Cell]:
+def confirmation_cells(
+    best: Mapping[str, Cell], seeds: Sequence[int] = CONFIRMATION_SEEDS
+) -> list[Cell]:
     """The cells of the best settings on seeds that nothing was chosen on."""
-    return [at_seed(one, seed) for one in best.values() for seed in CONFIRMATION_SEEDS]
+    return [at_seed(one, seed) for one in best.values() for seed in seeds]
 
 
-def confirmation(best: Mapping[str, Cell]) -> tuple[Hypothesis, dict[str, float]]:
+def confirmation(best: Mapping[str, Cell]) -> tuple[Hypothesis, Weights]:
     """What is confirmed, and the weights that its cells have."""
-    comparisons = tuple(
-        Comparison(pairing, best["amad"], best[pairing], seeds=CONFIRMATION_SEEDS)
-        for pairing in _PEERS
-    )
     sentence = (
         "On questions with VL-T5 the best setting of AMAD beats those of one-to-one, best match "
         "and the mean map."
     )
-    return (
-        Hypothesis(CONFIRMED, sentence, comparisons),
-        {tuned_as(one): one.weight for one in best.values()},
+    return _confirmed(CONFIRMED, sentence, best, CONFIRMATION_SEEDS)
+
+
+def confirmation_again(best: Mapping[str, Cell]) -> tuple[Hypothesis, Weights]:
+    """The same on further seeds."""
+    sentence = (
+        f"On {len(FURTHER_SEEDS)} further seeds, too, this setting of AMAD beats those of "
+        "one-to-one, best match and the mean map."
     )
+    return _confirmed(CONFIRMED_AGAIN, sentence, best, FURTHER_SEEDS)
+
+
+def _confirmed(
+    name: str, sentence: str, best: Mapping[str, Cell], seeds: tuple[int, ...]
+) -> tuple[Hypothesis, Weights]:
+    comparisons = tuple(
+        Comparison(pairing, best["amad"], best[pairing], seeds=seeds) for pairing in _PEERS
+    )
+    weights = {tuned_as(one): one.weight for one in best.values()}
+    return Hypothesis(name, sentence, comparisons), weights
 
 
 def best_of(settings: Iterable[Cell], records: Records) -> Cell | None:

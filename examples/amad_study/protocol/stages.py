@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from amad_study.protocol.condition import (
+    FURTHER_SEEDS,
     SEEDS,
     TUNING_SEEDS,
     WEIGHTS,
@@ -132,7 +133,9 @@ def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:
         for pairing, settings in FIRST_ROUND.items()
     }
     tried = on_tuning_seeds(one for base in best.values() if base for one in changed(base))
-    confirmed = confirmation_cells(best_settings(records) or first)
+    found = best_settings(records) or first
+    confirmed = confirmation_cells(found)
+    again = confirmation_cells(found, FURTHER_SEEDS)
     return [
         Stage(
             "recipe, second round",
@@ -142,6 +145,12 @@ def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:
         ),
         Stage(
             "recipe", "Is the best setting the best?", _in_pairs(_new(confirmed, done)), apart=True
+        ),
+        Stage(
+            "recipe, further seeds",
+            "Is it on further seeds, too?",
+            _in_pairs(_new(again, done)),
+            apart=True,
         ),
     ]
 

@@ -32,6 +32,11 @@ _OF_STRIPS = (
     f"{' and then '.join(SHOWN)}. The others are drawn in the report."
 )
 
+_AGAIN = (
+    "The same settings on further seeds, added after R had been seen, and put down before any of "
+    "these students was trained:"
+)
+
 _MARKED = re.compile(r"(<!-- figures: ([a-z]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
@@ -129,7 +134,10 @@ def _hypotheses(summary: Summary) -> str:
 def _recipe(summary: Summary) -> str:
     if summary is None or not summary["recipe"]:
         return "None was looked for yet: not all settings have been tried."
-    return _chosen(summary["recipe"])
+    again = summary["recipe again"]
+    if not again or not any(one["differences"] for one in again["findings"]):
+        return _chosen(summary["recipe"])
+    return f"{_chosen(summary['recipe'])}\n\n{_AGAIN}\n\n{_chosen(again)}"
 
 
 def _own_weights(summary: Summary) -> str:

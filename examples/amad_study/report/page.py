@@ -29,6 +29,8 @@ from amad_study.report.tables import (
 )
 from amad_study.report.told_first import told_first
 
+_CHOSEN = ("recipe", "recipe again", "own weights")
+
 
 def as_html(summary: dict[str, Any]) -> str:
     """A complete page that loads nothing else.
@@ -65,7 +67,7 @@ def as_html(summary: dict[str, Any]) -> str:
         seeds_of_scores=score_seeds(summary["scores"]),
         chosen={
             name: {"table": recipe_table(summary[name]["settings"]), "found": summary[name]}
-            for name in ("recipe", "own weights")
+            for name in _CHOSEN
             if summary[name]
         },
         of_sentences=sentence_tables(sentences),
@@ -95,5 +97,5 @@ def _methods(summary: dict[str, Any]) -> list[str]:
 
 
 def _judged(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    chosen = [summary[name] for name in ("recipe", "own weights")]
+    chosen = [summary[name] for name in _CHOSEN]
     return [*summary["hypotheses"], *(one for one in chosen if one)]
