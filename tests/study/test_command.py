@@ -124,6 +124,20 @@ def test_a_time_is_told_as_an_estimate(seconds: float, told: str) -> None:
     assert about(seconds) == told
 
 
+def test_fresh_seeds_are_trained_once(here: None, tmp_path: Path) -> None:
+    asked = ("fresh", "H1", "--seeds", "1000,1003", "--folder", tmp_path)
+    done = run(*asked)
+    assert done.exit_code == 0, done.output
+    assert "4 of 4 students to train" in done.output
+    assert "by these seeds alone" in done.output
+    again = run(*asked, "--json")
+    assert again.exit_code == 0
+    assert "0 of 4 students to train" in again.stderr
+    told = json.loads(again.stdout)
+    assert told["seeds"] == [1000, 1003]
+    assert set(told["findings"][0]["differences"]) == {"1000", "1003"}
+
+
 def test_one_cell_again(here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = quick_cells()[0]
     plan.run_plan([cell], tmp_path)

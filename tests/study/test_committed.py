@@ -11,6 +11,7 @@ from amad_study.analysis.summary import summarise
 from amad_study.command import study
 from amad_study.protocol import chosen
 from amad_study.protocol.condition import condition, tuned_as
+from amad_study.protocol.recipe import best_settings
 from amad_study.protocol.stages import choose_weights
 from amad_study.runs.records import read_records, read_teachers
 
@@ -44,6 +45,11 @@ def test_the_quick_study_takes_the_weights_that_were_chosen(
 def test_the_weights_that_are_shipped_are_those_of_the_records() -> None:
     """If not: `amad study weights results/study > examples/amad_study/protocol/weights.json`."""
     assert chosen.shipped_weights() == choose_weights(read_records(RESULTS))
+
+
+def test_the_recipe_that_is_shipped_is_that_of_the_records() -> None:
+    """If not: `amad study weights --recipe results/study > .../protocol/recipe.json`."""
+    assert chosen.shipped_recipe() == best_settings(read_records(RESULTS))
 
 
 def test_records_are_of_the_plan_and_know_their_teachers() -> None:

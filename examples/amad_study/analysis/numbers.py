@@ -1,4 +1,7 @@
-"""How numbers are told to readers."""
+"""How numbers are told, to readers and in JSON."""
+
+import math
+from typing import Any
 
 
 def interval(low: float, high: float) -> str:
@@ -30,3 +33,12 @@ def about(seconds: float) -> str:
     """The same within a sentence, as the estimate that it is."""
     told = hours_and_minutes(seconds)
     return f"about {told}" if told[0].isdigit() else told
+
+
+def finite(told: Any) -> Any:
+    """With `None` for what JSON has no number for: an effect, or a ratio, without bound."""
+    if isinstance(told, dict):
+        return {key: finite(value) for key, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [finite(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told

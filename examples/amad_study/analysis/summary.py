@@ -1,7 +1,6 @@
 """All that the report shows, as JSON: what is not in here is not in the report."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from amad_study.analysis.answer import answer, worth_of_attention
 from amad_study.analysis.beside_amad import beside_amad
 from amad_study.analysis.conditions import Row, rows_of
 from amad_study.analysis.findings import find
+from amad_study.analysis.numbers import finite
 from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import outlook, plan_weights, untuned, whole_plan
 from amad_study.analysis.provenance import provenance, teachers
@@ -66,14 +66,14 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             {
                 **asdict(one),
                 "findings": [
-                    _finite(asdict(finding)) for finding in found if finding.hypothesis == one.name
+                    finite(asdict(finding)) for finding in found if finding.hypothesis == one.name
                 ],
             }
             for one in verdicts
         ],
-        "recipe": _finite(best),
-        "recipe again": _finite(again),
-        "own weights": _finite(own),
+        "recipe": finite(best),
+        "recipe again": finite(again),
+        "own weights": finite(own),
         "sentences": {
             **summarise_sentences(folder),
             "runs": provenance(read_records(folder, SentenceCell)),
@@ -91,15 +91,6 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         "runs": provenance(records),
         "looks": _looks(folder),
     }
-
-
-def _finite(told: Any) -> Any:
-    """With `None` for what JSON has no number for: an effect, or a ratio, without bound."""
-    if isinstance(told, dict):
-        return {key: _finite(value) for key, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_finite(value) for value in told]
-    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def _row(row: Row) -> dict[str, Any]:

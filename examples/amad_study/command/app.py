@@ -157,16 +157,63 @@ def cell(
 
 
 @study.command()
+def fresh(
+    name: Annotated[str, typer.Argument(help="A hypothesis, as H1, or R, the recipe.")],
+    seeds: Annotated[
+        str, typer.Option("--seeds", "-s", help="Seeds that the study has not used, as 1000-1011.")
+    ],
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="This comparison alone, by its label; may be repeated."),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--folder", "-f", help="Where records and teachers are kept.")
+    ] = Path("fresh-results"),
+    processes: Annotated[
+        int, typer.Option("--processes", "-p", min=1, help="Students trained at a time.")
+    ] = os.cpu_count() or 1,
+    json_output: Json = False,
+) -> None:
+    """Ask a hypothesis, or the recipe, again on seeds of your own.
+
+    With the weights and settings that the study chose, and by its tests, corrected
+    for these comparisons alone. Safe to stop at any moment; the same command goes
+    on. Exit codes: 0 all is done, 1 some students could not be trained, 2 bad
+    input, 130 stopped by Ctrl-C.
+    """
+    with refusals(f"Finished students are kept in {folder}; the same command goes on from there."):
+        from amad_study.command.fresh import run_afresh
+        from amad_study.protocol.fresh import asked_afresh
+
+        try:
+            asked, weights = asked_afresh(name, _numbers("--seeds", seeds), label or ())
+        except ValueError as error:
+            fail(f"{error}", BAD_INPUT)
+        done = run_afresh(asked, weights, folder, processes=processes, json_output=json_output)
+        if not done:
+            raise typer.Exit(FAILED)
+
+
+@study.command()
 def weights(
     folder: Annotated[Path, typer.Argument(help="The folder of a study.")] = FOLDER,
+    recipe: Annotated[
+        bool, typer.Option("--recipe", help="The recipe's settings instead; {} before all tries.")
+    ] = False,
 ) -> None:
     """Print the weights that a study's tuning has chosen so far, as JSON."""
     with refusals():
+        from amad_study.protocol.recipe import best_settings
         from amad_study.protocol.stages import choose_weights
         from amad_study.runs.records import read_records
 
-        chosen = choose_weights(read_records(folder))
-        print(json.dumps(dict(sorted(chosen.items())), indent=1))
+        records = read_records(folder)
+        chosen: dict[str, object] = (
+            {pairing: one.as_json() for pairing, one in best_settings(records).items()}
+            if recipe
+            else dict(sorted(choose_weights(records).items()))
+        )
+        print(json.dumps(chosen, indent=1))
 
 
 @study.command()
@@ -266,6 +313,16 @@ def _must_be_study(folder: Path) -> None:
 
     if not is_study(folder):
         fail(f"{folder} has no records, expected the folder of a study", BAD_INPUT)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (one.strip() for one in part.partition("-"))
+        if not (first.isdigit() and (last.isdigit() or not dash)):
+            fail(f"{option} is {text!r}, expected numbers and ranges, as 1000-1011,1020", BAD_INPUT)
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
 def _share(text: str) -> tuple[int, int]:

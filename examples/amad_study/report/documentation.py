@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from amad_study.analysis.numbers import interval, number, p_value
+from amad_study.report.findings import COLUMNS, finding_cells
 from amad_study.report.markdown import escaped, folded, markdown_table
 from amad_study.report.names import method_name, place_name, readable
 from amad_study.report.of_sentences import told_of_sentences
@@ -151,37 +151,16 @@ def _chosen(found: dict[str, Any]) -> str:
 
 
 def _judged(hypotheses: Sequence[dict[str, Any]]) -> str:
-    lines = [
-        "| | comparison | seeds | difference | 95 % interval | d | p, t-test | p, signs | |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [f"| | {' | '.join(COLUMNS).rstrip()} |", f"|{'---|' * (len(COLUMNS) + 1)}"]
     for one in hypotheses:
         lines.append(
             f"| **{one['name']}** | {escaped(one['sentence'])} |||||| | **{one['word']}** |"
         )
-        lines += [_finding(finding) for finding in one["findings"]]
+        lines += [
+            f"| {' | '.join(escaped(cell) for cell in ['', *finding_cells(finding)])} |"
+            for finding in one["findings"]
+        ]
     return "\n".join(lines)
-
-
-def _finding(finding: dict[str, Any]) -> str:
-    paired, counted = finding["paired"], finding["tested"]
-    counted = counted and not finding["missing"] and not finding["unpaired"]
-    cells = [
-        "",
-        readable(f"{finding['label']}: {finding['what']}"),
-        f"{len(finding['differences'])} of {finding['planned']}",
-        number(paired and paired["mean"], "+.1f"),
-        interval(paired["low"], paired["high"]) if paired else "–",
-        number(paired and paired["effect"], ".2f"),
-        p_value(finding["adjusted_t"]) if counted else "–",
-        p_value(finding["adjusted_sign"]) if counted else "–",
-        finding["word"],
-    ]
-    if finding["spread"] is not None:
-        cells[3] = f"ratio of spreads {number(finding['spread'][0], '.2f')}"
-    if finding["correlation"] is not None:
-        cells[3:6] = [f"correlation {number(finding['correlation'][0], '+.2f')}", "–", "–"]
-    return f"| {' | '.join(escaped(cell) for cell in cells)} |"
 
 
 def _open(summary: Summary) -> str:
