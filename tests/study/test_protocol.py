@@ -21,6 +21,7 @@ from amad_study.protocol.condition import (
 )
 from amad_study.protocol.hypotheses import HYPOTHESES, TEMPERATURES, hypothesis
 from amad_study.protocol.hypothesis import Comparison
+from amad_study.protocol.recipe import SEEDS_ELSEWHERE
 from amad_study.protocol.stages import ORDER, QUICK_SEEDS, choose_weights, stages
 from amad_study.protocol.tables import LATER_TABLES, MAIN_METHODS
 from amad_study.runs.cell import Cell
@@ -173,6 +174,8 @@ def test_the_page_says_what_the_plan_does() -> None:
     assert f"{CONFIRMATION_SEEDS[0]} to {CONFIRMATION_SEEDS[-1]}" in told
     further = f"{FURTHER_SEEDS[0]} to {FURTHER_SEEDS[-1]}, {4 * len(FURTHER_SEEDS)} students"
     assert f"on the seeds {further}" in told
+    there = f"{SEEDS_ELSEWHERE[0]} to {SEEDS_ELSEWHERE[-1]}, {8 * len(SEEDS_ELSEWHERE)} students"
+    assert f"on the seeds {there}" in told
     assert "{}, {}, {} and {:g} in units of gradient parity".format(*WEIGHTS) in told
     quick = "{}, {}, {} and {}".format(*QUICK_SEEDS)
     assert f"has the seeds {quick}" in told

@@ -8,7 +8,13 @@ import pytest
 
 from amad_study.analysis.answer import answer
 from amad_study.analysis.findings import find
-from amad_study.analysis.recipe import own_weights, recipe, recipe_again, verdict_of
+from amad_study.analysis.recipe import (
+    own_weights,
+    recipe,
+    recipe_again,
+    recipe_elsewhere,
+    verdict_of,
+)
 from amad_study.protocol.condition import (
     CONFIRMATION_SEEDS,
     FURTHER_SEEDS,
@@ -19,11 +25,13 @@ from amad_study.protocol.hypotheses import hypothesis
 from amad_study.protocol.recipe import (
     FIRST_ROUND,
     best_settings,
+    cells_elsewhere,
     changed,
     confirmation_cells,
     on_tuning_seeds,
 )
 from amad_study.protocol.stages import stages
+from amad_study.report.tables import recipe_table
 from amad_study.runs.cell import Cell
 from tests.study.synthetic import record
 
@@ -73,9 +81,11 @@ def test_rounds_wait_for_each_other() -> None:
     further = stage("recipe, further seeds", done)
     assert len(further) == 4 * len(FURTHER_SEEDS)
     assert not set(FURTHER_SEEDS) & {*CONFIRMATION_SEEDS, *SEEDS, *TUNING_SEEDS}
-    names = ("recipe, second round", "recipe", "recipe, further seeds")
+    elsewhere = stage("recipe, other tasks", done)
+    assert len(elsewhere) == 4 * 2 * 12
+    names = ("recipe, second round", "recipe", "recipe, further seeds", "recipe, other tasks")
     guessed = [len(stage(name, {}, guess=True)) for name in names]
-    assert guessed == [len(tried), len(confirmed), len(further)]
+    assert guessed == [len(tried), len(confirmed), len(further), len(elsewhere)]
 
 
 def test_the_best_of_both_rounds_is_confirmed() -> None:
@@ -93,7 +103,7 @@ def test_the_best_of_both_rounds_is_confirmed() -> None:
     assert found is not None
     assert found["word"] == "supported"
     assert [len(one["differences"]) for one in found["findings"]] == [16] * 3
-    assert [row["pairing"] for row in found["settings"]] == list(FIRST_ROUND)
+    assert [row["method"].rpartition("-")[0] for row in found["settings"]] == list(FIRST_ROUND)
     assert found["settings"][0]["mean"] == pytest.approx(75, abs=1.5)
     (judged,) = verdict_of(found)
     told = "So say all 3 comparisons. Mean differences, with confidence intervals: one-to-one +"
@@ -126,6 +136,34 @@ def test_further_seeds_are_judged_by_themselves() -> None:
     assert line["hypothesis"] == "R"
     assert confirmed.explanation in line["told"]
     assert f"On further seeds it is mixed. {again.explanation}" in line["told"]
+
+
+def test_other_tasks_have_the_settings_as_they_are() -> None:
+    done = first_rounds()
+    assert recipe_elsewhere(done) is None
+    done |= records(stage("recipe, second round", done))
+    best = best_settings(done)
+    there = cells_elsewhere(best)
+    tasks = ("digit-translation", "digit-captions")
+    assert {replace(cell, seed=0, teacher_seed=0) for cell in there} == {
+        replace(one, task=task) for one in best.values() for task in tasks
+    }
+    assert {cell.seed for cell in there} == set(range(300, 312))
+    levels = {"digit-translation": 10, "digit-captions": -10}
+    done |= {
+        cell.key: record(cell, 50 + levels[cell.task] * cell.method.startswith("amad"), 1.0)
+        for cell in there
+    }
+    found = recipe_elsewhere(done)
+    assert found is not None
+    assert (found["name"], found["word"]) == ("R3", "mixed")
+    ahead = {one["label"] for one in found["findings"] if one["word"] == "ahead"}
+    peers = ("one-to-one", "best-match", "mean-head")
+    assert ahead == {f"vl-t5, digit-translation, {peer}" for peer in peers}
+    assert [one["word"] for one in found["findings"]].count("behind") == 3
+    headings = [row["heading"] for row in recipe_table(found["settings"])["rows"]]
+    assert len(set(headings)) == 8
+    assert headings[0].startswith("VL-T5, translation: AMAD")
 
 
 def best_weight(cell: Cell) -> float:

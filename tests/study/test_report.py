@@ -377,7 +377,8 @@ def test_how_fast_and_how_alike() -> None:
 def test_a_recipe_is_shown_with_its_settings(study: Path) -> None:
     settings = [
         {
-            "pairing": pairing,
+            "family": "vl-t5",
+            "task": "digit-questions",
             "method": f"{pairing}-kl",
             "weight": 0.3,
             "settings": "release 0.5",

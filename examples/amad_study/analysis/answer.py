@@ -13,7 +13,7 @@ from amad_study.analysis.verdicts import (
     Verdict,
 )
 from amad_study.protocol.own_weights import NAMED as OWN_WEIGHTS
-from amad_study.protocol.recipe import CONFIRMED, CONFIRMED_AGAIN
+from amad_study.protocol.recipe import CONFIRMED, CONFIRMED_AGAIN, ELSEWHERE
 from amad_study.protocol.tables import ATTENTION_METHODS
 
 LEADING = ("H1", "H2", CONFIRMED, "H9", "H12")
@@ -22,8 +22,9 @@ LEADING = ("H1", "H2", CONFIRMED, "H9", "H12")
 LINES = 5
 
 _TOLD_WITH = {
-    OWN_WEIGHTS: ("H1", "With weights chosen on translation", " there"),
-    CONFIRMED_AGAIN: (CONFIRMED, "On further seeds", ""),
+    OWN_WEIGHTS: ("H1", "With weights chosen on translation it is", " there"),
+    CONFIRMED_AGAIN: (CONFIRMED, "On further seeds it is", ""),
+    ELSEWHERE: (CONFIRMED, "On translation and captions it is", ""),
 }
 
 _WORDS = {
@@ -65,8 +66,8 @@ def answer(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> list[dic
     """At most five lines: what was asked, a word, and the numbers that it rests on.
 
     Args:
-        verdicts: of all hypotheses and of the recipe; that of the recipe on further seeds is told
-            with it, that of weights chosen on translation with H1.
+        verdicts: of all hypotheses and of the recipe; that of weights chosen on translation is
+            told with H1, those of the recipe on further seeds and on other tasks with it.
         findings: of all hypotheses.
     """
     if not any(one.differences for one in findings):
@@ -74,11 +75,11 @@ def answer(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> list[dic
     by_name = {one.name: one for one in verdicts}
     leading = [by_name[name] for name in LEADING if name in by_name]
     leading += [one for one in verdicts if one not in leading and one.name not in _TOLD_WITH]
-    beside = {
-        with_which: f" {opening} it is {one.word}{closing}. {one.explanation}"
-        for name, (with_which, opening, closing) in _TOLD_WITH.items()
-        if (one := by_name.get(name)) is not None and one.word != NO_VERDICT
-    }
+    beside: dict[str, str] = {}
+    for name, (with_which, opening, closing) in _TOLD_WITH.items():
+        if (told := by_name.get(name)) is not None and told.word != NO_VERDICT:
+            sentences = f" {opening} {told.word}{closing}. {told.explanation}"
+            beside[with_which] = beside.get(with_which, "") + sentences
     return [
         {
             "hypothesis": one.name,

@@ -1,9 +1,9 @@
-"""What searches for settings found: the recipe, confirmed twice, and weights of translation's own.
+"""What searches for settings found: the recipe, its repetitions, and weights of translation's own.
 
 Each is a family of its own for Holm's correction.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -20,7 +20,10 @@ from amad_study.protocol.condition import (
 from amad_study.protocol.hypothesis import Hypothesis
 from amad_study.protocol.own_weights import best_there, cells_there, comparison_there
 from amad_study.protocol.recipe import (
+    SEEDS_ELSEWHERE,
     best_settings,
+    cells_elsewhere,
+    comparison_elsewhere,
     confirmation,
     confirmation_again,
     confirmation_cells,
@@ -36,7 +39,7 @@ def recipe(records: Records) -> dict[str, Any] | None:
     if not (best := best_settings(records)):
         return None
     cells = confirmation_cells(best)
-    return _compared(best, cells, *confirmation(best), records, CONFIRMATION_SEEDS)
+    return _compared(cells, *confirmation(best), records, CONFIRMATION_SEEDS)
 
 
 def recipe_again(records: Records) -> dict[str, Any] | None:
@@ -44,18 +47,25 @@ def recipe_again(records: Records) -> dict[str, Any] | None:
     if not (best := best_settings(records)):
         return None
     cells = confirmation_cells(best, FURTHER_SEEDS)
-    return _compared(best, cells, *confirmation_again(best), records, FURTHER_SEEDS)
+    return _compared(cells, *confirmation_again(best), records, FURTHER_SEEDS)
+
+
+def recipe_elsewhere(records: Records) -> dict[str, Any] | None:
+    """The same settings on other tasks, and the comparisons there."""
+    if not (best := best_settings(records)):
+        return None
+    cells = cells_elsewhere(best)
+    return _compared(cells, *comparison_elsewhere(best), records, SEEDS_ELSEWHERE)
 
 
 def own_weights(records: Records) -> dict[str, Any] | None:
     """AMAD and one-to-one on translation with weights chosen there, likewise."""
     if not (best := best_there(records)):
         return None
-    return _compared(best, cells_there(best), *comparison_there(best), records, SEEDS)
+    return _compared(cells_there(best), *comparison_there(best), records, SEEDS)
 
 
 def _compared(
-    best: Mapping[str, Cell],
     cells: Iterable[Cell],
     asked: Hypothesis,
     weights: Weights,
@@ -63,20 +73,20 @@ def _compared(
     seeds: Sequence[int],
 ) -> dict[str, Any]:
     found = find([asked], records, weights)
-    rows = {row.cell.method: row for row in rows_of(cells, records, seeds)}
     return {
         "settings": [
             {
-                "pairing": pairing,
-                "method": one.method,
-                "weight": one.weight,
-                "settings": unusual(one),
-                "mean": rows[one.method].mean,
-                "spread": rows[one.method].spread,
-                "seeds": {str(seed): score for seed, score in rows[one.method].scores.items()},
+                "family": row.cell.family,
+                "task": row.cell.task,
+                "method": row.cell.method,
+                "weight": row.cell.weight,
+                "settings": unusual(row.cell),
+                "mean": row.mean,
+                "spread": row.spread,
+                "seeds": {str(seed): score for seed, score in row.scores.items()},
                 "planned": len(seeds),
             }
-            for pairing, one in best.items()
+            for row in rows_of(cells, records, seeds)
         ],
         **asdict(verdict(asked, found)),
         "findings": [asdict(one) for one in found],

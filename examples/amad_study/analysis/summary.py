@@ -14,7 +14,13 @@ from amad_study.analysis.numbers import finite
 from amad_study.analysis.on_the_way import on_the_way
 from amad_study.analysis.outlook import outlook, plan_weights, untuned, whole_plan
 from amad_study.analysis.provenance import provenance, teachers
-from amad_study.analysis.recipe import own_weights, recipe, recipe_again, verdict_of
+from amad_study.analysis.recipe import (
+    own_weights,
+    recipe,
+    recipe_again,
+    recipe_elsewhere,
+    verdict_of,
+)
 from amad_study.analysis.verdicts import verdict
 from amad_study.protocol import hypotheses
 from amad_study.protocol.stages import stages
@@ -44,7 +50,12 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
         verdict(one, [finding for finding in found if finding.hypothesis == one.name])
         for one in asked
     ]
-    best, again, own = recipe(records), recipe_again(records), own_weights(records)
+    searched = {
+        "recipe": recipe(records),
+        "recipe again": recipe_again(records),
+        "recipe elsewhere": recipe_elsewhere(records),
+        "own weights": own_weights(records),
+    }
     rows = rows_of([cell for one in whole if not one.apart for cell in one.cells], records)
     scores = [_row(row) for row in rows]
     ahead = outlook(known, whole, records, folder)
@@ -58,7 +69,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             "beyond the plan": len(set(records) - planned),
         },
         "answer": answer(
-            [*verdicts, *verdict_of(best), *verdict_of(again), *verdict_of(own)], found
+            [*verdicts, *(one for found in searched.values() for one in verdict_of(found))], found
         ),
         "worth": worth_of_attention(scores),
         "stages": [asdict(stage) for stage in ahead.stages],
@@ -71,9 +82,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             }
             for one in verdicts
         ],
-        "recipe": finite(best),
-        "recipe again": finite(again),
-        "own weights": finite(own),
+        **{name: finite(one) for name, one in searched.items()},
         "sentences": {
             **summarise_sentences(folder),
             "runs": provenance(read_records(folder, SentenceCell)),

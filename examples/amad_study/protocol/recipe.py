@@ -24,8 +24,11 @@ from amad_study.runs.cell import Cell
 CONFIRMED = "R"
 """What the confirmation is called beside the hypotheses."""
 
-CONFIRMED_AGAIN = "R2"
-"""And the one on further seeds."""
+CONFIRMED_AGAIN, ELSEWHERE = "R2", "R3"
+"""And the one on further seeds, and what is asked of other tasks."""
+
+OTHER_TASKS = ("digit-translation", "digit-captions")
+SEEDS_ELSEWHERE = FURTHER_SEEDS[:12]
 
 _PEERS = ("one-to-one", "best-match", "mean-head")
 
@@ -113,14 +116,54 @@ def confirmation_again(best: Mapping[str, Cell]) -> tuple[Hypothesis, Weights]:
     return _confirmed(CONFIRMED_AGAIN, sentence, best, FURTHER_SEEDS)
 
 
+def elsewhere(best: Mapping[str, Cell]) -> dict[str, dict[str, Cell]]:
+    """By task the same settings as they are, on the other tasks of VL-T5."""
+    return {
+        task: {pairing: replace(one, task=task) for pairing, one in best.items()}
+        for task in OTHER_TASKS
+    }
+
+
+def cells_elsewhere(best: Mapping[str, Cell]) -> list[Cell]:
+    """Their cells."""
+    return [
+        cell
+        for there in elsewhere(best).values()
+        for cell in confirmation_cells(there, SEEDS_ELSEWHERE)
+    ]
+
+
+def comparison_elsewhere(best: Mapping[str, Cell]) -> tuple[Hypothesis, Weights]:
+    """What is compared there, and the weights that its cells have."""
+    sentence = (
+        "With the settings that are best on questions AMAD beats one-to-one, best match and the "
+        "mean map on translation and captions, too."
+    )
+    comparisons = tuple(
+        one
+        for task, there in elsewhere(best).items()
+        for one in _comparisons(there, SEEDS_ELSEWHERE, f"vl-t5, {task}, ")
+    )
+    return Hypothesis(ELSEWHERE, sentence, comparisons), _weights(best)
+
+
 def _confirmed(
     name: str, sentence: str, best: Mapping[str, Cell], seeds: tuple[int, ...]
 ) -> tuple[Hypothesis, Weights]:
-    comparisons = tuple(
-        Comparison(pairing, best["amad"], best[pairing], seeds=seeds) for pairing in _PEERS
+    return Hypothesis(name, sentence, _comparisons(best, seeds)), _weights(best)
+
+
+def _comparisons(
+    best: Mapping[str, Cell], seeds: tuple[int, ...], where: str = ""
+) -> tuple[Comparison, ...]:
+    return tuple(
+        Comparison(f"{where}{pairing}", best["amad"], best[pairing], seeds=seeds)
+        for pairing in _PEERS
     )
-    weights = {tuned_as(one): one.weight for one in best.values()}
-    return Hypothesis(name, sentence, comparisons), weights
+
+
+def _weights(best: Mapping[str, Cell]) -> Weights:
+    return {tuned_as(one): one.weight for one in best.values()}
 
 
 def best_of(settings: Iterable[Cell], records: Records) -> Cell | None:

@@ -25,6 +25,7 @@ from amad_study.protocol.recipe import (
     FIRST_ROUND,
     best_of,
     best_settings,
+    cells_elsewhere,
     changed,
     confirmation_cells,
     on_tuning_seeds,
@@ -136,6 +137,7 @@ def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:
     found = best_settings(records) or first
     confirmed = confirmation_cells(found)
     again = confirmation_cells(found, FURTHER_SEEDS)
+    elsewhere = cells_elsewhere(found)
     return [
         Stage(
             "recipe, second round",
@@ -150,6 +152,12 @@ def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:
             "recipe, further seeds",
             "Is it on further seeds, too?",
             _in_pairs(_new(again, done)),
+            apart=True,
+        ),
+        Stage(
+            "recipe, other tasks",
+            "Is it on other tasks, too?",
+            _in_pairs(_new(elsewhere, done)),
             apart=True,
         ),
     ]

@@ -11,6 +11,7 @@ from amad_study.report.of_sentences import told_of_sentences
 from amad_study.report.picture_files import SHOWN, of_hypothesis, picture_files
 from amad_study.report.tables import (
     OF_DIFFERENCES,
+    RECIPE_REPEATED,
     beside_amad_table,
     crossed_tables,
     other_conditions,
@@ -30,11 +31,6 @@ _FEW = 12
 _OF_STRIPS = (
     "A dot is a seed, the diamond the mean, the bar its 95 % confidence interval; first "
     f"{' and then '.join(SHOWN)}. The others are drawn in the report."
-)
-
-_AGAIN = (
-    "The same settings on further seeds, added after R had been seen, and put down before any of "
-    "these students was trained:"
 )
 
 _MARKED = re.compile(r"(<!-- figures: ([a-z]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
@@ -134,10 +130,12 @@ def _hypotheses(summary: Summary) -> str:
 def _recipe(summary: Summary) -> str:
     if summary is None or not summary["recipe"]:
         return "None was looked for yet: not all settings have been tried."
-    again = summary["recipe again"]
-    if not again or not any(one["differences"] for one in again["findings"]):
-        return _chosen(summary["recipe"])
-    return f"{_chosen(summary['recipe'])}\n\n{_AGAIN}\n\n{_chosen(again)}"
+    parts = [_chosen(summary["recipe"])]
+    for name, told in RECIPE_REPEATED.items():
+        again = summary[name]
+        if again and any(one["differences"] for one in again["findings"]):
+            parts += [f"{told}:", _chosen(again)]
+    return "\n\n".join(parts)
 
 
 def _own_weights(summary: Summary) -> str:

@@ -19,6 +19,7 @@ from amad_study.report.of_sentences import sentence_seeds, sentence_tables
 from amad_study.report.pictures import alignment_picture, scene_picture
 from amad_study.report.tables import (
     OF_DIFFERENCES,
+    RECIPE_REPEATED,
     beside_amad_table,
     crossed_tables,
     other_conditions,
@@ -29,7 +30,7 @@ from amad_study.report.tables import (
 )
 from amad_study.report.told_first import told_first
 
-_CHOSEN = ("recipe", "recipe again", "own weights")
+_CHOSEN = ("recipe", "recipe again", "recipe elsewhere", "own weights")
 
 
 def as_html(summary: dict[str, Any]) -> str:
@@ -65,6 +66,7 @@ def as_html(summary: dict[str, Any]) -> str:
         crossed=crossed_tables(summary["scores"]),
         others=other_conditions(summary["scores"]),
         seeds_of_scores=score_seeds(summary["scores"]),
+        recipe_repeated=RECIPE_REPEATED,
         chosen={
             name: {"table": recipe_table(summary[name]["settings"]), "found": summary[name]}
             for name in _CHOSEN

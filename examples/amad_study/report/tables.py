@@ -21,6 +21,19 @@ OF_DIFFERENCES = (
 )
 
 
+RECIPE_REPEATED = {
+    "recipe again": (
+        "The same settings on further seeds, added after R had been seen, and put down before any "
+        "of these students was trained"
+    ),
+    "recipe elsewhere": (
+        "The same settings on other tasks, as they are, added after R had been seen, and put down "
+        "before any of these students was trained"
+    ),
+}
+"""What of the summary repeats the recipe, and how it is introduced."""
+
+
 def scores_table(scores: Sequence[dict[str, Any]]) -> Table:
     """Mean main score ± standard deviation, a row a main method, a column a family and task."""
     usual = {
@@ -83,8 +96,12 @@ def score_seeds(scores: Sequence[dict[str, Any]]) -> Table:
 
 
 def _condition_name(one: dict[str, Any]) -> str:
-    told = f"{place_name(one['family'], one['task'])}: {method_name(one['method'])}"
+    told = _condition_heading(one)
     return f"{told}; {one['settings']}" if one["settings"] else told
+
+
+def _condition_heading(one: dict[str, Any]) -> str:
+    return f"{place_name(one['family'], one['task'])}: {method_name(one['method'])}"
 
 
 def other_conditions(scores: Sequence[dict[str, Any]]) -> Table:
@@ -93,9 +110,7 @@ def other_conditions(scores: Sequence[dict[str, Any]]) -> Table:
         "columns": ["settings", "main score"],
         "rows": [
             {
-                "heading": ": ".join(
-                    (place_name(one["family"], one["task"]), method_name(one["method"]))
-                ),
+                "heading": _condition_heading(one),
                 "cells": [{"text": one["settings"] or "as usual", "note": ""}, _cell(one)],
             }
             for one in scores
@@ -153,12 +168,13 @@ def way_tables(told: Sequence[dict[str, Any]]) -> list[Table]:
 
 
 def recipe_table(settings: Sequence[dict[str, Any]]) -> Table:
-    """The best setting of every pairing, and what it scored on fresh seeds."""
+    """The best setting of every pairing, and what it scored; with the place where there are two."""
+    several = len({(one["family"], one["task"]) for one in settings}) > 1
     return {
         "columns": ["weight", "settings", "main score"],
         "rows": [
             {
-                "heading": method_name(one["method"]),
+                "heading": _condition_heading(one) if several else method_name(one["method"]),
                 "cells": [
                     {"text": f"{one['weight']:g}", "note": ""},
                     {"text": one["settings"] or "as usual", "note": ""},
