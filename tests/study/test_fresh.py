@@ -117,6 +117,19 @@ def test_the_command_says_what_came_out(tmp_path: Path) -> None:
     options = ["--seeds", "1000-1011", "--label", QUESTIONS, "--folder", str(tmp_path)]
     done = CliRunner().invoke(study, ["fresh", "H4", *options], env={"COLUMNS": "160"})
     assert done.exit_code == 0, done.output
-    assert "0 of 24 students to train" in done.output
-    assert "Undecided, by these seeds alone. Ratio of spreads" in done.output
-    assert re.search(r"VL-T5, questions: .* 12 of 12 .* ratio of spreads", done.output)
+    assert "to train" not in done.output
+    said = " ".join(done.output.split())
+    assert re.search(
+        r"VL-T5, questions: AMAD, KL − one-to-one, KL ratio of spreads \d\.\d\d; 12 of 12 seeds; "
+        r"p \d\.\d+ \(Levene\): undecided",
+        said,
+    )
+    assert "Undecided, by these seeds alone. Ratio of spreads" in said
+    done = CliRunner().invoke(study, ["fresh", "H1", *options], env={"COLUMNS": "60"})
+    said = " ".join(done.output.split())
+    number = r"[+−]\d\.\d"
+    assert re.search(
+        rf"{number} points \({number} to {number}\), d [−\d.]+; 12 of 12 seeds; "
+        r"p \d\.\d+ by the t-test, \d\.\d+ by signs: undecided",
+        said,
+    )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from amad_study.analysis.findings import Finding, find
 from amad_study.analysis.numbers import finite
@@ -18,10 +17,10 @@ from amad_study.protocol.condition import Weights
 from amad_study.protocol.fresh import fresh_cells
 from amad_study.protocol.hypothesis import Hypothesis
 from amad_study.protocol.stages import Stage
-from amad_study.report.findings import COLUMNS, finding_cells
+from amad_study.report.findings import finding_lines
 from amad_study.report.names import readable
 from amad_study.runs.plan import run_plan
-from amad_study.runs.records import read_records
+from amad_study.runs.records import read_records, unfinished
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,8 @@ def _trained(
     asked: Hypothesis, weights: Weights, folder: Path, processes: int, console: Console
 ) -> dict[str, str]:
     stage = Stage(asked.name, asked.sentence, fresh_cells(asked, weights))
+    if not unfinished(stage.cells, folder):
+        return {}
     with Told(console, stage, read_records(folder), processes) as told:
         return run_plan(stage.cells, folder, processes=processes, on_progress=told.progress)
 
@@ -96,13 +97,11 @@ def as_json(found: Answer) -> dict[str, Any]:
 
 
 def show(found: Answer, console: Console) -> None:
-    """A table of the comparisons, and the verdict below it."""
-    table = Table(title=found.asked.sentence, title_style="bold", title_justify="left")
-    for row, heading in enumerate(COLUMNS):
-        table.add_column(heading, justify="right" if 0 < row < len(COLUMNS) - 1 else "left")
+    """What was asked, the comparisons, and the verdict."""
+    console.print(found.asked.sentence, style="bold", highlight=False)
     for one in found.findings:
-        table.add_row(*finding_cells(asdict(one)))
-    console.print(table, highlight=False)
+        compared, told = finding_lines(asdict(one))
+        console.print(f"{compared}\n  {told}", highlight=False, markup=False)
     console.print(
         f"{found.verdict.word.capitalize()}, by these seeds alone. "
         f"{readable(found.verdict.explanation)}",

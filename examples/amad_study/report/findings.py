@@ -36,7 +36,28 @@ def finding_cells(finding: dict[str, Any]) -> list[str]:
         finding["word"],
     ]
     if finding["spread"] is not None:
-        cells[2] = f"ratio of spreads {number(finding['spread'][0], '.2f')}"
+        ratio = f"ratio of spreads {number(finding['spread'][0], '.2f')}"
+        return [*cells[:2], *_of_one_test(ratio, cells[5], "Levene"), cells[-1]]
     if finding["correlation"] is not None:
-        cells[2:5] = [f"correlation {number(finding['correlation'][0], '+.2f')}", "–", "–"]
+        told = f"correlation {number(finding['correlation'][0], '+.2f')}"
+        return [*cells[:2], *_of_one_test(told, cells[5], "Pearson"), cells[-1]]
     return cells
+
+
+def _of_one_test(told: str, p: str, test: str) -> list[str]:
+    """In place of difference, interval and d, which are of means, and of two p-values."""
+    return [told, "–", "–", f"{p} ({test})" if p != "–" else p, "–"]
+
+
+def finding_lines(finding: dict[str, Any]) -> tuple[str, str]:
+    """The same for a terminal, however narrow: what is compared, and what came out."""
+    compared, seeds, difference, interval_told, effect, p, by_signs, word = finding_cells(finding)
+    told = [difference]
+    if interval_told != "–":
+        told = [f"{difference} points ({interval_told}), d {effect}"]
+    told.append(f"{seeds} seeds")
+    if by_signs != "–":
+        told.append(f"p {p} by the t-test, {by_signs} by signs")
+    elif p != "–":
+        told.append(f"p {p}")
+    return compared, f"{'; '.join(told)}: {word}"
