@@ -11,7 +11,7 @@ from amad_study.command import study
 from amad_study.command.fresh import answer_of, as_json
 from amad_study.protocol.chosen import shipped_recipe, shipped_weights
 from amad_study.protocol.condition import cells_of, tuned_as
-from amad_study.protocol.fresh import USED, asked_afresh, fresh_cells
+from amad_study.protocol.fresh import USED, asked_afresh, fresh_cells, named
 from amad_study.protocol.hypotheses import hypothesis
 from amad_study.runs.cell import Cell
 from amad_study.runs.records import read_records
@@ -35,6 +35,15 @@ def test_a_hypothesis_keeps_all_but_its_seeds() -> None:
     }
     (only,) = asked_afresh("H1", SEEDS, [QUESTIONS])[0].comparisons
     assert only.label == QUESTIONS
+
+
+@pytest.mark.parametrize("name", named())
+def test_no_side_of_a_comparison_is_without_cells(name: str) -> None:
+    """As it would be without a weight that the study chose."""
+    asked, weights = asked_afresh(name, SEEDS)
+    for one in asked.comparisons:
+        for side in (one.first, one.second):
+            assert len(cells_of(side, weights, one.seeds)) == len(SEEDS)
 
 
 def test_the_recipe_has_its_settings() -> None:
