@@ -38,7 +38,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 SEEDS = (201, 204)
-"""Of the seeds that the study confirmed its recipe on, the first two with the shipped teacher."""
+"""Of the seeds that the study tested its recipe on, the first two with the shipped teacher."""
 
 
 def cell_of(method: str, seed: int, steps: int | None = None) -> Cell:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from amad_demo.conclusion import IN_THE_STUDY
 from amad_demo.methods import METHODS, SEEDS, SHIPPED, cell_of
 from amad_study.protocol.chosen import shipped_weights
-from amad_study.protocol.condition import CONFIRMATION_SEEDS, TEACHERS, score_of
+from amad_study.protocol.condition import CONFIRMATION_SEEDS, TEACHERS, WEIGHTS, score_of
 from amad_study.protocol.recipe import best_settings
 from amad_study.runs.circumstances import teacher_facts
 from amad_study.runs.records import read_record, read_records
@@ -69,17 +70,18 @@ def of_recipe(name: str, peer: str) -> dict[str, Any]:
             "one-to-one",
             "was {0[mean]:.1f} points ahead of one-to-one on sixteen seeds (95 % interval "
             "{0[low]:+.1f} to {0[high]:+.1f}), and {1[mean]:.1f} on 32 further ones "
-            "({1[low]:+.1f} to {1[high]:+.1f}): not beyond doubt.",
+            "({1[low]:+.1f} to {1[high]:+.1f}), which the tests do not find;",
             ("ahead", "undecided"),
         ),
         (
             "mean-head",
-            "the mean of all heads, {0[mean]:+.1f} and then {1[mean]:+.1f}, are not either",
+            "nor do they its leads on the mean of all heads, {0[mean]:+.1f} and then "
+            "{1[mean]:+.1f}.",
             ("undecided", "undecided"),
         ),
         (
             "best-match",
-            "those on the best match, {0[mean]:.1f} and then {1[mean]:.1f}, are.",
+            "Those on the best match, {0[mean]:.1f} and then {1[mean]:.1f}, they find both times",
             ("ahead", "ahead"),
         ),
     ],
@@ -98,19 +100,61 @@ def test_the_readme_says_what_the_recipe_is_worth_elsewhere() -> None:
     found = results["recipe elsewhere"]["findings"]
     assert [len(one["differences"]) for one in found] == [12] * 6
     assert "ahead" not in {one["word"] for one in found}
-    told = "Carried over to translation and captions, these settings put it ahead of none"
-    assert told in in_one_line(README)
-    by_signs = f"by signs with p = {of_recipe('recipe', 'one-to-one')['adjusted_sign']:.3f}"
-    assert by_signs in in_one_line(ROOT / "docs" / "does-it-work.md")
+    of = {one["label"].removeprefix("vl-t5, digit-"): one["paired"] for one in found}
+    page = in_one_line(README)
+    behind = "{0:.1f} behind {1} ({2[low]:+.1f} to {2[high]:+.1f})"
+    for peer, name in (("mean-head", "the mean of all heads"), ("one-to-one", "one-to-one")):
+        there = of[f"translation, {peer}"]
+        assert behind.format(-there["mean"], name, there) in page
+        level = of[f"captions, {peer}"]
+        assert level["low"] < -4 < 4 < level["high"]
+    ahead = [of[f"{task}, best-match"]["mean"] for task in ("translation", "captions")]
+    assert f"and {ahead[0]:.1f} ahead of best match; in captions" in page
+    assert f"and {ahead[1]:.1f} ahead of best match. " in page
+
+
+def test_the_page_says_how_sure_the_recipe_is() -> None:
+    page = in_one_line(ROOT / "docs" / "does-it-work.md")
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    amad, _, best_match, _ = (one["seeds"] for one in results["recipe again"]["settings"])
+    by_teacher = [
+        fmean(amad[seed] - best_match[seed] for seed in amad if int(seed) % TEACHERS == teacher)
+        for teacher in range(TEACHERS)
+    ]
+    told = "By teacher it is {:+.1f}, {:+.1f} and {:+.1f} points".format(*by_teacher)
+    assert told.replace("-", "−") in page
+    first = of_recipe("recipe", "one-to-one")
+    assert "It was {mean:+.1f}, with p = {adjusted_t:.3f} by the t-test".format(**first) in page
+    assert "and {adjusted_sign:.3f} by signs;".format(**first) in page
+    again = "{mean:+.1f}, from {low:+.1f} to {high:+.1f}, is smaller"
+    assert again.format(**of_recipe("recipe again", "one-to-one")).replace("-", "−") in page
+    score = {
+        one["settings"]: one["mean"]
+        for one in results["scores"]
+        if (one["family"], one["task"], one["method"])
+        == ("vl-t5", "digit-questions", "mean-head-kl")
+    }
+    told = (
+        f"scores {score['layer map first']:.1f} on the seeds 100 to 111, where the chosen one has"
+    )
+    assert f"{told} {score['']:.1f}." in page
+    greatest = max(WEIGHTS)
+    assert {one["weight"] for one in results["recipe"]["settings"]} == {greatest}
+    assert {one["weight"] for one in results["own weights"]["settings"]} == {greatest}
+    assert results["weights"]["vl-t5, amad-kl, temperature 1"] == 0.3
+    assert results["weights"]["vl-t5, one-to-one-kl, temperature 1"] == greatest
 
 
 def test_the_readme_says_what_attention_is_worth() -> None:
-    hypotheses = json.loads(RESULTS.read_text(encoding="utf-8"))["hypotheses"]
-    (asked,) = [one for one in hypotheses if one["name"] == "H10"]
-    (found,) = [one["paired"] for one in asked["findings"] if one["label"] == "vl-t5, 600 steps"]
+    beside = json.loads(RESULTS.read_text(encoding="utf-8"))["beside AMAD"]
+    (found,) = [
+        one
+        for one in beside
+        if (one["family"], one["task"], one["method"]) == ("vl-t5", "digit-questions", "logits")
+    ]
     page = in_one_line(README)
     assert "worth {mean:.1f} points of right answers".format(**found) in page
-    assert "(95 % interval {low:.1f} to {high:.1f})".format(**found) in page
+    assert "(95 % interval {low:.1f} to {high:.1f};".format(**found) in page
 
 
 def test_the_readme_says_where_amad_is_ahead_and_behind_with_one_divergence() -> None:
@@ -149,9 +193,17 @@ def test_the_readme_says_what_attention_is_worth_to_students_of_minilm() -> None
         [one["means"]["cosine"] for one in rows if (one["method"] == "ground-truth") == whether]
         for whether in (True, False)
     )
+    alone = {
+        one["heads"]: one["means"]["cosine"] for one in rows if one["method"] == "ground-truth"
+    }
+    attended = [one for one in rows if one["method"] != "ground-truth"]
+    cost = [alone[one["heads"]] - one["means"]["cosine"] for one in attended]
+    assert len(cost) == 16
+    assert {one["weight"] for one in attended} == {min(WEIGHTS)}
     told = (
-        f"a cosine of {min(without):.1f} to {max(without):.1f} without, "
-        f"{min(taught):.1f} to {max(taught):.1f} with it"
+        f"attention cost {min(cost):.1f} to {max(cost):.1f} points of cosine "
+        f"({min(without):.1f} to {max(without):.1f} without, "
+        f"{min(taught):.1f} to {max(taught):.1f} with it), at the least weight"
     )
     assert max(taught) < min(without)
     assert told in in_one_line(README)

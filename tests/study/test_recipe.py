@@ -128,14 +128,14 @@ def test_further_seeds_are_judged_by_themselves() -> None:
     found, before = recipe_again(done | level_there), recipe(done | level_there)
     assert found is not None
     assert before is not None
-    assert (found["word"], before["word"]) == ("mixed", "supported")
+    assert (found["word"], before["word"]) == ("in part contradicted", "supported")
     assert [one["planned"] for one in found["settings"]] == [32] * 4
     (again,), (confirmed,) = verdict_of(found), verdict_of(before)
     finding = find([hypothesis("H1")], done, {})[0]
     (line,) = answer([again, confirmed], [replace(finding, differences={"100": 1.0})])
     assert line["hypothesis"] == "R"
     assert confirmed.explanation in line["told"]
-    assert f"On further seeds it is mixed. {again.explanation}" in line["told"]
+    assert f"On further seeds it is in part contradicted. {again.explanation}" in line["told"]
 
 
 def test_other_tasks_have_the_settings_as_they_are() -> None:

@@ -160,6 +160,27 @@ def test_one_is_enough_where_a_hypothesis_says_that_there_is_one(records: dict[s
     there_is = replace(asked, one_suffices=True)
     assert verdict(there_is, findings).word == "supported"
     assert verdict(replace(there_is, expected=-1), findings).word == "undecided"
+    against = verdict(replace(asked, expected=-1), findings)
+    assert against.word == "in part contradicted"
+    assert "intervals" not in against.explanation.partition("confidence intervals")[2]
+
+
+def test_intervals_are_counted_where_no_word_is_said(records: dict[str, Any]) -> None:
+    """Ten wins of twelve are too few signs for six comparisons, but make an interval."""
+    asked = hypothesis("H1")
+    ahead, behind = (one.label for one in asked.comparisons[:2])
+
+    def change(cell: Cell, score: float) -> float:
+        lead = {ahead: 5.0, behind: -5.0}.get(f"{cell.family}, {cell.task}", 0.0)
+        sign = -1.0 if cell.seed in SEEDS[:2] else 1.0
+        return 50.0 + (sign * lead if cell.method == "amad-kl" else 0.0)
+
+    findings = find([asked], scored(records, change), choose_weights(records))
+    told = verdict(asked, findings)
+    assert told.word == "undecided"
+    assert told.explanation.endswith(" Of 6 intervals 1 above zero, 1 below.")
+    without = [one for one in findings if one.label not in (ahead, behind)]
+    assert "intervals" not in verdict(asked, without).explanation.partition("to +0.0")[2]
 
 
 def test_what_was_not_run_makes_no_verdict_easier(records: dict[str, Any]) -> None:

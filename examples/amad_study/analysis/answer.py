@@ -6,6 +6,7 @@ from typing import Any
 from amad_study.analysis.findings import Finding
 from amad_study.analysis.verdicts import (
     CONTRADICTED,
+    IN_PART,
     MIXED,
     NO_VERDICT,
     SUPPORTED,
@@ -31,7 +32,10 @@ _WORDS = {
     SUPPORTED: "This study supports it.",
     CONTRADICTED: "This study speaks against it.",
     MIXED: "It depends.",
-    UNDECIDED: "Nothing was found that the tests agree on; it may be there all the same.",
+    IN_PART: "No comparison supports it, and a part speaks against it.",
+    UNDECIDED: (
+        "Nothing was found that the tests agree on, which does not show that there is nothing."
+    ),
     NO_VERDICT: "No answer yet.",
 }
 

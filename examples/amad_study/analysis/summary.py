@@ -69,7 +69,7 @@ def summarise(folder: Path, *, quick: bool = False) -> dict[str, Any]:
             "beyond the plan": len(set(records) - planned),
         },
         "answer": answer(
-            [*verdicts, *(one for found in searched.values() for one in verdict_of(found))], found
+            [*verdicts, *(told for one in searched.values() for told in verdict_of(one))], found
         ),
         "worth": worth_of_attention(scores),
         "stages": [asdict(stage) for stage in ahead.stages],

@@ -11,6 +11,9 @@ SPREAD_BOUND = 0.5
 """A hypothesis about spreads says "at most half"."""
 
 SUPPORTED, CONTRADICTED, MIXED = "supported", "contradicted", "mixed"
+IN_PART = "in part contradicted"
+"""Some comparisons contradict it, and none supports it."""
+
 NO_VERDICT, UNDECIDED = "not complete", "undecided"
 
 _FEW = 3
@@ -24,7 +27,8 @@ class Verdict:
     Attributes:
         name, sentence: of the hypothesis.
         judged: how.
-        word: `"supported"`, `"contradicted"`, `"mixed"`, `"undecided"` or `"not complete"`.
+        word: `"supported"`, `"contradicted"`, `"mixed"`, `"in part contradicted"`, `"undecided"` or
+            `"not complete"`.
         explanation: a sentence with the numbers.
     """
 
@@ -57,9 +61,9 @@ def _word(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
         return SUPPORTED
     if contradicted == len(findings):
         return CONTRADICTED
-    if supported or (contradicted and not hypothesis.one_suffices):
+    if supported:
         return MIXED
-    return UNDECIDED
+    return IN_PART if contradicted and not hypothesis.one_suffices else UNDECIDED
 
 
 def _supports(hypothesis: Hypothesis, finding: Finding) -> bool:
@@ -77,7 +81,8 @@ def _explanation(hypothesis: Hypothesis, findings: Sequence[Finding], word: str)
         pairs = sum(len(one.differences) for one in findings)
         planned = sum(one.planned for one in findings)
         return f"{pairs} of {planned} pairs of students are there; no verdict before all are."
-    return _counts(hypothesis, findings) + _range(hypothesis, findings)
+    told = _counts(hypothesis, findings) + _range(hypothesis, findings)
+    return f"{told}{_sides(hypothesis, findings)}" if word == UNDECIDED else told
 
 
 def _counts(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
@@ -122,6 +127,15 @@ def _range(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
         f"Mean difference{several} {_from_to([one.mean for one in paired], '+.1f')} points, "
         f"confidence interval{several} from {within}."
     )
+
+
+def _sides(hypothesis: Hypothesis, findings: Sequence[Finding]) -> str:
+    """Where no word is said, the intervals may say something all the same."""
+    paired = [one.paired for one in findings if one.paired]
+    above, below = sum(one.low > 0 for one in paired), sum(one.high < 0 for one in paired)
+    if hypothesis.judged is not Judged.EACH or len(paired) < 2 or not above + below:
+        return ""
+    return f" Of {len(paired)} intervals {above or 'none'} above zero, {below or 'none'} below."
 
 
 def _from_to(values: Sequence[float], form: str) -> str:
