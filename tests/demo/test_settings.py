@@ -14,6 +14,7 @@ from amad_study.protocol.condition import CONFIRMATION_SEEDS, TEACHERS, WEIGHTS,
 from amad_study.protocol.recipe import best_settings
 from amad_study.runs.circumstances import teacher_facts
 from amad_study.runs.records import read_record, read_records
+from tests.support.study_results import costs_to_students_of_minilm
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "results" / "study"
@@ -188,16 +189,14 @@ def test_the_readme_says_how_amad_stands_to_the_mean_map() -> None:
 
 
 def test_the_readme_says_what_attention_is_worth_to_students_of_minilm() -> None:
-    rows = json.loads(RESULTS.read_text(encoding="utf-8"))["sentences"]["rows"]
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    rows = results["sentences"]["rows"]
     without, taught = (
         [one["means"]["cosine"] for one in rows if (one["method"] == "ground-truth") == whether]
         for whether in (True, False)
     )
-    alone = {
-        one["heads"]: one["means"]["cosine"] for one in rows if one["method"] == "ground-truth"
-    }
     attended = [one for one in rows if one["method"] != "ground-truth"]
-    cost = [alone[one["heads"]] - one["means"]["cosine"] for one in attended]
+    cost = costs_to_students_of_minilm(results)
     assert len(cost) == 16
     assert {one["weight"] for one in attended} == {min(WEIGHTS)}
     told = (
