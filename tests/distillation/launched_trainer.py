@@ -5,6 +5,7 @@ It takes one step over eight samples, two at a time, and writes what the weights
 
 import os
 import sys
+import time
 
 import transformers
 from safetensors.torch import save_file
@@ -32,6 +33,9 @@ def main(file: str) -> None:
             name: before[name] - one.detach() for name, one in found.student.named_parameters()
         }
         save_file(moved, file)
+    # Gloo's threads may still hold tensors of the last gathering, which they need the interpreter
+    # to let go of: one that ends meanwhile aborts ("terminate called without an active exception").
+    time.sleep(0.5)
 
 
 if __name__ == "__main__":
