@@ -15,6 +15,7 @@ from amad_study.protocol.condition import (
 )
 from amad_study.protocol.hypothesis import Hypothesis, Judged
 from amad_study.protocol.recipe import CONFIRMED, confirmation
+from amad_study.protocol.stages import in_pairs
 from amad_study.runs.cell import Cell
 
 USED = {*TUNING_SEEDS, *SEEDS, *CONFIRMATION_SEEDS, *FURTHER_SEEDS}
@@ -67,13 +68,8 @@ def asked_afresh(
 
 def fresh_cells(asked: Hypothesis, weights: Weights) -> tuple[Cell, ...]:
     """Its cells, each once, seed by seed, so that what is compared ends together."""
-    cells = [
-        cell
-        for one in asked.comparisons
-        for side in (one.first, one.second)
-        for cell in cells_of(side, weights, one.seeds)
-    ]
-    return tuple(sorted(dict.fromkeys(cells), key=lambda cell: cell.seed))
+    seeds = asked.comparisons[0].seeds
+    return in_pairs(cell for one in asked.conditions for cell in cells_of(one, weights, seeds))
 
 
 def _told(seeds: Sequence[int]) -> str:

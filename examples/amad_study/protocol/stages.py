@@ -115,14 +115,14 @@ def stages(
                 found.append(Stage(f"weights for {item.name}{end}", question, tries))
             seeds = QUICK_SEEDS if quick else SEEDS
             cells = [cell for one in conditions for cell in cells_of(one, chosen, seeds)]
-            found.append(Stage(f"{item.name}{end}", _question(item), _in_pairs(_new(cells, done))))
+            found.append(Stage(f"{item.name}{end}", _question(item), in_pairs(_new(cells, done))))
     if quick:
         return found
     found += _recipe(records, done, guess)
     found += _own_weights(records, done, guess)
     for table in LAST:
         cells = [cell for one in table.conditions for cell in cells_of(one, chosen, SEEDS)]
-        found.append(Stage(table.name, table.question, _in_pairs(_new(cells, done))))
+        found.append(Stage(table.name, table.question, in_pairs(_new(cells, done))))
     return found
 
 
@@ -146,18 +146,18 @@ def _recipe(records: Records, done: set[str], guess: bool) -> list[Stage]:
             apart=True,
         ),
         Stage(
-            "recipe", "Is the best setting the best?", _in_pairs(_new(confirmed, done)), apart=True
+            "recipe", "Is the best setting the best?", in_pairs(_new(confirmed, done)), apart=True
         ),
         Stage(
             "recipe, further seeds",
             "Is it on further seeds, too?",
-            _in_pairs(_new(again, done)),
+            in_pairs(_new(again, done)),
             apart=True,
         ),
         Stage(
             "recipe, other tasks",
             "Is it on other tasks, too?",
-            _in_pairs(_new(elsewhere, done)),
+            in_pairs(_new(elsewhere, done)),
             apart=True,
         ),
     ]
@@ -170,9 +170,7 @@ def _own_weights(records: Records, done: set[str], guess: bool) -> list[Stage]:
     question = "Is AMAD behind on translation with a weight chosen there, too?"
     return [
         Stage("translation, weights tried", question, _new(tries, done), apart=True),
-        Stage(
-            "translation, weights of its own", question, _in_pairs(_new(there, done)), apart=True
-        ),
+        Stage("translation, weights of its own", question, in_pairs(_new(there, done)), apart=True),
     ]
 
 
@@ -196,7 +194,7 @@ def _new(cells: Iterable[Cell], done: set[str]) -> tuple[Cell, ...]:
     return tuple(once.values())
 
 
-def _in_pairs(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+def in_pairs(cells: Iterable[Cell]) -> tuple[Cell, ...]:
     """Seed by seed, so that what is compared ends together."""
     return tuple(sorted(cells, key=lambda cell: cell.seed))
 
